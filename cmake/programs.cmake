@@ -1,0 +1,13 @@
+# Programs. A program never includes another program's folder.
+set(all_l4 base ev mail config smtp mime db net ipc dns queue maps route proto)
+foreach(program master smtpd qmgr smtp lmtp bounce scache tlsmgr)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/${program}/main.cpp)
+    postrider_program(${program} USES ${all_l4} smtpclient daemon submit)
+  endif()
+endforeach()
+if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
+  postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
+                    LINKS nlohmann_json::nlohmann_json)
+  postrider_program(sendmail FOLDER ctl MAIN sendmail.cpp DESTINATION bin USES ${all_l4} smtpclient
+                    daemon submit)
+endif()
