@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// xtext (RFC 3461 section 4): "+XX" for bytes that may not stand in a parameter. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postrider::smtp {
+
+std::string to_xtext(std::string_view text);
+// nullopt when malformed, or when a control character is encoded: nothing that comes out of here
+// can begin a line, or a record, of its own.
+std::optional<std::string> from_xtext(std::string_view text);
+
+}  // namespace postrider::smtp
