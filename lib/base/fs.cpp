@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -145,6 +146,12 @@ class RealFileSystem final : public FileSystem {
     ::closedir(dir);
     std::sort(names.begin(), names.end());
     return names;
+  }
+
+  Result<bool> try_lock(int fd) override {
+    if (retry_eintr([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) == 0) return true;
+    if (errno == EWOULDBLOCK) return false;
+    return Error::from_errno("flock", errno);
   }
 
   Result<SpaceLeft> space_left(const std::string& path) override {

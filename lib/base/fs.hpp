@@ -51,6 +51,9 @@ class FileSystem {
   virtual Result<FileStat> stat(const std::string& path) = 0;  // lstat(2)
   virtual Result<FileStat> stat(int fd) = 0;
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // sorted
+  // flock(2), exclusive: false when another open file has it. Lasts until every copy of the
+  // descriptor is closed, in whatever process.
+  virtual Result<bool> try_lock(int fd) = 0;
   virtual Result<SpaceLeft> space_left(const std::string& path) = 0;
 };
 
