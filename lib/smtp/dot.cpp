@@ -47,6 +47,24 @@ void append_stuffed(std::string& out, ByteView content, bool& at_line_start) {
   at_line_start = content.back() == '\n';
 }
 
+void LineFolder::append(std::string& out, ByteView content) {
+  for (const char c : content) {
+    if (c == '\r') continue;  // stored content holds no bare CR: it comes back with its LF
+    if (c == '\n') {
+      out.append("\r\n");
+      length_ = 0;
+      continue;
+    }
+    if (length_ == 0 && c == '.') out.push_back('.');
+    if (limit_ > 0 && length_ == limit_) {
+      out.append("\r\n ");
+      length_ = 1;
+    }
+    out.push_back(c);
+    ++length_;
+  }
+}
+
 DataDecoder::Fed DataDecoder::feed(ByteView in, std::string& out) {
   POSTRIDER_CHECK(state_ != State::ended);
   const std::size_t had = out.size();

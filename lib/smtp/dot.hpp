@@ -16,6 +16,18 @@ namespace postrider::smtp {
 // carries over from piece to piece; begin with true.
 void append_stuffed(std::string& out, ByteView content, bool& at_line_start);
 
+// The same for content whose lines are longer than `limit` (smtp_line_length_limit; 0: no limit):
+// such a line goes on behind CR LF SP. Carries the place in the line from piece to piece.
+class LineFolder {
+ public:
+  explicit LineFolder(std::size_t limit) : limit_(limit) {}
+  void append(std::string& out, ByteView content);
+
+ private:
+  std::size_t limit_;
+  std::size_t length_ = 0;  // of the current line
+};
+
 // A bare LF or CR never ends the message, whatever the mode says.
 enum class BareNewline : std::uint8_t {
   normalize,  // a bare LF becomes CR LF; a bare CR and a NUL become a space

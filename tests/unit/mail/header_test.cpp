@@ -27,7 +27,7 @@ TEST(ContentScanning, FindsHeadersInAnyPieces) {
     EXPECT_EQ(s.facts().hops, 2);
     EXPECT_EQ(s.facts().header_size, header_length(content));
     EXPECT_EQ(s.facts().size, content.size());
-    EXPECT_EQ(s.facts().longest_line, 24U);
+    EXPECT_EQ(s.facts().longest_line, 22U);
     EXPECT_FALSE(s.facts().ends_with_newline);
     EXPECT_FALSE(s.in_header());
   }

@@ -141,6 +141,19 @@ TEST(DotStuffing, DoublesAtEveryLineStartHoweverItIsCut) {
   }
 }
 
+TEST(LineFolding, BreaksLongLinesAndStuffs) {
+  for (const auto& [in, out] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"abcde\r\n", "abcde\r\n"}, {"abcdef\r\n", "abcde\r\n f\r\n"},
+           {".bcdefghijk\r\n", "..bcde\r\n fghi\r\n jk\r\n"}, {"\r\n\r\n", "\r\n\r\n"}}) {
+    for (std::size_t piece = 1; piece <= in.size() + 1; ++piece) {
+      LineFolder folder(5);
+      std::string got;
+      for (std::size_t at = 0; at < in.size(); at += piece) folder.append(got, in.substr(at, piece));
+      EXPECT_EQ(got, out) << in << " in pieces of " << piece;
+    }
+  }
+}
+
 TEST(DotStuffing, RoundTrips) {
   const std::string content = "..a\r\n.\r\n\r\nb.\r\n.c\r\n";
   std::string wire;

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// The commands of one mail transaction, as text, cut into groups: all that goes out before the
+// client waits (RFC 2920 section 3.1). Without PIPELINING every group is one command. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mail/envelope.hpp"
+#include "smtp/ehlo.hpp"
+#include "smtp/steps.hpp"
+
+namespace postrider::smtp {
+
+struct Batch {
+  struct Command {
+    Step step;
+    std::uint32_t recipient = 0;  // Step::rcpt: index into the recipients
+    std::uint32_t end = 0;        // of its text in `wire`
+    bool last_of_group = false;
+  };
+  std::string wire;
+  std::vector<Command> commands;
+};
+
+// What the transaction is about. Views: the batch copies what it needs.
+struct Transaction {
+  const mail::Envelope* envelope = nullptr;          // REQUIRED; its recipients are not used
+  const std::vector<mail::Recipient>* recipients = nullptr;  // REQUIRED
+  const mail::ContentFacts* facts = nullptr;         // REQUIRED
+  bool quote_addresses = true;                       // smtp_quote_rfc821_envelope
+};
+
+// What the peer must offer, or the message cannot go to it.
+enum class Obstacle : std::uint8_t { none, too_large, needs_smtputf8 };
+Obstacle find_obstacle(const Transaction& transaction, const Features& features);
+
+// MAIL, RCPT..., DATA. REQUIRES find_obstacle() was none.
+Batch plan_transaction(const Transaction& transaction, const Features& features);
+
+}  // namespace postrider::smtp
