@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include "net/tcp_stream.hpp"
+
+#include <cerrno>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace postrider::net {
+
+namespace {
+
+// Shared by all streams of the one loop thread: a read lands here and what came is copied out, so
+// that a quiet connection owns no buffer.
+constexpr std::size_t kScratch = 64 * 1024;
+char* scratch() {
+  static thread_local std::unique_ptr<char[]> buffer = std::make_unique<char[]>(kScratch);
+  return buffer.get();
+}
+
+}  // namespace
+
+TcpStream::TcpStream(ev::Loop& loop, Fd fd) : loop_(loop), fd_(std::move(fd)), changed_(loop) {
+  watch_ = std::make_unique<ev::FdWatch>(
+      loop_, fd_.get(),
+      [](void* self, bool, bool) { static_cast<TcpStream*>(self)->changed_.notify_all(); }, this);
+}
+
+TcpStream::~TcpStream() { watch_.reset(); }
+
+Result<TcpStream::Got> TcpStream::receive_now() {
+  const std::size_t want = std::min(room(), kScratch);
+  if (want == 0) return Got::full;
+  while (true) {
+    const ssize_t n = ::recv(fd_.get(), scratch(), want, 0);
+    if (n > 0) {
+      received(ByteView(scratch(), static_cast<std::size_t>(n)));
+      return Got::some;
+    }
+    if (n == 0) return Error(ErrorKind::closed, "connection closed by peer");
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Got::nothing;
+    return Error::from_errno("read", errno);
+  }
+}
+
+ev::Task<Result<void>> TcpStream::fill(ev::Deadline deadline) {
+  while (true) {
+    Result<Got> got = receive_now();
+    if (!got) co_return got.error();
+    if (*got == Got::some) co_return Result<void>();
+    if (*got == Got::full) co_return Error(ErrorKind::limit, "input buffer full");
+    Result<void> woken = co_await changed_.wait(deadline, "input");
+    if (!woken) co_return woken.error();
+  }
+}
+
+ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return Error::from_errno("write", errno);
+    // C10. A full buffer or an ended input is the reader's business, later.
+    Result<Got> got = receive_now();
+    if (got && *got == Got::some) continue;
+    Result<void> woken = co_await changed_.wait(deadline, "room to write");
+    if (!woken) co_return woken.error();
+  }
+  co_return Result<void>();
+}
+
+void TcpStream::shutdown_write() { ::shutdown(fd_.get(), SHUT_WR); }
+
+bool TcpStream::is_quiet() const {
+  char byte;
+  return buffered().empty() && ::recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+Fd TcpStream::release() {
+  POSTRIDER_CHECK(buffered().empty());
+  watch_.reset();
+  return std::move(fd_);
+}
+
+ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Address& target,
+                                                     const Address& source,
+                                                     ev::Deadline deadline) {
+  Fd fd(::socket(target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) co_return Error::from_errno("socket", errno);
+  if (source.family() != 0 && ::bind(fd.get(), source.raw(), source.raw_length()) != 0)
+    co_return Error::from_errno("bind " + source.text(), errno);
+  if (target.is_ip()) {
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  int rc;
+  do rc = ::connect(fd.get(), target.raw(), target.raw_length());
+  while (rc != 0 && errno == EINTR);
+  if (rc != 0 && errno != EINPROGRESS) co_return Error::from_errno("connect", errno);
+  if (rc != 0) {
+    ev::Condition changed(loop);
+    ev::FdWatch watch(
+        loop, fd.get(),
+        [](void* condition, bool, bool) { static_cast<ev::Condition*>(condition)->notify_all(); },
+        &changed);
+    while (true) {
+      Result<void> woken = co_await changed.wait(deadline, "connection");
+      if (!woken) co_return woken.error();
+      int problem = 0;
+      socklen_t length = sizeof problem;
+      ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &length);
+      if (problem != 0) co_return Error::from_errno("connect", problem);
+      if (Address::peer_of(fd.get()).family() != 0) break;  // else an early, empty event
+    }
+  }
+  co_return std::make_unique<TcpStream>(loop, std::move(fd));
+}
+
+Result<Fd> listen(const Address& address, const ListenOptions& options) {
+  Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return Error::from_errno("socket", errno);
+  const int on = 1;
+  if (address.is_ip()) {
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const int only = options.v6_only ? 1 : 0;
+    if (address.family() == AF_INET6)
+      ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+  } else {
+    ::unlink(address.text().c_str());
+  }
+  const std::string shown = address.text() + (address.is_ip() ? ":" + std::to_string(address.port()) : "");
+  if (::bind(fd.get(), address.raw(), address.raw_length()) != 0)
+    return Error::from_errno("bind " + shown, errno);
+  if (!address.is_ip() && ::chmod(address.text().c_str(), options.unix_mode) != 0)
+    return Error::from_errno("chmod " + shown, errno);
+  if (::listen(fd.get(), options.backlog) != 0) return Error::from_errno("listen " + shown, errno);
+  return fd;
+}
+
+Result<std::pair<Fd, Fd>> socket_pair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+    return Error::from_errno("socketpair", errno);
+  return std::pair<Fd, Fd>(Fd(fds[0]), Fd(fds[1]));
+}
+
+}  // namespace postrider::net

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// deliver: qmgr (client) to a delivery agent: smtp, lmtp, and bounce for its reports. qmgr connects
+// to the agent's service socket and keeps the connection for as long as the agent lives; the agent
+// serves one such connection and is busy for master from then on.
+//
+//   agent                                    qmgr
+//   Hello{deliver 1}  --------------------->
+//   Ready{capacity}   --------------------->
+//                     <---------------------  Board{slots} + memfd
+//                     <---------------------  OpenContent{handle} + read-only fd
+//                     <---------------------  Deliver{slot, ...}     up to `capacity` at a time
+//   Delivered{slot, outcomes}  ------------>  one outcome for every recipient, in order
+//                     <---------------------  CloseContent{handle}
+//   Retiring{}        --------------------->  give me no more; I finish what I have
+//
+// The board is shared memory, one byte per slot, written by the agent: idle, working, in_doubt.
+// The agent stores `in_doubt` before the final dot leaves and `working` when the reply was read, so
+// that qmgr knows after the agent's death which deliveries may have happened. qmgr only reads it.
+// A slot is in use from Deliver to Delivered. Messages are types 32-47.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mail/envelope.hpp"
+#include "mail/outcome.hpp"
+
+namespace postrider::proto {
+
+constexpr std::string_view kDeliverProtocol = "deliver";
+constexpr std::uint32_t kDeliverVersion = 1;
+
+enum class SlotState : std::uint8_t { idle = 0, working = 1, in_doubt = 2 };
+
+struct Ready {
+  static constexpr std::uint16_t kType = 32;
+  std::string program;
+  std::uint32_t capacity = 0;  // deliveries at a time
+  template <typename V, typename S> static void fields(V& v, S& s) {
+    v("program", s.program);
+    v("capacity", s.capacity);
+  }
+};
+
+struct Board {  // one descriptor: memfd of `slots` bytes, size sealed
+  static constexpr std::uint16_t kType = 33;
+  std::uint32_t slots = 0;
+  template <typename V, typename S> static void fields(V& v, S& s) { v("slots", s.slots); }
+};
+
+struct OpenContent {  // one descriptor, read-only: a segment or a message file
+  static constexpr std::uint16_t kType = 34;
+  std::uint64_t handle = 0;
+  template <typename V, typename S> static void fields(V& v, S& s) { v("handle", s.handle); }
+};
+
+struct CloseContent {
+  static constexpr std::uint16_t kType = 35;
+  std::uint64_t handle = 0;
+  template <typename V, typename S> static void fields(V& v, S& s) { v("handle", s.handle); }
+};
+
+struct Deliver {
+  static constexpr std::uint16_t kType = 36;
+  std::uint32_t slot = 0;
+  std::uint64_t id = 0;           // queue::Id::number()
+  std::string transport;          // master.cf service name: "smtp", "relay", ...
+  std::string nexthop;            // as in parameters: domain, [host]:port, unix:path ...
+  std::uint64_t handle = 0;       // content: see OpenContent
+  std::uint64_t record_offset = 0;  // of the record's header, for the check before the final dot
+  std::uint64_t content_offset = 0;
+  std::uint32_t content_crc = 0;  // CRC-32C of the content
+  std::uint64_t tag = 0;          // generation tag the record must carry
+  std::int64_t active = 0;        // unix time in microseconds at which it entered memory
+  std::int64_t dispatched = 0;    // ... at which this request was made
+  bool cache_hint = false;        // more mail for this destination waits
+  mail::Envelope envelope;        // with only the recipients of this delivery
+  std::vector<std::uint32_t> recipient_indices;  // in the message's own list; same order
+  mail::ContentFacts facts;
+  template <typename V, typename S> static void fields(V& v, S& s) {
+    v("slot", s.slot);
+    v("id", s.id);
+    v("transport", s.transport);
+    v("nexthop", s.nexthop);
+    v("handle", s.handle);
+    v("record_offset", s.record_offset);
+    v("content_offset", s.content_offset);
+    v("content_crc", s.content_crc);
+    v("tag", s.tag);
+    v("active", s.active);
+    v("dispatched", s.dispatched);
+    v("cache_hint", s.cache_hint);
+    v("envelope", s.envelope);
+    v("recipient_indices", s.recipient_indices);
+    v("facts", s.facts);
+  }
+};
+
+struct Delivered {
+  static constexpr std::uint16_t kType = 37;
+  std::uint32_t slot = 0;
+  std::vector<mail::Outcome> outcomes;
+  // Asked for by NOTIFY=SUCCESS: the next hop does not speak DSN, so we must report ("relayed").
+  bool relayed_without_dsn = false;
+  template <typename V, typename S> static void fields(V& v, S& s) {
+    v("slot", s.slot);
+    v("outcomes", s.outcomes);
+    v.optional("relayed_without_dsn", s.relayed_without_dsn);
+  }
+};
+
+struct Retiring {
+  static constexpr std::uint16_t kType = 38;
+  template <typename V, typename S> static void fields(V&, S&) {}
+};
+
+// --- bounce: the same conversation, with Report in place of Deliver ---------------------------------
+
+enum class ReportKind : std::uint8_t { failed, delayed, success };
+constexpr ReportKind highest(ReportKind) { return ReportKind::success; }
+
+struct Report {
+  static constexpr std::uint16_t kType = 40;
+  std::uint32_t slot = 0;
+  ReportKind kind = ReportKind::failed;
+  std::uint64_t id = 0;
+  std::string send_to;            // who gets the report: the sender, or 2bounce_notice_recipient
+  std::uint64_t handle = 0;
+  std::uint64_t content_offset = 0;
+  mail::Envelope envelope;        // of the original; recipients: those reported
+  std::vector<std::uint32_t> recipient_indices;
+  std::vector<mail::Outcome> outcomes;  // same order
+  mail::ContentFacts facts;
+  std::int64_t expires = 0;       // unix time in microseconds when we give up; for `delayed`
+  template <typename V, typename S> static void fields(V& v, S& s) {
+    v("slot", s.slot);
+    v("kind", s.kind);
+    v("id", s.id);
+    v("send_to", s.send_to);
+    v("handle", s.handle);
+    v("content_offset", s.content_offset);
+    v("envelope", s.envelope);
+    v("recipient_indices", s.recipient_indices);
+    v("outcomes", s.outcomes);
+    v("facts", s.facts);
+    v("expires", s.expires);
+  }
+};
+
+struct Reported {
+  static constexpr std::uint16_t kType = 41;
+  std::uint32_t slot = 0;
+  bool ok = false;            // the report is durable in the queue
+  std::uint64_t report_id = 0;  // its queue id
+  std::string text;           // why not
+  template <typename V, typename S> static void fields(V& v, S& s) {
+    v("slot", s.slot);
+    v("ok", s.ok);
+    v.optional("report_id", s.report_id);
+    v.optional("text", s.text);
+  }
+};
+
+}  // namespace postrider::proto
