@@ -8,7 +8,7 @@
 //   QueueState{accepting, reason}  --------->   at once, and again whenever it changes
 //                  <-------------------------  WantSegment
 //   SegmentLent{loan, ...} + write-only fd ->   or NoRoom
-//                  <-------------------------  Committed{loan, begin, end}   after fdatasync
+//                  <-------------------------  Committed{loan, records}      after fdatasync
 //                  <-------------------------  SegmentDone{loan}             it is full
 // Large mail:
 //                  <-------------------------  WantFile{id}
@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/fields.hpp"
+#include "queue/journal.hpp"
 
 namespace postrider::proto {
 
@@ -62,20 +63,8 @@ struct WantSegment {
 
 struct SegmentLent {  // one descriptor, write-only
   static constexpr std::uint16_t kType = 19;
-  std::uint64_t pool = 0;     // identity of the queue
-  std::uint64_t segment = 0;  // number of the segment file
-  std::uint64_t loan = 0;     // queue::Id::make(loan, sequence)
-  std::uint64_t tag = 0;      // the generation, random
-  std::uint64_t begin = 0;    // offset of the first record
-  std::uint64_t size = 0;     // of the segment
-  template <typename V, typename S> static void fields(V& v, S& s) {
-    v("pool", s.pool);
-    v("segment", s.segment);
-    v("loan", s.loan);
-    v("tag", s.tag);
-    v("begin", s.begin);
-    v("size", s.size);
-  }
+  queue::SegmentInfo info;  // ids are queue::Id::make(info.loan, sequence)
+  template <typename V, typename S> static void fields(V& v, S& s) { v("info", s.info); }
 };
 
 struct NoRoom {
@@ -84,15 +73,13 @@ struct NoRoom {
   template <typename V, typename S> static void fields(V& v, S& s) { v("reason", s.reason); }
 };
 
-struct Committed {  // every record in [begin, end) is durable
+struct Committed {  // these records are durable; in the order in which they stand
   static constexpr std::uint16_t kType = 21;
   std::uint64_t loan = 0;
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
+  std::vector<queue::Announced> records;
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("loan", s.loan);
-    v("begin", s.begin);
-    v("end", s.end);
+    v("records", s.records);
   }
 };
 

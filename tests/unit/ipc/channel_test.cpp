@@ -155,27 +155,27 @@ TEST(ProtoMessages, DeliverSurvivesTheWire) {
 }
 
 TEST(ProtoMessages, EveryTruncationIsRefusedOrLacksAField) {
-  const std::string whole = encode(proto::Committed{.loan = 1, .begin = 2, .end = 3});
+  const std::string whole = encode(proto::SegmentDone{.loan = 1});
   for (std::size_t n = 0; n < whole.size(); ++n)
-    EXPECT_FALSE(decode<proto::Committed>(ByteView(whole).substr(0, n)).ok()) << n;
+    EXPECT_FALSE(decode<proto::SegmentDone>(ByteView(whole).substr(0, n)).ok()) << n;
 }
 
 struct Newer {
-  std::uint64_t extra = 1, loan = 5, more = 2, begin = 6, end = 7;
+  std::uint64_t extra = 1, slot = 5, more = 2;
+  bool ok = true;
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("extra", s.extra);
-    v("end", s.end);
+    v("ok", s.ok);
     v("more", s.more);
-    v("loan", s.loan);
-    v("begin", s.begin);
+    v("slot", s.slot);
   }
 };
 
 TEST(ProtoMessages, UnknownFieldsArePassedOver) {
-  const auto read = decode<proto::Committed>(encode(Newer{}));
+  const auto read = decode<proto::Reported>(encode(Newer{}));
   ASSERT_TRUE(read.ok()) << read.error().text();
-  EXPECT_EQ(read->end, 7u);
-  EXPECT_EQ(read->loan, 5u);
+  EXPECT_TRUE(read->ok);
+  EXPECT_EQ(read->slot, 5u);
 }
 
 struct Wide {
