@@ -149,6 +149,9 @@ class Ledger {
   std::uint64_t snapshot_tag_ = 0;
   struct Carried { std::uint8_t kind; MarkKey key; std::string body; };
   std::vector<Carried> carried_;     // marks made while a rotation runs: repeated in the new file
+  std::uint64_t carried_until_ = 0;  // no further rotation before this is synced
+  std::uint64_t snapshot_size_ = 0;
+  std::string scratch_;
 };
 
 }  // namespace postrider::queue

@@ -74,7 +74,7 @@ struct AppendJob {
 struct RemoveJob {
   struct Item {
     Id id;
-    Folder folder = Folder::deferred;
+    std::optional<Folder> folder;    // unknown: all of them
     std::optional<Error> error;
   };
   Layout layout{""};

@@ -44,7 +44,7 @@ struct LendJob {
   void run(FileSystem& fs);
 };
 
-// One record that is complete and durable, found in a segment.
+// A place where a record was written and cannot be read.
 struct Damage {
   std::uint32_t segment = 0;
   std::uint64_t offset = 0;
@@ -76,6 +76,7 @@ class JournalPool {
     std::uint64_t holder = 0;        // who was lent it; 0: unknown, from before a restart
     bool lent = false;               // its writer may still add records
     bool preparing = false;          // a LendJob has it
+    bool blocked = false;            // found still held at the last try
     bool retired = false;            // failed sync or damage: drained, then never lent again
     std::uint32_t live = 0;          // records admitted and not finished
     std::uint32_t readers = 0;       // agents that hold a descriptor for it
@@ -94,6 +95,7 @@ class JournalPool {
 
   // Recovery hands over what it found.
   void adopt(Segment segment);
+  void reserve_number(std::uint32_t number);  // a file of this name is there and must stay
   void note_loan(std::uint64_t loan);  // ids up to this loan have been used
 
   // Takes a reusable segment, or plans a new one. Error busy: none free and none may be made
@@ -131,6 +133,7 @@ class JournalPool {
   std::uint64_t pool_id_;
   std::uint64_t last_loan_ = 0;
   std::map<std::uint32_t, Segment> segments_;
+  std::uint32_t highest_ = 0;
   std::set<std::uint64_t> holders_;  // alive
 };
 

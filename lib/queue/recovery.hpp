@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "queue/ledger.hpp"
+#include "queue/message_file.hpp"
 #include "queue/pool.hpp"
 
 namespace postrider::queue {
@@ -34,33 +35,25 @@ struct RecoverySummary {
   std::vector<std::string> alarms;        // one line each, for the log
 };
 
-// How much is read of the message files.
-enum class FileScan : std::uint8_t {
-  none,      // the index was found clean: trust it
-  all,       // read every file
-};
-
-// What the ledger says about one message.
-struct Journaled {
-  std::vector<Event> events;
-  bool removed = false;
-  bool moved = false;
-};
-
 struct Recovered {
   RecoverySummary summary;
   std::vector<JournalPool::Segment> segments;
+  std::vector<std::uint32_t> reserved_numbers;  // segment files that are left alone
   LedgerReplay ledger;
   std::uint64_t last_loan = 0;
-  // Marks about message files, by id: applied when the file is read.
+  // Marks about messages in files, by id: applied when the file is read.
   std::unordered_map<Id, std::vector<Event>> file_marks;
+  // Marks about messages still in segments, to be carried into the next ledger.
+  std::unordered_map<Id, std::vector<Event>> segment_marks;
+  std::vector<Id> removed_files;                // finished: their files go, if still there
 };
 
-// REQUIRES the queue lock. `each` gets every message in a segment that is still to be delivered,
-// and, with FileScan::all, every message file's. Errors are only those of the directory itself.
+// REQUIRES the queue lock. `each` gets every message that is active: those in segments, those in
+// incoming/, and those found in a segment and in deferred/ or hold/ at once (the file wins). Other
+// message files are not touched: the index finds them, or Queue::begin_verify(). Errors are only
+// those of the directory itself.
 Result<Recovered> recover(FileSystem& fs, const Layout& layout, std::uint64_t pool,
-                          FileScan files,
-                          const std::function<void(MessageState&&, Folder)>& each);
+                          const std::function<void(FileContents&&, Folder)>& each);
 
 // Copies bytes that could not be used to corrupt/NAME and the reason to corrupt/NAME.reason; both
 // synced, so that the place they came from may be used again (J14).

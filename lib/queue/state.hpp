@@ -107,7 +107,8 @@ std::vector<Event> events_of(const MessageState& state);
 
 bool is_settled(const RecipientState& recipient);   // not open
 bool all_settled(const MessageState& state);
-// Must this recipient's end be told to the sender, and has it not been yet? (RFC 3461 section 4.1)
+// Must this recipient's failure be told to the sender, and has it not been yet? (RFC 3461 section
+// 4.1.) Success reports are a courtesy: they do not keep a message in the queue.
 bool wants_report(const MessageState& state, std::size_t recipient);
 // The one condition under which a message may be removed: every recipient is settled and every
 // report that is due is durable (bounce first, remove last).
