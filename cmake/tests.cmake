@@ -19,3 +19,42 @@ foreach(program master smtpd qmgr smtp lmtp bounce ctl)
     postrider_test(${program} PARTS)
   endif()
 endforeach()
+
+# Load source and counting sink of tests/bench, and the tests that use them.
+foreach(tool source sink)
+  add_executable(bench_${tool} ${CMAKE_SOURCE_DIR}/tests/bench/${tool}.cpp)
+  set_target_properties(bench_${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endforeach()
+
+# One behaviour per file. 77 means skipped; "long" keeps a test out of `make check`.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(python_environment "PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support"
+    "POSTRIDER_BUILD=${CMAKE_BINARY_DIR}" "PYTHONDONTWRITEBYTECODE=1")
+foreach(kind integration fault)
+  file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${kind}/*.py)
+  foreach(script ${scripts})
+    get_filename_component(behaviour ${script} NAME_WE)
+    add_test(NAME ${kind}.${behaviour} COMMAND ${Python3_EXECUTABLE} ${script})
+    set_tests_properties(${kind}.${behaviour} PROPERTIES LABELS ${kind} SKIP_RETURN_CODE 77
+                         TIMEOUT 300 ENVIRONMENT "${python_environment}")
+  endforeach()
+endforeach()
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fault/*.cpp)
+foreach(source ${sources})
+  get_filename_component(fault ${source} NAME_WE)
+  add_executable(${fault}_fault ${source})
+  target_link_libraries(${fault}_fault PRIVATE test_support smtpclient_lib daemon_lib submit_lib
+                        GTest::gmock GTest::gtest_main)
+  target_include_directories(${fault}_fault PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  gtest_discover_tests(${fault}_fault TEST_PREFIX "fault.${fault}." PROPERTIES LABELS fault
+                       DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
+endforeach()
+
+# The rules of the tree, and the proof that each checker refuses what it should.
+foreach(checker layers coroutines docs)
+  add_test(NAME tree.${checker}
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_${checker}.py)
+  add_test(NAME tree.${checker}_self_test
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_${checker}.py --self-test)
+  set_tests_properties(tree.${checker} tree.${checker}_self_test PROPERTIES LABELS unit)
+endforeach()

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Compares the documents with the tree:
+
+- each program has a page in man/man8, each command of ctl/ one in man/man1, and each page belongs to
+  a program, a command or a file format;
+- mandoc has nothing to say about any page;
+- links in *.md lead somewhere;
+- the generated parameter page is what tools/gen_params.py would write today.
+
+  check_docs.py [ROOT] | --self-test
+"""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr"]
+COMMANDS = {"postrider": "ctl/main.cpp", "sendmail": "ctl/sendmail.cpp"}
+
+
+def pages(root):
+    return sorted(p for p in (root / "man").glob("man*/*.[1-9]"))
+
+
+def check_pages(root):
+    problems = []
+    for program in PROGRAMS:
+        if (root / program / "main.cpp").exists() and \
+                not any((root / "man/man8").glob(f"*{program}.8")):
+            problems.append(f"{program}: no page in man/man8")
+    for command, source in COMMANDS.items():
+        if (root / source).exists() and not any((root / "man/man1").glob(f"*{command}.1")):
+            problems.append(f"{command}: no page in man/man1")
+    for page in pages(root):
+        name = page.stem.removeprefix("postrider-")
+        if page.suffix == ".8" and name not in PROGRAMS:
+            problems.append(f"{page.relative_to(root)}: there is no such program")
+    if pages(root):
+        if shutil.which("mandoc") is None:
+            return problems + ["mandoc is not installed: pages not checked"]
+        run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning",
+                              *(p.relative_to(root) for p in pages(root))],
+                             cwd=root, capture_output=True, text=True, check=False)
+        problems += [line.removeprefix("mandoc: ") for line in run.stdout.splitlines()]
+        if run.returncode != 0 and not run.stdout:
+            problems.append(f"mandoc failed: {run.stderr.strip()}")
+    return problems
+
+
+def anchor(heading):
+    heading = re.sub(r"[`*]", "", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", heading).replace(" ", "-")
+
+
+def check_links(root):
+    problems = []
+    files = [p for p in root.rglob("*.md")
+             if not any(part.startswith((".", "build")) for part in p.relative_to(root).parts[:-1])]
+    for path in sorted(files):
+        text = re.sub(r"```.*?```", lambda m: "\n" * m.group(0).count("\n"),
+                      path.read_text(encoding="utf-8"), flags=re.S)
+        for match in re.finditer(r"\[[^\]]*\]\(([^)\s]+)\)", text):
+            target = match.group(1)
+            place = f"{path.relative_to(root)}:{text.count(chr(10), 0, match.start()) + 1}"
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, part = target.partition("#")
+            file = (path.parent / name).resolve() if name else path
+            if not file.exists():
+                problems.append(f"{place}: {target} does not exist")
+            elif part and file.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
+                if part not in [anchor(h) for h in headings]:
+                    problems.append(f"{place}: {target}: no such heading")
+    return problems
+
+
+def check_parameters(root):
+    script = root / "tools/gen_params.py"
+    if not script.exists():
+        return []
+    run = subprocess.run([sys.executable, script, "--check"], cwd=root, capture_output=True,
+                         text=True, check=False)
+    if run.returncode == 0:
+        return []
+    return [line for line in (run.stdout + run.stderr).splitlines() if line] or \
+        ["tools/gen_params.py --check failed"]
+
+
+def check(root):
+    return check_pages(root) + check_links(root) + check_parameters(root)
+
+
+PAGE = """.Dd November 21, 2026
+.Dt QMGR 8
+.Os
+.Sh NAME
+.Nm qmgr
+.Nd queue manager
+.Sh DESCRIPTION
+It schedules.
+"""
+
+
+def self_test():
+    cases = [
+        ({}, None),
+        ({"qmgr/main.cpp": ""}, "qmgr: no page"),
+        ({"ctl/main.cpp": ""}, "postrider: no page"),
+        ({"qmgr/main.cpp": "", "man/man8/qmgr.8": PAGE}, None),
+        ({"man/man8/ghost.8": PAGE.replace("QMGR", "GHOST").replace("qmgr", "ghost")}, "no such program"),
+        ({"qmgr/main.cpp": "", "man/man8/qmgr.8": PAGE + ".Xx what\n"}, "skipping unknown macro"),
+        ({"a.md": "see [b](b.md#two-words)", "b.md": "# One\n## Two `words`\n"}, None),
+        ({"a.md": "see [b](c.md)", "b.md": ""}, "c.md does not exist"),
+        ({"a.md": "\n[b](b.md#three)", "b.md": "# One\n"}, "a.md:2: b.md#three: no such heading"),
+        ({"tools/gen_params.py": "import sys\nprint('page is old')\nsys.exit(1)\n"}, "page is old"),
+    ]
+    failures = 0
+    for files, expected in cases:
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory)
+            for name, text in files.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(text)
+            found = check(root)
+            if (found != []) if expected is None else (len(found) != 1 or expected not in found[0]):
+                print(f"expected {expected}, got {found}")
+                failures += 1
+    print(f"{len(cases) - failures} of {len(cases)} cases as expected")
+    return failures
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(1 if self_test() else 0)
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
+    problems = check(root if root.is_dir() else root.parent.parent)
+    for problem in problems:
+        print(problem)
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
