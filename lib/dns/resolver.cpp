@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+#include "dns/resolver.hpp"
+
+#include <arpa/nameser.h>
+#include <event2/event.h>
+#include <fstream>
+#include <memory>
+#include <unbound-event.h>
+#include <unbound.h>
+#include <unordered_map>
+
+#include "base/ascii.hpp"
+#include "base/log.hpp"
+#include "ev/bridge.hpp"
+
+namespace postrider::dns {
+namespace {
+
+constexpr int kMaxAbandoned = 10000;  // look-ups nobody waits for; beyond: Answer "busy"
+
+Error config_error(std::string text) { return Error(ErrorKind::config, std::move(text)); }
+
+std::string without_root_dot(std::string_view name) {
+  if (!name.empty() && name.back() == '.') name.remove_suffix(1);
+  return lowercase(name);
+}
+
+Result<std::vector<std::string>> nameservers_of_host() {
+  std::vector<std::string> servers;
+  std::ifstream file("/etc/resolv.conf");
+  std::string line;
+  while (std::getline(file, line)) {
+    const auto words = split(line, " \t\r");
+    if (words.size() >= 2 && words[0] == "nameserver") servers.emplace_back(words[1]);
+  }
+  if (servers.empty()) servers.emplace_back("127.0.0.1");  // as resolv.conf(5) says
+  return servers;
+}
+
+Result<std::vector<std::string>> read_anchors(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return config_error("cannot read the trust anchor file " + path);
+  std::vector<std::string> anchors;
+  std::string line;
+  while (std::getline(file, line)) {
+    const std::string_view record = trim(std::string_view(line).substr(0, line.find(';')));
+    if (!record.empty()) anchors.emplace_back(record);
+  }
+  if (anchors.empty()) return config_error("no record in the trust anchor file " + path);
+  return anchors;
+}
+
+}  // namespace
+
+std::string_view to_string(Type type) {
+  switch (type) {
+    case Type::a: return "A";
+    case Type::mx: return "MX";
+    case Type::txt: return "TXT";
+    case Type::aaaa: return "AAAA";
+    case Type::srv: return "SRV";
+    case Type::tlsa: return "TLSA";
+  }
+  return "?";
+}
+
+Result<Setup> Setup::load(const std::vector<std::string>& servers, const std::string& anchor_file) {
+  Setup setup;
+  setup.forwarders = servers;
+  if (servers.empty()) {
+    POSTRIDER_TRY(setup.forwarders, nameservers_of_host());
+  }
+  if (!anchor_file.empty()) {
+    POSTRIDER_TRY(setup.anchors, read_anchors(anchor_file));
+  }
+  return setup;
+}
+
+// ---- replies
+
+namespace {
+
+// A host name out of a message, or false when it is none that mail could use.
+bool expand_name(const ns_msg& message, const unsigned char* at, std::string& out) {
+  char buffer[NS_MAXDNAME];
+  if (ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), at, buffer, sizeof buffer) < 0)
+    return false;
+  out = without_root_dot(buffer);
+  // Escapes, blanks, slashes and the like have no business in a host name (they end up in logs,
+  // cache keys and configuration look-ups).
+  for (const char c : out)
+    if (!is_alnum(c) && c != '-' && c != '_' && c != '.') return false;
+  return true;
+}
+
+bool read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out) {
+  const unsigned char* data = ns_rr_rdata(rr);
+  const std::size_t length = ns_rr_rdlen(rr);
+  const auto bytes = ByteView(reinterpret_cast<const char*>(data), length);
+  switch (type) {
+    case Type::a:
+      if (length != 4) return false;
+      break;
+    case Type::aaaa:
+      if (length != 16) return false;
+      break;
+    case Type::mx:
+      if (length < 3) return false;
+      out.preference = static_cast<std::uint16_t>(ns_get16(data));
+      return expand_name(message, data + 2, out.data);
+    case Type::srv:
+      if (length < 7) return false;
+      break;
+    case Type::tlsa:
+      if (length < 4) return false;
+      break;
+    case Type::txt:
+      if (length < 1) return false;
+      break;
+  }
+  out.data.assign(bytes);
+  return true;
+}
+
+}  // namespace
+
+Answer parse_reply(ByteView packet, std::string_view name, Type type) {
+  Answer answer;
+  answer.canonical = without_root_dot(name);
+  ns_msg message;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(packet.data());
+  if (packet.size() > 65535 || ns_initparse(bytes, static_cast<int>(packet.size()), &message) < 0) {
+    answer.reason = "malformed DNS reply";
+    return answer;
+  }
+  const int count = ns_msg_count(message, ns_s_an);
+  bool malformed = false;
+  for (int i = 0; i < count && answer.records.size() < kMaxRecords; ++i) {
+    ns_rr rr;
+    if (ns_parserr(&message, ns_s_an, i, &rr) < 0) {
+      malformed = true;
+      break;
+    }
+    if (ns_rr_type(rr) == ns_t_cname) {
+      std::string target;
+      if (expand_name(message, ns_rr_rdata(rr), target)) answer.canonical = target;
+    } else if (static_cast<unsigned>(ns_rr_type(rr)) == static_cast<unsigned>(type)) {
+      Record record;
+      if (read_record(message, rr, type, record)) answer.records.push_back(std::move(record));
+      else malformed = true;
+    }
+  }
+  switch (ns_msg_getflag(message, ns_f_rcode)) {
+    case ns_r_noerror:
+      answer.status = answer.records.empty() ? Status::no_data : Status::ok;
+      if (answer.records.empty() && malformed) {
+        answer.status = Status::temporary;
+        answer.reason = "malformed DNS reply";
+      }
+      break;
+    case ns_r_nxdomain: answer.status = Status::no_domain; break;
+    case ns_r_servfail: answer.reason = "SERVFAIL"; break;
+    case ns_r_refused: answer.reason = "REFUSED"; break;
+    default: answer.reason = "DNS error " + std::to_string(ns_msg_getflag(message, ns_f_rcode));
+  }
+  return answer;
+}
+
+// ---- libunbound
+
+struct UnboundResolver::Impl {
+  struct Query {
+    Impl* impl;
+    std::string name;
+    Type type;
+    ev::Bridge<Answer>* waiter = nullptr;  // null: nobody waits any more
+  };
+  explicit Impl(ev::Loop& l) : loop(l) {}
+  ~Impl() {
+    if (context) ub_ctx_delete(context);
+  }
+  static void on_answer(void* data, int rcode, void* packet, int length, int security, char* why,
+                        int was_rate_limited);
+
+  ev::Loop& loop;
+  ub_ctx* context = nullptr;
+  std::unordered_map<Query*, std::unique_ptr<Query>> queries;
+};
+
+void UnboundResolver::Impl::on_answer(void* data, int rcode, void* packet, int length, int security,
+                                      char* why, int /*was_rate_limited*/) {
+  auto* query = static_cast<Query*>(data);
+  auto found = query->impl->queries.find(query);
+  POSTRIDER_CHECK(found != query->impl->queries.end());
+  const std::unique_ptr<Query> owned = std::move(found->second);
+  query->impl->queries.erase(found);
+  if (!owned->waiter) return;
+  Answer answer;
+  if (security == 1) {
+    answer.reason = log::printable(std::string("DNSSEC validation failed: ") + (why ? why : ""));
+    answer.security = Security::bogus;
+  } else if (packet && length > 0) {
+    answer = parse_reply(ByteView(static_cast<char*>(packet), static_cast<std::size_t>(length)),
+                         owned->name, owned->type);
+    if (security == 2) answer.security = Security::secure;
+  } else {
+    answer.reason = rcode == 2 ? "SERVFAIL" : "no answer (rcode " + std::to_string(rcode) + ")";
+  }
+  owned->waiter->complete(std::move(answer));
+}
+
+UnboundResolver::UnboundResolver(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+UnboundResolver::~UnboundResolver() = default;
+std::size_t UnboundResolver::unanswered() const { return impl_->queries.size(); }
+
+Result<std::unique_ptr<UnboundResolver>> UnboundResolver::create(ev::Loop& loop,
+                                                                 const Setup& setup) {
+  auto impl = std::make_unique<Impl>(loop);
+  impl->context = ub_ctx_create_event(loop.base());
+  if (!impl->context) return config_error("cannot start the DNS resolver");
+  const auto option = [&](const char* name, const char* value) -> Result<void> {
+    const int status = ub_ctx_set_option(impl->context, name, value);
+    if (status != 0)
+      return config_error(std::string("DNS resolver option ") + name + ": " + ub_strerror(status));
+    return {};
+  };
+  // libunbound's defaults are those of a tool that asks one question.
+  POSTRIDER_TRY_VOID(option("do-not-query-localhost:", "no"));
+  POSTRIDER_TRY_VOID(option("num-queries-per-thread:", "4096"));
+  POSTRIDER_TRY_VOID(option("outgoing-range:", "256"));
+  POSTRIDER_TRY_VOID(option("use-syslog:", "no"));
+  POSTRIDER_TRY_VOID(option("target-fetch-policy:", "0 0 0 0 0"));
+  if (setup.anchors.empty()) POSTRIDER_TRY_VOID(option("module-config:", "iterator"));
+  ub_ctx_debuglevel(impl->context, 0);
+  for (const std::string& server : setup.forwarders) {
+    const int status = ub_ctx_set_fwd(impl->context, server.c_str());
+    if (status != 0)
+      return config_error("dns_resolvers: " + server + ": " + ub_strerror(status));
+  }
+  for (const std::string& anchor : setup.anchors) {
+    const int status = ub_ctx_add_ta(impl->context, anchor.c_str());
+    if (status != 0)
+      return config_error("trust anchor \"" + anchor + "\": " + ub_strerror(status));
+  }
+  return std::unique_ptr<UnboundResolver>(new UnboundResolver(std::move(impl)));
+}
+
+ev::Task<Result<Answer>> UnboundResolver::query(std::string_view name, Type type,
+                                                ev::Deadline deadline) {
+  Answer answer;
+  if (impl_->queries.size() >= kMaxAbandoned) {
+    answer.reason = "too many DNS queries under way";
+    co_return answer;
+  }
+  ev::Bridge<Answer> bridge(impl_->loop);
+  auto owned = std::make_unique<Impl::Query>();
+  Impl::Query* query = owned.get();
+  query->impl = impl_.get();
+  query->name = name;
+  query->type = type;
+  query->waiter = &bridge;
+  impl_->queries.emplace(query, std::move(owned));
+  // May call back before it returns.
+  const int status = ub_resolve_event(impl_->context, query->name.c_str(), static_cast<int>(type),
+                                      1, query, Impl::on_answer, nullptr);
+  if (status != 0) {
+    impl_->queries.erase(query);
+    answer.reason = ub_strerror(status);
+    co_return answer;
+  }
+  // The frame may be destroyed while it waits: then the query must forget the bridge as well.
+  struct Leave {
+    Impl& impl;
+    Impl::Query* query;  // answered and freed, perhaps; its place may hold another's by now
+    const ev::Bridge<Answer>* bridge;
+    Leave(Impl& i, Impl::Query* q, const ev::Bridge<Answer>* b) : impl(i), query(q), bridge(b) {}
+    ~Leave() {
+      const auto found = impl.queries.find(query);
+      if (found != impl.queries.end() && found->second->waiter == bridge)
+        found->second->waiter = nullptr;
+    }
+  };
+  const Leave leave(*impl_, query, &bridge);
+  Result<Answer> got = co_await bridge.wait(deadline, "a DNS answer");
+  if (got) co_return std::move(got);
+  if (got.error().kind() != ErrorKind::timeout) co_return got.error();
+  answer.reason = "time limit exceeded";
+  co_return answer;
+}
+
+}  // namespace postrider::dns

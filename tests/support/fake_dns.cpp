@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "support/fake_dns.hpp"
+
+#include <arpa/inet.h>
+
+#include "base/ascii.hpp"
+#include "base/check.hpp"
+
+namespace postrider::test {
+
+FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
+  for (const std::string_view line : split(zone, "\n")) {
+    const auto words = split(line, " \t");
+    if (words.empty()) continue;
+    const std::string name(words[0]);
+    POSTRIDER_CHECK(words.size() >= 2, name);
+    names_.insert(name);
+    dns::Record record;
+    dns::Type type = dns::Type::a;
+    if (words[1] == "NXDOMAIN") {
+      whole_names_[name].status = dns::Status::no_domain;
+      continue;
+    }
+    if (words[1] == "TEMPORARY") {
+      whole_names_[name].reason = words.size() > 2 ? std::string(words[2]) : "SERVFAIL";
+      continue;
+    }
+    if (words[1] == "MX") {
+      type = dns::Type::mx;
+      record.preference = static_cast<std::uint16_t>(parse_decimal(words[2]).value());
+      record.data = words[3] == "." ? "" : std::string(words[3]);
+    } else {
+      type = words[1] == "AAAA" ? dns::Type::aaaa : dns::Type::a;
+      unsigned char bytes[16];
+      const int family = type == dns::Type::a ? AF_INET : AF_INET6;
+      POSTRIDER_CHECK(inet_pton(family, std::string(words[2]).c_str(), bytes) == 1, name);
+      record.data.assign(reinterpret_cast<char*>(bytes), type == dns::Type::a ? 4 : 16);
+    }
+    dns::Answer& answer = answers_[{name, type}];
+    answer.status = dns::Status::ok;
+    answer.canonical = name;
+    answer.records.push_back(std::move(record));
+  }
+}
+
+void FakeDns::release() {
+  held_ = false;
+  released_.notify_all();
+}
+
+ev::Task<Result<dns::Answer>> FakeDns::query(std::string_view name, dns::Type type,
+                                             ev::Deadline deadline) {
+  asked_.push_back(std::string(dns::to_string(type)) + " " + std::string(name));
+  while (held_) {
+    Result<void> woken = co_await released_.wait(deadline, "the fake name server");
+    if (woken) continue;
+    if (woken.error().kind() != ErrorKind::timeout) co_return woken.error();
+    dns::Answer late;
+    late.reason = "time limit exceeded";
+    co_return late;
+  }
+  const std::string key(name);
+  if (const auto whole = whole_names_.find(key); whole != whole_names_.end())
+    co_return whole->second;
+  if (const auto found = answers_.find({key, type}); found != answers_.end())
+    co_return found->second;
+  dns::Answer nothing;
+  nothing.status = names_.count(key) > 0 ? dns::Status::no_data : dns::Status::no_domain;
+  co_return nothing;
+}
+
+}  // namespace postrider::test

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// A Resolver that answers from a zone text, at once or when told to:
+//
+//   a.example       MX   10 mx.a.example
+//   mx.a.example    A    192.0.2.1
+//   gone.example    NXDOMAIN
+//   slow.example    TEMPORARY SERVFAIL
+//
+// A name that stands there has no data of other types; a name that does not stand there does not
+// exist.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dns/resolver.hpp"
+#include "ev/condition.hpp"
+
+namespace postrider::test {
+
+class FakeDns final : public dns::Resolver {
+ public:
+  FakeDns(ev::Loop& loop, std::string_view zone);
+  ev::Task<Result<dns::Answer>> query(std::string_view name, dns::Type type,
+                                      ev::Deadline deadline) override;
+  // From now on queries wait until release().
+  void hold() { held_ = true; }
+  void release();
+  const std::vector<std::string>& asked() const { return asked_; }  // "MX a.example"
+
+ private:
+  ev::Condition released_;
+  bool held_ = false;
+  std::map<std::pair<std::string, dns::Type>, dns::Answer> answers_;
+  std::map<std::string, dns::Answer> whole_names_;  // NXDOMAIN, TEMPORARY
+  std::set<std::string> names_;
+  std::vector<std::string> asked_;
+};
+
+}  // namespace postrider::test

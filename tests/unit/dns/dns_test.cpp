@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "dns/host.hpp"
+#include "dns/mx.hpp"
+#include "dns/resolver.hpp"
+#include "support/fake_dns.hpp"
+#include "support/run_task.hpp"
+
+namespace postrider::dns {
+namespace {
+
+using namespace std::literals;
+
+// Writes DNS messages by hand.
+class Message {
+ public:
+  Message(int id, int rcode, std::string_view name, Type type) {
+    put16(bytes_, id);
+    put16(bytes_, 0x8180 | rcode);
+    put16(bytes_, 1);
+    put16(bytes_, 0);
+    put16(bytes_, 0);
+    put16(bytes_, 0);
+    put_name(bytes_, name);
+    put16(bytes_, static_cast<int>(type));
+    put16(bytes_, 1);
+  }
+  Message& add(int type, std::string_view rdata) {
+    put16(bytes_, 0xc00c);  // the question's name
+    put16(bytes_, type);
+    put16(bytes_, 1);
+    put16(bytes_, 0);
+    put16(bytes_, 300);
+    put16(bytes_, static_cast<int>(rdata.size()));
+    bytes_.append(rdata);
+    ++count_;
+    bytes_[6] = static_cast<char>(count_ >> 8);
+    bytes_[7] = static_cast<char>(count_);
+    return *this;
+  }
+  static std::string mx(int preference, std::string_view host) {
+    std::string out;
+    put16(out, preference);
+    put_name(out, host);
+    return out;
+  }
+  static std::string name(std::string_view host) {
+    std::string out;
+    put_name(out, host);
+    return out;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  static void put16(std::string& out, int value) {
+    out.push_back(static_cast<char>(value >> 8));
+    out.push_back(static_cast<char>(value));
+  }
+  static void put_name(std::string& out, std::string_view name) {
+    while (!name.empty()) {
+      const auto label = name.substr(0, name.find('.'));
+      out.push_back(static_cast<char>(label.size()));
+      out.append(label);
+      name.remove_prefix(std::min(name.size(), label.size() + 1));
+    }
+    out.push_back('\0');
+  }
+  std::string bytes_;
+  int count_ = 0;
+};
+
+constexpr int kA = 1, kCname = 5, kMx = 15, kTlsa = 52;
+
+TEST(ReplyOfTheDns, StatusFollowsFromCodeAndRecords) {
+  const auto status = [](int rcode) {
+    return parse_reply(Message(1, rcode, "a.example", Type::mx).bytes(), "a.example", Type::mx).status;
+  };
+  EXPECT_EQ(status(0), Status::no_data);
+  EXPECT_EQ(status(3), Status::no_domain);
+  for (const int code : {1, 2, 4, 5, 9}) EXPECT_EQ(status(code), Status::temporary) << code;
+}
+
+TEST(ReplyOfTheDns, ReadsRecordsBehindACname) {
+  Message m(1, 0, "a.example", Type::mx);
+  m.add(kCname, Message::name("B.example")).add(kMx, Message::mx(10, "MX1.b.example"));
+  m.add(kA, "\xc0\0\x02\x01"sv);
+  const Answer answer = parse_reply(m.bytes(), "a.example", Type::mx);
+  EXPECT_EQ(answer.status, Status::ok);
+  EXPECT_EQ(answer.canonical, "b.example");
+  ASSERT_EQ(answer.records.size(), 1U);
+  EXPECT_EQ(answer.records[0].data, "mx1.b.example");
+  EXPECT_EQ(answer.records[0].preference, 10);
+}
+
+TEST(ReplyOfTheDns, SkipsRecordsOfTheWrongForm) {
+  for (const auto rdata : {""sv, "\0"sv, "\0\x0a"sv, "\0\x0a\xff"sv, "\0\x0a\x03"sv}) {
+    Message m(1, 0, "a.example", Type::mx);
+    m.add(kMx, rdata);
+    EXPECT_EQ(parse_reply(m.bytes(), "a.example", Type::mx).status, Status::temporary);
+    m.add(kMx, Message::mx(1, "mx.example"));
+    const Answer answer = parse_reply(m.bytes(), "a.example", Type::mx);
+    EXPECT_LE(answer.records.size(), 1U);
+  }
+  for (const auto length : {0U, 1U, 2U, 3U}) {
+    Message m(1, 0, "a.example", Type::tlsa);
+    m.add(kTlsa, std::string(length, 'x'));
+    EXPECT_TRUE(parse_reply(m.bytes(), "a.example", Type::tlsa).records.empty());
+  }
+  Message bad_name(1, 0, "a.example", Type::mx);
+  bad_name.add(kMx, Message::mx(1, "a/b c.example"));
+  EXPECT_TRUE(parse_reply(bad_name.bytes(), "a.example", Type::mx).records.empty());
+}
+
+TEST(ReplyOfTheDns, SurvivesEveryTruncationAndEveryFlippedByte) {
+  Message m(1, 0, "a.example", Type::mx);
+  m.add(kCname, Message::name("b.example")).add(kMx, Message::mx(10, "mx.b.example"));
+  const std::string good = m.bytes();
+  for (std::size_t length = 0; length < good.size(); ++length)
+    EXPECT_NE(parse_reply(ByteView(good).substr(0, length), "a.example", Type::mx).records.size(), 2U);
+  for (std::size_t at = 0; at < good.size(); ++at)
+    for (const int value : {0x00, 0x3f, 0xc0, 0xff}) {
+      std::string bad = good;
+      bad[at] = static_cast<char>(value);
+      EXPECT_LE(parse_reply(bad, "a.example", Type::mx).records.size(), 2U);
+    }
+}
+
+TEST(ReplyOfTheDns, KeepsABoundedNumberOfRecords) {
+  Message m(1, 0, "a.example", Type::a);
+  for (int i = 0; i < 3000; ++i) m.add(kA, "\x7f\0\0\x01"sv);
+  EXPECT_EQ(parse_reply(m.bytes(), "a.example", Type::a).records.size(), kMaxRecords);
+}
+
+Answer mx_answer(std::vector<std::pair<int, std::string>> records) {
+  Answer answer;
+  answer.status = Status::ok;
+  for (auto& [preference, name] : records) {
+    Record record;
+    record.preference = static_cast<std::uint16_t>(preference);
+    record.data = name;
+    answer.records.push_back(record);
+  }
+  return answer;
+}
+
+TEST(MxHosts, SortedUniqueAndUsable) {
+  const MxList list = read_mx(
+      mx_answer({{20, "b"}, {10, "a"}, {30, "a"}, {20, "192.0.2.1"}, {20, "c"}, {5, ""}}), "d",
+      nullptr);
+  EXPECT_EQ(list.kind, MxList::Kind::hosts);
+  EXPECT_EQ(list.hosts, (std::vector<MxHost>{{"a", 10}, {"b", 20}, {"c", 20}}));
+}
+
+TEST(MxHosts, ShuffleKeepsThePreferences) {
+  Jitter jitter(1);
+  bool differs = false;
+  for (int i = 0; i < 50; ++i) {
+    const MxList list =
+        read_mx(mx_answer({{20, "z"}, {10, "a"}, {10, "b"}, {10, "c"}}), "d", &jitter);
+    EXPECT_EQ(list.hosts.back().name, "z");
+    differs = differs || list.hosts.front().name != "a";
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(MxHosts, WhatTheAnswerMeans) {
+  EXPECT_EQ(read_mx(mx_answer({{0, ""}}), "d", nullptr).kind, MxList::Kind::null_mx);
+  EXPECT_EQ(read_mx(mx_answer({{0, "1.2.3.4"}}), "d", nullptr).kind, MxList::Kind::unusable);
+  Answer answer;
+  EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::temporary);
+  answer.status = Status::no_domain;
+  EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::no_domain);
+  answer.status = Status::no_data;
+  const MxList implicit = read_mx(answer, "D.example", nullptr);
+  EXPECT_TRUE(implicit.implicit);
+  EXPECT_EQ(implicit.hosts, (std::vector<MxHost>{{"d.example", 0}}));
+}
+
+// A name server on a thread: answers A for any name but these: "servfail", "silent", "gone".
+class Server {
+ public:
+  Server() {
+    fd_ = socket(AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    socklen_t length = sizeof address;
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this] { serve(); });
+  }
+  ~Server() {
+    shutdown(fd_, SHUT_RDWR);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port_);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sendto(fd_, "q", 1, 0, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    thread_.join();
+    close(fd_);
+  }
+  std::string name() const { return "127.0.0.1@" + std::to_string(port_); }
+
+ private:
+  void serve() {
+    char buffer[2048];
+    for (;;) {
+      sockaddr_in from{};
+      socklen_t length = sizeof from;
+      const ssize_t got =
+          recvfrom(fd_, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &length);
+      if (got < 12) return;
+      std::string reply(buffer, static_cast<std::size_t>(got));
+      const std::string label(buffer + 13, static_cast<std::size_t>(buffer[12]));
+      if (label == "silent") continue;
+      reply[2] = static_cast<char>(0x81);
+      reply[3] = static_cast<char>(0x80 | (label == "servfail" ? 2 : label == "gone" ? 3 : 0));
+      std::size_t end = 12;
+      while (reply[end] != 0) end += static_cast<std::size_t>(reply[end]) + 1;
+      const bool asks_a = reply[end + 2] == 1;
+      reply.resize(end + 5);
+      reply[7] = static_cast<char>(asks_a && label == "host" ? 1 : 0);
+      reply[9] = reply[11] = 0;
+      if (reply[7] != 0) reply += "\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\xc0\0\x02\x07"s;
+      sendto(fd_, reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&from), length);
+    }
+  }
+  int fd_ = -1;
+  std::uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+TEST(Unbound, AsksItsForwarder) {
+  Server server;
+  ev::Loop loop;
+  dns::Setup setup;
+  setup.forwarders = {server.name()};
+  auto resolver = UnboundResolver::create(loop, setup);
+  ASSERT_TRUE(resolver) << resolver.error().text();
+  const auto ask = [&](std::string_view name, Duration limit = 20s) {
+    auto answer = test::run_task<Result<Answer>>(
+        loop, [&] { return (*resolver)->query(name, Type::a, loop.after(limit)); });
+    EXPECT_TRUE(answer);
+    return answer.value();
+  };
+  for (int i = 0; i < 2; ++i) {  // the second time from its cache
+    const Answer answer = ask("host.example");
+    EXPECT_EQ(answer.status, Status::ok) << answer.reason;
+    ASSERT_EQ(answer.records.size(), 1U);
+    EXPECT_EQ(answer.records[0].data, "\xc0\0\x02\x07"s);
+    EXPECT_EQ(answer.security, Security::insecure);
+  }
+  EXPECT_EQ(ask("other.example").status, Status::no_data);
+  EXPECT_EQ(ask("gone.example").status, Status::no_domain);
+  EXPECT_EQ(ask("servfail.example").status, Status::temporary);
+  const Answer late = ask("silent.example", 100ms);
+  EXPECT_EQ(late.status, Status::temporary);
+  EXPECT_EQ(late.reason, "time limit exceeded");
+  EXPECT_EQ((*resolver)->unanswered(), 1U);
+}
+
+TEST(Unbound, RefusesWrongSetup) {
+  ev::Loop loop;
+  dns::Setup setup;
+  setup.forwarders = {"not an address"};
+  EXPECT_FALSE(UnboundResolver::create(loop, setup));
+  EXPECT_FALSE(dns::Setup::load({"127.0.0.1"}, "/nonexistent/anchor"));
+}
+
+TEST(NativeLookup, KnowsLocalhost) {
+  const HostAnswer answer = look_up_host_now("localhost");
+  EXPECT_EQ(answer.kind, HostAnswer::Kind::found);
+  for (const auto& address : answer.addresses) EXPECT_TRUE(address.is_loopback());
+}
+
+TEST(FakeZone, AnswersLikeADomain) {
+  ev::Loop loop;
+  test::FakeDns fake(loop, "a.example MX 10 mx.a.example\nmx.a.example A 192.0.2.1\n");
+  const auto status = [&](std::string_view name, Type type) {
+    return test::run_task<Result<Answer>>(loop, [&] {
+             return fake.query(name, type, loop.after(1s));
+           }).value().status;
+  };
+  EXPECT_EQ(status("a.example", Type::mx), Status::ok);
+  EXPECT_EQ(status("a.example", Type::a), Status::no_data);
+  EXPECT_EQ(status("b.example", Type::a), Status::no_domain);
+}
+
+}  // namespace
+}  // namespace postrider::dns
