@@ -132,6 +132,8 @@ struct Report {
   std::vector<mail::Outcome> outcomes;  // same order
   mail::ContentFacts facts;
   std::int64_t expires = 0;       // unix time in microseconds when we give up; for `delayed`
+  std::int64_t next_try = 0;      // the same, of the next attempt; for `delayed`
+  bool final_delivery = false;    // `success`: in a mailbox (LMTP), not merely relayed
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("kind", s.kind);
@@ -144,6 +146,8 @@ struct Report {
     v("outcomes", s.outcomes);
     v("facts", s.facts);
     v("expires", s.expires);
+    v.optional("next_try", s.next_try);
+    v.optional("final_delivery", s.final_delivery);
   }
 };
 
