@@ -8,9 +8,9 @@
 #include "base/check.hpp"
 #include "base/result.hpp"
 #include "base/text_file.hpp"
+#include "base/words.hpp"
 #include "config/main_cf.hpp"
 #include "config/units.hpp"
-#include "config/words.hpp"
 
 namespace postrider::config {
 

@@ -9,10 +9,10 @@
 #include "base/ascii.hpp"
 #include "base/check.hpp"
 #include "base/text_file.hpp"
+#include "base/words.hpp"
 #include "config/expand.hpp"
 #include "config/master_cf.hpp"
 #include "config/units.hpp"
-#include "config/words.hpp"
 
 namespace postrider::config {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "config/words.hpp"
+#include "base/words.hpp"
 
 #include "base/ascii.hpp"
 
-namespace postrider::config {
+namespace postrider {
 
 Result<std::vector<std::string>> split_words(std::string_view text, std::string_view separators) {
   std::vector<std::string> words;
@@ -27,4 +27,4 @@ Result<std::vector<std::string>> split_words(std::string_view text, std::string_
   }
 }
 
-}  // namespace postrider::config
+}  // namespace postrider
