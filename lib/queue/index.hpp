@@ -5,11 +5,11 @@
 // transaction, one sync) and may run on a pool thread as long as only one runs at a time; reads
 // take a snapshot and are quick.
 //
-//   message  id                       -> Entry
-//   due      due-time(8, BE) id(8)    -> -
-//   dest     destination NUL id(8)    -> -
-//   count    'd' destination | 'r' reason -> number
-//   meta     "state" -> clean | dirty, "version", "pool"
+//   'm' id(8)                       -> entry          numbers big-endian
+//   't' due(8) id(8)                -> nothing        deferred/ and incoming/ only
+//   'd' destination NUL id(8)       -> nothing
+//   'n' 'd' destination, 'n' 'r' reason -> number of messages
+//   'M' "state" "pool" "version" "size"
 #pragma once
 
 #include <memory>
@@ -25,7 +25,7 @@ namespace postrider::queue {
 
 // What the queue view shows without opening the file.
 struct IndexEntry {
-  Id id;
+  std::uint64_t number = 0;      // of the id
   Folder folder = Folder::deferred;
   std::int64_t due = 0;          // unix time, microseconds
   std::int64_t arrival = 0;
@@ -37,7 +37,25 @@ struct IndexEntry {
   std::string reason;            // last reason, shortened
 
   bool operator==(const IndexEntry&) const = default;
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("id", s.number);
+    v("folder", s.folder);
+    v("due", s.due);
+    v("arrival", s.arrival);
+    v("size", s.size);
+    v("sender", s.sender);
+    v("destinations", s.destinations);
+    v("open", s.open_recipients);
+    v("first", s.first_recipient);
+    v("reason", s.reason);
+  }
 };
+
+// destinations: what the message waits for. The reason is the last reply or text of an open
+// recipient, cut to 160 bytes.
+IndexEntry make_entry(const MessageState& state, Folder folder,
+                      std::vector<std::string> destinations);
 
 struct IndexChange {
   Id id;

@@ -162,8 +162,10 @@ void ContentCheck::feed(ByteView content) {
 Result<void> ContentCheck::confirm(FileSystem& fs, int fd) const {
   POSTRIDER_TRY(const std::string bytes, fs.pread(fd, kRecordHeader, place_.offset));
   if (bytes.size() < kRecordHeader) return bad("cut short");
-  RecordOrigin origin{.segment = place_.segment, .tag = place_.tag, .place = place_.offset};
-  origin.pool = get_le<std::uint64_t>(ByteView(bytes).substr(24));  // not told to agents
+  // Pool and segment number are not told to agents: the generation tag is the proof.
+  RecordOrigin origin{.tag = place_.tag, .place = place_.offset};
+  origin.pool = get_le<std::uint64_t>(ByteView(bytes).substr(24));
+  origin.segment = get_le<std::uint32_t>(ByteView(bytes).substr(32));
   POSTRIDER_TRY(const RecordHeader header, parse_header(bytes, origin));
   if (header.id != id_) return bad("another message");
   if (header.content_length() != fed_) return bad("content size");

@@ -296,6 +296,15 @@ void JournalPool::holder_exited(std::uint64_t holder) {
     if (segment.holder == holder) segment.blocked = false;
 }
 
+std::vector<std::uint32_t> JournalPool::drop_retired(std::uint64_t ledger_synced) {
+  std::vector<std::uint32_t> gone;
+  for (const auto& [number, segment] : segments_)
+    if (segment.retired && !segment.lent && is_drained(segment, ledger_synced))
+      gone.push_back(number);
+  for (const std::uint32_t number : gone) segments_.erase(number);
+  return gone;
+}
+
 void JournalPool::retire(std::uint32_t number) {
   if (Segment* segment = find(number)) segment->retired = true;
 }

@@ -119,6 +119,9 @@ class JournalPool {
   void writer_gone(std::uint64_t loan);
   void holder_exited(std::uint64_t holder);
   void retire(std::uint32_t segment);
+  // Forgets retired segments in which nothing is live; the caller unlinks their files.
+  std::vector<std::uint32_t> drop_retired(std::uint64_t ledger_synced);
+  std::uint64_t last_loan() const { return last_loan_; }
 
   bool is_drained(const Segment& segment, std::uint64_t ledger_synced) const;  // P1-P4
   bool is_reusable(const Segment& segment, std::uint64_t ledger_synced) const;

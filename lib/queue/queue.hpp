@@ -60,17 +60,27 @@ struct LoadJob {
   void run(FileSystem& fs);
 };
 
-// Compares one shard directory with the index, after an unclean end.
+// After an unclean end: compares a part of the files with the index, then a part of the index with
+// the files. A job covers at most kVerifyStep files that the index did not know.
 struct VerifyJob {
+  static constexpr std::size_t kVerifyStep = 500;
   Layout layout{""};
+  Index* index = nullptr;
   Folder folder = Folder::deferred;
-  char shard = 0;
-  std::unordered_set<Id> known;              // entries the index has for this shard and folder
+  char shard = 0;                            // 0: a page of the index
+  Id after;                                  // page: where it begins; out: where the next begins
+  std::uint64_t old_loans = 0;               // temporaries of later loans are somebody's
   std::unordered_set<Id> active;             // not to be looked at
-  std::unordered_map<Id, std::vector<Event>> marks;
-  std::function<std::vector<std::string>(const MessageState&)> destinations;
-  std::vector<IndexChange> changes;          // out
-  std::uint64_t files = 0, damaged = 0;      // out
+  std::vector<std::string> names;            // of the shard, not yet looked at, last first
+  bool listed = false;
+  struct Found {
+    FileContents contents;
+    Folder folder;
+  };
+  std::vector<Found> found;                  // out: not in the index
+  std::vector<Id> lost;                      // out: in the index, without a file
+  std::vector<std::string> alarms;           // out
+  bool done = false;                         // out
   std::optional<Error> error;
   void run(FileSystem& fs);
 };
@@ -110,9 +120,16 @@ class Queue {
                              Check check, std::vector<Error>* refused = nullptr);
   // The writer returned the segment in good order: everything it wrote was announced.
   void writer_returned(std::uint64_t loan);
+  // Its sync failed: what it did not announce is not delivered (J17), and the segment takes no more
+  // mail. It is removed when it is drained.
+  void writer_failed(std::uint64_t loan);
   // The writer died: what it committed and did not announce is found in the segment (J18). Reads up
   // to a whole segment, from the page cache as a rule.
   std::vector<Arrived> writer_died(std::uint64_t loan);
+  // Segments lent by an earlier qmgr whose writers are still alive: such a writer may announce under
+  // its loan as before. Call now and then: when it is gone, its unannounced mail is found.
+  std::vector<Arrived> adopt_orphans();
+  bool has_orphans() const;
   void holder_exited(std::uint64_t holder) { pool_->holder_exited(holder); }
 
   // Large mail: a write-only file for this id. The id must be of a loan that the asker holds.
@@ -158,9 +175,12 @@ class Queue {
   IndexJob begin_index();
   void finish_index(IndexJob& job);
   // After an unclean end: shards not yet compared with the files. queue views say so.
-  bool index_is_stale() const { return verify_next_ < verify_total_; }
+  bool index_is_stale() const { return verifying_; }
   std::optional<VerifyJob> begin_verify();
   void finish_verify(VerifyJob& job);
+
+  // What the operator must know, since the last call: one line each.
+  std::vector<std::string> take_alarms() { return std::exchange(alarms_, {}); }
 
   // --- reading --------------------------------------------------------------------------------
   // A read-only descriptor for agents. Segments count readers: close_content() gives it back.
@@ -188,24 +208,31 @@ class Queue {
     Place place;
     Folder folder = Folder::incoming;
     std::uint64_t tail_end = 0;       // files
-    std::string marks;                // unsaved marks: kind(1) length(4) body ...
-    std::size_t marks_before_job = 0; // already in what a migration or save is writing
+    std::string marks;                // not in the file yet: kind(1) length(4) body ...
+    std::size_t marks_in_job = 0;     // how much of them the job that is out knows
     bool job_out = false;
+    bool finish_wanted = false;       // finished while a job was out
   };
   struct Doomed {
     Id id;
-    Folder folder;
-    std::uint64_t tag;
-    std::uint64_t position;
+    std::optional<Folder> folder;
+    std::uint64_t tag = 0;
+    std::uint64_t position = 0;
   };
 
   Queue(FileSystem& fs, Clock& clock, Options options);
-  Result<void> recover_all(const Each& each);
-  std::optional<Arrived> take(JournalPool::Segment& segment, Result<StoredRecord> record);
+  Result<void> start(const Each& each);
+  std::optional<Arrived> take(JournalPool::Segment& segment, const Announced& announced,
+                              Result<StoredRecord> record, std::vector<Error>* refused);
   void apply_report(const mail::Envelope& report);
   std::uint64_t append(Id id, Entry& entry, std::uint8_t kind, ByteView body);
+  std::uint64_t finish_segment_record(Id id, const Place& place, EventKind kind);
+  void finish_file(Id id, const Entry& entry);
+  void note_if_drained(JournalPool::Segment& segment);
+  void drop_retired();
   void snapshot(Ledger& ledger);
-  void index_change(const MessageState& state, Folder folder);
+  void change_index(IndexChange change);
+  std::vector<std::string> destinations_of(const MessageState& state) const;
 
   FileSystem& fs_;
   Clock& clock_;
@@ -219,11 +246,18 @@ class Queue {
   std::unordered_map<Id, Entry> entries_;
   std::unordered_map<Id, std::vector<Event>> file_marks_;  // waiting files: in the ledger only
   std::unordered_set<Id> lent_files_;
+  std::unordered_set<Id> loading_;
   std::vector<Doomed> doomed_;
   std::vector<Doomed> removing_;
   std::vector<IndexChange> changes_;
+  std::unordered_map<Id, unsigned> changing_;   // changes on their way into the index
+  std::vector<std::string> alarms_;
   bool index_busy_ = false;
-  std::size_t verify_next_ = 0, verify_total_ = 0;
+  bool verifying_ = false;
+  std::size_t verify_next_ = 0;
+  Id verify_after_;
+  std::optional<VerifyJob> verify_rest_;
+  std::uint64_t old_loans_ = 0;
 };
 
 }  // namespace postrider::queue

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "queue/ledger.hpp"
 #include "queue/message_file.hpp"
