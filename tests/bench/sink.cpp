@@ -17,8 +17,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <deque>
+#include <functional>
 #include <memory>
+#include <queue>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -70,14 +71,19 @@ struct Connection {
   uint32_t tail = 0; // the last four bytes of text, newest lowest
   uint64_t recipients = 0;
   bool closing = false; // after QUIT: close when `out` is written and nothing is held back
-  uint32_t held = 0;    // replies not yet due
+  uint64_t last_due = 0;
+  uint32_t held = 0; // replies not yet due
   bool wants_write = false;
 };
 
 struct Due {
   uint64_t at;
+  uint64_t sequence;
   uint64_t connection;
   std::string text;
+  bool operator>(const Due& other) const {
+    return at != other.at ? at > other.at : sequence > other.sequence;
+  }
 };
 
 class Sink {
@@ -167,10 +173,8 @@ class Sink {
   }
 
   int timeout() const {
-    uint64_t first = UINT64_MAX;
-    if (!held_.empty()) first = held_.front().at;
-    if (!held_final_.empty()) first = std::min(first, held_final_.front().at);
-    if (first == UINT64_MAX) return -1;
+    if (held_.empty()) return -1;
+    const uint64_t first = held_.top().at;
     const uint64_t now = now_ns();
     return first <= now ? 0 : static_cast<int>((first - now) / 1000000 + 1);
   }
@@ -297,8 +301,7 @@ class Sink {
     }
   }
 
-  // Replies of one connection leave in order, because each class of delay is a queue in order of
-  // time and a client that pipelines past a final dot waits for its reply first.
+  // Replies of one connection leave in order: none is due before the one ahead of it.
   void answer(Connection& c, std::string_view reply, bool final) {
     const uint64_t delay = final && final_delay_ns != 0 ? final_delay_ns : delay_ns;
     if (delay == 0 && c.held == 0) {
@@ -306,22 +309,19 @@ class Sink {
       return;
     }
     ++c.held;
-    (final && final_delay_ns != 0 ? held_final_ : held_)
-        .push_back({now_ns() + delay, c.number, std::string(reply)});
+    c.last_due = std::max(c.last_due, now_ns() + delay);
+    held_.push({c.last_due, ++replies_, c.number, std::string(reply)});
   }
 
   void release_due() {
-    for (std::deque<Due>* queue : {&held_, &held_final_}) {
-      while (!queue->empty()) {
-        if (queue->front().at > now_ns()) break;
-        Due due = std::move(queue->front());
-        queue->pop_front();
-        const auto it = connections_.find(due.connection);
-        if (it == connections_.end()) continue;
-        --it->second->held;
-        it->second->out += due.text;
-        flush(*it->second);
-      }
+    while (!held_.empty() && held_.top().at <= now_ns()) {
+      const Due due = held_.top();
+      held_.pop();
+      const auto it = connections_.find(due.connection);
+      if (it == connections_.end()) continue;
+      --it->second->held;
+      it->second->out += due.text;
+      flush(*it->second);
     }
   }
 
@@ -354,7 +354,8 @@ class Sink {
   std::vector<int> listeners_;
   std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
   uint64_t last_connection_ = 0;
-  std::deque<Due> held_, held_final_;
+  std::priority_queue<Due, std::vector<Due>, std::greater<>> held_;
+  uint64_t replies_ = 0;
   std::vector<char> buffer_ = std::vector<char>(256 * 1024);
 };
 

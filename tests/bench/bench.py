@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures the suite beside Debian's Postfix: the same source, sink, host, file system and settings,
+by turns in one run. Needs root, because Postfix does. Nothing else should run meanwhile.
+
+  bench.py                       everything (about ten minutes)
+  bench.py relay --sessions 20 --sizes 4096
+  bench.py slow                  1,000 destinations that answer the final dot after 1 s
+  bench.py --only postfix        one side alone, without ratios
+
+Messages per second: from the first command of the source to the last message at the sink. CPU: user
+and system time of all processes of the mail system, also those that have ended, per message; and that
+of the machine (all of it, less source and sink), which includes what the kernel does for the system
+outside of its processes.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import ports
+import postfix_peer
+import procs
+import suite as postrider
+
+NAMES = ("messages", "recipients", "bytes", "sessions", "open", "peak_open", "first_ns", "last_ns")
+
+
+class Sink:
+    def __init__(self, directory, *options):
+        self.file = pathlib.Path(directory, f"sink-{time.monotonic_ns()}")
+        self.process = subprocess.Popen([postrider.BENCH_SINK, "--stats", self.file, *options],
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().split()[1])
+
+    def stats(self):
+        return dict(zip(NAMES, struct.unpack("8Q", self.file.read_bytes())))
+
+    def cpu(self):
+        return procs.cpu_seconds(self.process.pid)
+
+    def wait(self, count, idle=60):
+        """Until `count` messages came; gives up when none came for `idle` seconds."""
+        seen, since = -1, time.monotonic()
+        while True:
+            stats = self.stats()
+            if stats["messages"] >= count:
+                return stats
+            if stats["messages"] != seen:
+                seen, since = stats["messages"], time.monotonic()
+            if time.monotonic() - since > idle:
+                raise TimeoutError(f"{seen} of {count} messages, and no more for {idle} s")
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def machine_seconds():
+    with open("/proc/stat", encoding="ascii") as f:
+        fields = [int(x) for x in f.readline().split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, _steal = fields
+    return (user + nice + system + irq + softirq) / procs.TICK
+
+
+class Memory(threading.Thread):
+    """The most memory that the tree took, sampled."""
+
+    def __init__(self, root):
+        super().__init__(daemon=True)
+        self.root, self.peak, self.end = root, 0, threading.Event()
+
+    def run(self):
+        while not self.end.wait(0.5):
+            self.peak = max(self.peak, procs.pss_kb(self.root))
+
+    def result(self):
+        self.end.set()
+        self.join()
+        return max(self.peak, procs.pss_kb(self.root))
+
+
+def quiet(root, seconds=5):
+    """Waits until the system has done its work behind the last message."""
+    end, last = time.monotonic() + seconds, procs.cpu_seconds(root)
+    while time.monotonic() < end:
+        time.sleep(0.25)
+        now = procs.cpu_seconds(root)
+        if now - last <= 0.01:
+            return
+        last = now
+
+
+def load(pid, port, sink, messages, memory=False, **options):
+    arguments = [x for k, v in options.items() for x in (f"--{k.replace('_', '-')}", str(v))]
+    watch = Memory(pid) if memory else None
+    if watch:
+        watch.start()
+    before, taken = sink.stats()["messages"], procs.cpu_seconds(pid)
+    machine, of_sink = machine_seconds(), sink.cpu()
+    done = subprocess.run([postrider.BENCH_SOURCE, "--to", f"127.0.0.1:{port}",
+                           "--messages", str(messages), *arguments],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    source = json.loads(done.stdout)
+    if done.returncode != 0:
+        raise RuntimeError(f"the source could not send everything: {source}")
+    stats = sink.wait(before + messages)
+    quiet(pid)
+    seconds = (stats["last_ns"] - source["started_ns"]) / 1e9
+    return {
+        "rate": messages / seconds,
+        "accept_rate": source["per_second"],
+        "cpu_us": (procs.cpu_seconds(pid) - taken) / messages * 1e6,
+        "machine_us": (machine_seconds() - machine - (sink.cpu() - of_sink) - source["cpu"])
+                      / messages * 1e6,
+        "p50_ms": source["dot_to_reply_ms"]["p50"],
+        "p99_ms": source["dot_to_reply_ms"]["p99"],
+        "memory_mb": (watch.result() if watch else procs.pss_kb(pid)) / 1024,
+        "sessions": stats["peak_open"],
+    }
+
+
+class Side:
+    """One mail system, started for one sink."""
+
+    def __init__(self, name, directory, sink=None, settings=None):
+        self.name = name
+        settings = dict(settings or {})
+        if name == "postfix":
+            self.port = ports.free_port()
+            relay = f"127.0.0.1:{sink.port}" if sink else None
+            self.system = postfix_peer.Postfix(tempfile.mkdtemp(dir=directory) + "/postfix",
+                                               f"127.0.0.1:{self.port}", relay, settings)
+            self.system.start()
+            self.pid = self.system.pid
+        else:
+            if sink:
+                settings["relayhost"] = f"[127.0.0.1]:{sink.port}"
+            self.system = postrider.Suite(smtp_dns_support_level="disabled", **settings)
+            self.system.start()
+            self.port, self.pid = self.system.port, self.system.master_pid
+
+    def stop(self):
+        self.system.stop()
+        if self.name == "postrider":
+            self.system.clean_up(failed=False)
+
+
+def median(runs, key):
+    return statistics.median(r[key] for r in runs)
+
+
+def show(names, title, results):
+    line = f"{title:32}"
+    for name in names:
+        runs = results[name]
+        line += (f" | {name:9} {median(runs, 'rate'):8.0f}/s {median(runs, 'cpu_us'):6.0f} us "
+                 f"{median(runs, 'machine_us'):6.0f} us")
+    if len(names) == 2:
+        a, b = results["postfix"], results["postrider"]
+        rate = median(b, "rate") / median(a, "rate")
+        cpu = median(a, "cpu_us") / max(median(b, "cpu_us"), 0.1)
+        machine = median(a, "machine_us") / max(median(b, "machine_us"), 0.1)
+        line += f" | {rate:5.1f} x the rate, 1/{cpu:.1f} of the CPU (machine: 1/{machine:.1f})"
+    print(line, flush=True)
+
+
+def relay(args, names, directory, record):
+    print("relay to one next hop: messages/s, CPU of the processes and of the machine per message")
+    for size in args.sizes:
+        for sessions in args.sessions:
+            results = {name: [] for name in names}
+            for _ in range(args.rounds):
+                for name in names:
+                    sink = Sink(directory)
+                    side = Side(name, directory, sink)
+                    try:
+                        load(side.pid, side.port, sink, 200, sessions=sessions, size=size)  # warm
+                        trial = load(side.pid, side.port, sink, 400, sessions=sessions, size=size)
+                        count = int(min(max(trial["rate"] * args.seconds, 1000), args.most))
+                        results[name].append(load(side.pid, side.port, sink, count,
+                                                  sessions=sessions, size=size))
+                    finally:
+                        side.stop()
+                        sink.stop()
+            record[f"relay {sessions} x {size}"] = results
+            show(names, f"{sessions:4} sessions, {size:7} bytes", results)
+            for name in names:
+                print(f"      {name}: 250 after {median(results[name], 'p50_ms'):.2f} ms, 99 % within "
+                      f"{median(results[name], 'p99_ms'):.2f} ms; rates "
+                      + ", ".join(f"{r['rate']:.0f}" for r in results[name]), flush=True)
+
+
+def slow(args, names, directory, record):
+    print("1,000 destinations, each answers the final dot after 1 s")
+    results = {}
+    for name in names:
+        port = ports.free_port()
+        sink = Sink(directory, "--range", f"127.1.0.1:{port}+1000", "--final-delay-ms", "1000")
+        table = pathlib.Path(directory, "transport")
+        first = 127 << 24 | 1 << 16 | 1
+        table.write_text("".join(
+            f"d{i + 1:04d}.test smtp:[{'.'.join(str((first + i) >> s & 255) for s in (24, 16, 8, 0))}]"
+            f":{port}\n" for i in range(1000)))
+        side = Side(name, directory, None, {"transport_maps": f"texthash:{table}"})
+        try:
+            count = args.slow_messages if name == "postrider" else args.slow_messages // 30
+            results[name] = [load(side.pid, side.port, sink, count, memory=True, sessions=100,
+                                  size=4096, domains=1000)]
+        finally:
+            side.stop()
+            sink.stop()
+        run = results[name][0]
+        print(f"  {name}: {run['rate']:.0f}/s over {run['sessions']} open sessions, "
+              f"{run['cpu_us']:.0f} us, at most {run['memory_mb']:.0f} MB", flush=True)
+    record["slow"] = results
+    if len(names) == 2:
+        show(names, "slow peers", results)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("part", nargs="?", choices=["relay", "slow", "all"], default="all")
+    parser.add_argument("--only", choices=["postfix", "postrider"])
+    parser.add_argument("--sessions", type=lambda s: [int(x) for x in s.split(",")],
+                        default=[1, 20, 100])
+    parser.add_argument("--sizes", type=lambda s: [int(x) for x in s.split(",")],
+                        default=[1024, 4096, 102400])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--most", type=int, default=60000, help="messages in one run")
+    parser.add_argument("--slow-messages", type=int, default=60000)
+    parser.add_argument("--json", help="write all figures to this file")
+    args = parser.parse_args()
+    names = [args.only] if args.only else ["postfix", "postrider"]
+    if "postfix" in names and not postfix_peer.available():
+        sys.exit("Debian's Postfix and root are needed for its side; or: --only postrider")
+    directory = tempfile.mkdtemp(prefix="postrider-bench-")
+    os.chmod(directory, 0o755)
+    record = {}
+    try:
+        if args.part in ("relay", "all"):
+            relay(args, names, directory, record)
+        if args.part in ("slow", "all"):
+            slow(args, names, directory, record)
+    finally:
+        if args.json:
+            pathlib.Path(args.json).write_text(json.dumps(record, indent=1))
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
