@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "instance.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/ascii.hpp"
+
+namespace postrider::master {
+
+namespace {
+
+// Makes `path` unless it is there, with the mode, and for mail_owner when `owner` is given.
+// A symbolic link in its place is refused: others may write where it stands.
+Result<void> ensure_directory(const std::string& path, mode_t mode, const passwd* owner) {
+  const bool made = ::mkdir(path.c_str(), mode) == 0;
+  if (!made && errno != EEXIST) return Error::from_errno("mkdir " + path, errno);
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return Error::from_errno("open directory " + path, errno);
+  struct stat now {};
+  if (::fstat(fd.get(), &now) != 0) return Error::from_errno("stat " + path, errno);
+  if (owner != nullptr && now.st_uid != owner->pw_uid &&
+      ::fchown(fd.get(), owner->pw_uid, owner->pw_gid) != 0)
+    return Error::from_errno("chown " + path, errno);
+  if (owner == nullptr && now.st_uid != ::geteuid())
+    return Error(ErrorKind::config, path + " belongs to another user");
+  if ((now.st_mode & 07777) != mode && ::fchmod(fd.get(), mode) != 0)
+    return Error::from_errno("chmod " + path, errno);
+  return {};
+}
+
+// Directories above it are the administrator's; only the last one is made.
+Result<void> ensure_top_directory(const std::string& path, const passwd* owner) {
+  struct stat now {};
+  if (::stat(path.c_str(), &now) == 0 && S_ISDIR(now.st_mode)) {
+    // May stay closed to others, when no one else shall submit mail.
+    if (owner != nullptr && now.st_uid != owner->pw_uid &&
+        ::chown(path.c_str(), owner->pw_uid, owner->pw_gid) != 0)
+      return Error::from_errno("chown " + path, errno);
+    return {};
+  }
+  return ensure_directory(path, 0755, owner);
+}
+
+mode_t octal(std::int64_t digits) {
+  mode_t out = 0;
+  for (mode_t place = 1; digits > 0; digits /= 10, place *= 8)
+    out += static_cast<mode_t>(digits % 10) * place;
+  return out & 0777;
+}
+
+bool may_hold_log(const config::Settings& settings, const std::string& path) {
+  for (const std::string& prefix : settings.words("maillog_file_prefixes"))
+    if (path == prefix || path.starts_with(prefix.ends_with('/') ? prefix : prefix + "/"))
+      return path.find("/../") == std::string::npos;
+  return false;
+}
+
+}  // namespace
+
+Result<InstanceLock> InstanceLock::take(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!fd) return Error::from_errno("open " + path, errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    if (error != EWOULDBLOCK) return Error::from_errno("lock " + path, error);
+    char text[24] = {};
+    const ssize_t size = ::pread(fd.get(), text, sizeof text - 1, 0);
+    const std::string holder(trim(std::string_view(text, size > 0 ? static_cast<std::size_t>(size) : 0)));
+    return Error(ErrorKind::busy, "the mail system is already running" +
+                                      (holder.empty() ? "" : ": process " + holder));
+  }
+  return InstanceLock(std::move(fd));
+}
+
+Result<void> InstanceLock::write_pid() {
+  const std::string text = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(fd_.get(), 0) != 0 ||
+      ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+    return Error::from_errno("write the pid file", errno);
+  return {};
+}
+
+void InstanceLock::clear_pid() {
+  if (::ftruncate(fd_.get(), 0) != 0) {}  // a stale number in an unlocked file misleads nobody
+}
+
+std::string pid_path(const config::Settings& settings) {
+  return settings.text("process_id_directory") + "/master.pid";
+}
+
+Result<void> prepare_directories(const config::Settings& settings, bool root) {
+  const passwd* owner = nullptr;
+  if (root) {
+    const std::string& name = settings.text("mail_owner");
+    owner = ::getpwnam(name.c_str());
+    if (owner == nullptr) return Error(ErrorKind::config, "mail_owner: there is no user " + name);
+    if (owner->pw_uid == 0) return Error(ErrorKind::config, "mail_owner must not be root");
+  }
+  const std::string& queue = settings.text("queue_directory");
+  POSTRIDER_TRY_VOID(ensure_top_directory(queue, owner));
+  POSTRIDER_TRY_VOID(ensure_top_directory(settings.text("data_directory"), owner));
+  if (::chdir(queue.c_str()) != 0) return Error::from_errno("chdir " + queue, errno);
+  POSTRIDER_TRY_VOID(ensure_directory("private", 0700, owner));
+  POSTRIDER_TRY_VOID(ensure_directory("public", 0755, owner));
+  // Owned by root when master is root's, so that no worker can put another lock in its place.
+  passwd self{};
+  self.pw_uid = ::geteuid();
+  self.pw_gid = ::getegid();
+  return ensure_directory(settings.text("process_id_directory"), 0755, root ? &self : nullptr);
+}
+
+Result<Fd> open_log_file(const config::Settings& settings, bool foreground, bool root) {
+  const std::string& path = settings.text("maillog_file");
+  if (path.empty()) return Fd();
+  if (!may_hold_log(settings, path))
+    return Error(ErrorKind::config, "maillog_file = " + path + ": not below maillog_file_prefixes");
+  if (path == "/dev/stdout" || path == "/dev/stderr") {
+    if (!foreground)
+      return Error(ErrorKind::config, "maillog_file = " + path + ": use start-fg");
+    return Fd(::fcntl(path == "/dev/stdout" ? 1 : 2, F_DUPFD_CLOEXEC, 3));
+  }
+  const mode_t mode = octal(settings.number("maillog_file_permissions"));
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+  Fd fd(::open(path.c_str(), kFlags | O_CREAT | O_EXCL, mode));
+  if (fd) {
+    if (::fchmod(fd.get(), mode) != 0) return Error::from_errno("chmod " + path, errno);
+    // Workers that stay through a reload open it anew after a rotation.
+    if (root)
+      if (const passwd* owner = ::getpwnam(settings.text("mail_owner").c_str()))
+        if (::fchown(fd.get(), owner->pw_uid, owner->pw_gid) != 0)
+          return Error::from_errno("chown " + path, errno);
+    return fd;
+  }
+  if (errno == EEXIST) fd = Fd(::open(path.c_str(), kFlags));
+  if (!fd) return Error::from_errno("open " + path, errno);
+  return fd;
+}
+
+}  // namespace postrider::master
