@@ -53,7 +53,7 @@ Result<SegmentInfo> parse_segment_header(ByteView in) {
 }
 
 SegmentWriter::SegmentWriter(FileSystem& fs, SegmentInfo info, Fd fd)
-    : fs_(fs), info_(info), fd_(std::make_shared<const Fd>(std::move(fd))) {}
+    : fs_(&fs), info_(info), fd_(std::make_shared<const Fd>(std::move(fd))) {}
 
 bool SegmentWriter::has_room(std::uint64_t content, const mail::Envelope& envelope) const {
   // A generous guess; append() has the last word.
@@ -80,7 +80,7 @@ Result<Announced> SegmentWriter::append(Id id, const mail::Envelope& envelope,
   put_record(scratch_, header, envelope, facts, head, body);
   const std::uint64_t end = next_place_ + scratch_.size();
   if (end > info_.size) return Error(ErrorKind::limit, "the segment is full");
-  if (auto written = fs_.pwrite(fd_->get(), scratch_, next_place_); !written) {
+  if (auto written = fs_->pwrite(fd_->get(), scratch_, next_place_); !written) {
     poisoned_ = true;
     return written.error();
   }

@@ -98,7 +98,7 @@ class SegmentWriter {
   void poison() { poisoned_ = true; }
 
  private:
-  FileSystem& fs_;
+  FileSystem* fs_;
   SegmentInfo info_;
   std::shared_ptr<const Fd> fd_;
   std::uint64_t next_place_ = kSegmentHeader;

@@ -334,33 +334,39 @@ class Recovery {
         ++sum_.files_seen;
         out_.last_loan = std::max(out_.last_loan, id->loan());
         if (books_.removed_files.contains(*id)) continue;
-        read_one(*id, path);
+        POSTRIDER_TRY_VOID(read_one(*id, path));
       }
     }
     return {};
   }
 
-  void read_one(Id id, const std::string& path) {
+  Result<void> read_one(Id id, const std::string& path) {
     // Moved on before the crash, old name still there: the newer folder has it.
     for (const Folder folder : {Folder::deferred, Folder::hold}) {
       if (!exists(fs_, layout_.file(folder, id))) continue;
       ++sum_.duplicates_reconciled;
       if (!fs_.unlink(path)) ++sum_.odd_entries;
-      return;
+      return {};
     }
     auto contents = read_message_file(fs_, path, Check::everything);
-    if (contents && contents->state.id == id)
-      return take_file(std::move(*contents), Folder::incoming);
+    if (contents && contents->state.id == id) {
+      take_file(std::move(*contents), Folder::incoming);
+      return {};
+    }
     const std::string why = contents ? "the file holds another id" : contents.error().text();
-    if (!contents && contents.error().kind() == ErrorKind::refused) {  // not a file of ours
-      ++sum_.odd_entries;
-      return;
+    if (!contents && contents.error().kind() != ErrorKind::protocol) {
+      const int code = contents.error().saved_errno();
+      if (code == EMFILE || code == ENFILE || code == ENOMEM) return contents.error();
+      ++sum_.odd_entries;  // not a file of ours, or not readable now: kept
+      alarm(path + ": " + why + "; left as it is");
+      return {};
     }
     ++sum_.damaged_files;
     alarm("message file " + path + ": " + why + "; set aside in corrupt/");
     auto moved = fs_.rename(path, layout_.corrupt() + "/" + id.text());
     if (moved) moved = fs_.sync_directory(layout_.corrupt());
     if (!moved) alarm("cannot set aside " + path + ": " + moved.error().text());
+    return {};
   }
 
   void note_report(const mail::Envelope& report) {
