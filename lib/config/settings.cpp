@@ -84,6 +84,8 @@ class SettingsBuilder {
     for (const auto& [name, written] : written_)
       if (find_parameter(name) == nullptr) set_extra(name, written);
     cross_check();
+    // A default that is wrong takes it from a value that is; that one is reported.
+    if (findings_.errors.empty()) move_to(findings_.errors, consequences_);
     if (findings_.errors.empty()) return std::move(settings_);
     const std::size_t more = findings_.errors.size() - 1;
     return Error(ErrorKind::config,
@@ -270,7 +272,8 @@ class SettingsBuilder {
   }
 
   void fail(std::string_view name, const Written& written, std::string_view what) {
-    findings_.errors.push_back(where(name, written) + std::string(what));
+    auto& list = written.origin.kind == Origin::Kind::initial ? consequences_ : findings_.errors;
+    list.push_back(where(name, written) + std::string(what));
   }
 
   void judge(const Parameter& p, std::string_view name, const Written& written, Value& value) {
@@ -353,7 +356,7 @@ class SettingsBuilder {
       findings_.warnings.push_back("mynetworks_style = " + at("mynetworks_style").text +
                                    ": only this host itself is trusted; list your networks in "
                                    "mynetworks");
-    if (!findings_.errors.empty()) return;
+    if (!findings_.errors.empty() || !consequences_.empty()) return;
     if (at("minimal_backoff_time").number > at("maximal_backoff_time").number)
       fail_pair("maximal_backoff_time", "is shorter than minimal_backoff_time");
     if (at("large_message_threshold").number > at("journal_segment_size").number / 2)
@@ -379,6 +382,7 @@ class SettingsBuilder {
   std::set<std::string, std::less<>> used_;
   std::set<std::string> warned_;
   std::vector<std::string> names_of_users_;
+  std::vector<std::string> consequences_;
 };
 
 Result<Settings> Settings::parse(std::string_view main_cf, const Source& source,

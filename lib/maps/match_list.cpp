@@ -45,8 +45,9 @@ struct MatchList::Reader {
     if (looks_like_network(word) && word.find("]:") == std::string_view::npos) {
       auto network = parse_network(word);
       // "[mail.example.com]" is no network; a list of domains may hold such names.
-      if (!network && (word.front() != '[' || parse_address(word.substr(0, word.find('/')))))
-        return network.error();
+      const bool may_be_name = word.front() == '[' && word.find_first_of(":/") == word.npos &&
+                               !parse_address(word);
+      if (!network && !may_be_name) return network.error();
       if (network) item.network = *network;
     } else if (word.find(':') != std::string_view::npos) {
       auto table = open_map(word, options);

@@ -9,7 +9,7 @@ namespace postrider::maps {
 namespace {
 
 std::string where(std::string_view file, std::size_t line) {
-  return std::string(file) + ":" + std::to_string(line) + ": ";
+  return std::string(file) + ":" + std::to_string(line);
 }
 
 // Splits the key off `text`.
@@ -43,15 +43,15 @@ Result<void> for_each_row(
     std::string_view rest = line->text;
     if (is_space(rest.front()))
       return Error(ErrorKind::config, where(file, line->number) +
-                                          "the line starts with white space but continues nothing");
+                                          ": the line starts with white space but continues nothing");
     auto key = take_key(rest);
     if (!key) return key.error().in(where(file, line->number));
     const std::string_view value = trim(rest);
     if (key->empty() || value.empty())
       return Error(ErrorKind::config,
-                   where(file, line->number) + "no value; write a key, white space, and a value");
+                   where(file, line->number) + ": no value; write a key, white space, and a value");
     if (value.find('\0') != std::string_view::npos || key->find('\0') != std::string::npos)
-      return Error(ErrorKind::config, where(file, line->number) + "the line holds a zero byte");
+      return Error(ErrorKind::config, where(file, line->number) + ": the line holds a zero byte");
     if (auto done = row(*key, value); !done)
       return done.error().in(where(file, line->number));
   }
