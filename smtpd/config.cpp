@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "config.hpp"
+
+#include <algorithm>
+
+#include "base/ascii.hpp"
+#include "config/settings.hpp"
+#include "maps/match_list.hpp"
+
+namespace postrider::smtpd {
+
+namespace {
+
+// "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
+Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error) {
+  const config::Value* value = settings.find(name);
+  std::string where(name);
+  if (value != nullptr) {
+    where += " = " + value->raw;
+    if (value->origin.kind == config::Origin::Kind::main_cf)
+      where = settings.config_directory() + "/main.cf:" + std::to_string(value->origin.line) +
+              ": " + where;
+    else if (value->origin.kind == config::Origin::Kind::override_)
+      where = "-o " + where;
+  }
+  return Error(ErrorKind::config, where + ": " + error.text());
+}
+
+class TableLists final : public Lists {
+ public:
+  static Result<std::shared_ptr<Lists>> open(const config::Settings& settings) {
+    auto lists = std::make_shared<TableLists>();
+    const std::vector<std::string>& parents = settings.words("parent_domain_matches_subdomains");
+    maps::MapOptions options;
+    options.base_directory = settings.config_directory();
+    const auto fill = [&](std::optional<maps::MatchList>& into, std::string_view name,
+                          const std::string& text) -> Result<void> {
+      maps::MatchList::Rules rules;
+      rules.parents_match = std::find(parents.begin(), parents.end(), name) != parents.end();
+      auto opened = maps::MatchList::open(text, rules, options);
+      if (!opened) return in_parameter(settings, name, opened.error());
+      into.emplace(std::move(*opened));
+      return {};
+    };
+    POSTRIDER_TRY_VOID(fill(lists->networks_, "mynetworks", settings.list("mynetworks")));
+    POSTRIDER_TRY_VOID(fill(lists->local_, "mydestination", settings.list("mydestination")));
+    POSTRIDER_TRY_VOID(fill(lists->relay_, "relay_domains", settings.list("relay_domains")));
+    POSTRIDER_TRY_VOID(fill(lists->limits_, "smtpd_client_event_limit_exceptions",
+                            settings.list("smtpd_client_event_limit_exceptions")));
+    POSTRIDER_TRY_VOID(fill(lists->newlines_, "smtpd_forbid_bare_newline_exclusions",
+                            settings.list("smtpd_forbid_bare_newline_exclusions")));
+    POSTRIDER_TRY_VOID(fill(lists->users_, "authorized_submit_users",
+                            settings.list("authorized_submit_users")));
+    return std::shared_ptr<Lists>(std::move(lists));
+  }
+
+  Result<bool> is_trusted(const std::string& address) override {
+    return networks_->matches_address(address);
+  }
+  Result<bool> is_ours(const std::string& domain) override {
+    POSTRIDER_TRY(const bool local, local_->matches_domain(domain));
+    if (local) return true;
+    return relay_->matches_domain(domain);
+  }
+  Result<bool> is_free_of_limits(const std::string& address) override {
+    return limits_->matches_address(address);
+  }
+  Result<bool> may_send_bare_newlines(const std::string& address) override {
+    return newlines_->matches_address(address);
+  }
+  Result<bool> may_submit(const std::string& user) override {
+    return users_->matches_domain(user);
+  }
+
+ private:
+  std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_;
+};
+
+Result<std::vector<Rule>> rules_of(const config::Settings& settings, std::string_view name,
+                                   const std::vector<std::string>& words) {
+  auto rules = parse_rules(words);
+  if (!rules) return in_parameter(settings, name, rules.error());
+  return rules;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings) {
+  auto config = std::make_shared<Config>();
+  config->hostname = settings.text("myhostname");
+  config->mail_name = settings.text("mail_name");
+  config->banner = settings.text("smtpd_banner");
+  if (settings.flag("append_at_myorigin")) config->origin = settings.text("myorigin");
+  for (const std::string& word : settings.words("smtpd_discard_ehlo_keywords"))
+    config->hidden_keywords.push_back(uppercase(word));
+  config->timeout = settings.time("smtpd_timeout");
+  config->error_sleep = settings.time("smtpd_error_sleep_time");
+  config->session_limit = settings.time("smtpd_session_time_limit");
+  config->data_rate = settings.number("smtpd_min_data_rate");
+  config->whole_deadlines = settings.flag("smtpd_per_request_deadline");
+  config->soft_errors = settings.number("smtpd_soft_error_limit");
+  config->hard_errors = settings.number("smtpd_hard_error_limit");
+  config->junk_limit = settings.number("smtpd_junk_command_limit");
+  config->recipients = static_cast<std::uint64_t>(settings.number("smtpd_recipient_limit"));
+  config->recipients_overshoot =
+      static_cast<std::uint64_t>(settings.number("smtpd_recipient_overshoot_limit"));
+  config->message_size = settings.size("message_size_limit");
+  config->hops = settings.number("hopcount_limit");
+  config->line_length = static_cast<std::size_t>(settings.number("line_length_limit"));
+  config->sessions = static_cast<std::uint64_t>(settings.number("smtpd_session_limit"));
+  config->sessions_per_client =
+      static_cast<std::uint64_t>(settings.number("smtpd_client_connection_count_limit"));
+  config->file_threshold = settings.size("large_message_threshold");
+  config->sync_limit = settings.time("journal_sync_time_limit");
+  if (settings.text("smtpd_forbid_bare_newline") == "reject")
+    config->bare_newline = smtp::BareNewline::reject;
+  config->bare_newline_code =
+      static_cast<int>(settings.number("smtpd_forbid_bare_newline_reject_code"));
+  config->forbid_pipelining = settings.flag("smtpd_forbid_unauth_pipelining");
+  config->disable_vrfy = settings.flag("disable_vrfy_command");
+  config->strict_envelopes = settings.flag("strict_rfc821_envelopes");
+  config->helo_required = settings.flag("smtpd_helo_required");
+  config->smtputf8 = settings.flag("smtputf8_enable");
+  config->soft_bounce = settings.flag("soft_bounce");
+  config->local = settings.flag("smtpd_local_submission");
+  config->any_user_may_submit = trim(settings.list("authorized_submit_users")) == "static:anyone";
+  config->codes.relay_denied = static_cast<int>(settings.number("relay_domains_reject_code"));
+  POSTRIDER_TRY(config->relay_rules, rules_of(settings, "smtpd_relay_restrictions",
+                                              settings.words("smtpd_relay_restrictions")));
+  POSTRIDER_TRY(config->recipient_rules, rules_of(settings, "smtpd_recipient_restrictions",
+                                                  settings.words("smtpd_recipient_restrictions")));
+  if (!guard_relay(config->relay_rules) && !guard_relay(config->recipient_rules))
+    return in_parameter(settings, "smtpd_relay_restrictions",
+                        Error(ErrorKind::config,
+                              "anybody could relay to anywhere: put reject_unauth_destination or "
+                              "defer_unauth_destination at its end"));
+  POSTRIDER_TRY(config->lists, TableLists::open(settings));
+  return std::shared_ptr<const Config>(std::move(config));
+}
+
+}  // namespace postrider::smtpd

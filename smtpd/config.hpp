@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What a session needs to know of main.cf, read once per (re)load. Sessions keep the one they began
+// with. Immutable but for the tables, which look after their files themselves.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "restrict.hpp"
+#include "smtp/dot.hpp"
+
+namespace postrider::config { class Settings; }
+
+namespace postrider::smtpd {
+
+// The lists of addresses and domains. An Error is temporary trouble with a table: 451.
+class Lists {
+ public:
+  virtual ~Lists() = default;
+  virtual Result<bool> is_trusted(const std::string& address) = 0;           // mynetworks
+  virtual Result<bool> is_ours(const std::string& domain) = 0;  // mydestination, relay_domains
+  virtual Result<bool> is_free_of_limits(const std::string& address) = 0;
+  virtual Result<bool> may_send_bare_newlines(const std::string& address) = 0;
+  virtual Result<bool> may_submit(const std::string& user) = 0;
+};
+
+struct Config {
+  std::string hostname;
+  std::string mail_name;
+  std::string banner;
+  std::string origin;          // myorigin; empty: addresses stay as they are
+  std::vector<std::string> hidden_keywords;  // upper case
+  Duration timeout{};
+  Duration error_sleep{};
+  Duration session_limit{};    // 0: none
+  std::int64_t data_rate = 0;  // bytes per second that content must come with; 0: no limit
+  bool whole_deadlines = true;
+  std::int64_t soft_errors = 10;
+  std::int64_t hard_errors = 20;
+  std::int64_t junk_limit = 100;
+  std::uint64_t recipients = 1000;
+  std::uint64_t recipients_overshoot = 1000;
+  std::uint64_t message_size = 0;  // 0: none
+  std::int64_t hops = 50;
+  std::size_t line_length = 2048;
+  std::uint64_t sessions = 20000;
+  std::uint64_t sessions_per_client = 50;
+  std::uint64_t file_threshold = 256U << 10;
+  Duration sync_limit{};
+  smtp::BareNewline bare_newline = smtp::BareNewline::normalize;
+  int bare_newline_code = 550;
+  bool forbid_pipelining = true;
+  bool disable_vrfy = false;
+  bool strict_envelopes = false;
+  bool helo_required = false;
+  bool smtputf8 = true;
+  bool soft_bounce = false;
+  bool local = false;          // smtpd_local_submission
+  bool any_user_may_submit = true;
+  std::vector<Rule> relay_rules;
+  std::vector<Rule> recipient_rules;
+  Codes codes;
+  std::shared_ptr<Lists> lists;
+};
+
+// Error config: says file, line and parameter.
+Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings);
+
+}  // namespace postrider::smtpd

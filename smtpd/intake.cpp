@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "intake.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "mail/address.hpp"
+#include "mail/received.hpp"
+#include "peer.hpp"
+
+namespace postrider::smtpd {
+
+namespace {
+
+// How much of a message that is refused for its size is read before the connection is cut.
+constexpr std::uint64_t kPatience = 16U << 20;
+
+// Whether content begins with a header field (RFC 5322 section 2.2), or with an empty header.
+bool begins_with_header(ByteView content) {
+  if (content.empty() || content.starts_with("\r\n")) return true;
+  std::size_t i = 0;
+  while (i < content.size() && content[i] > ' ' && content[i] < 0x7f && content[i] != ':') ++i;
+  if (i == 0) return false;
+  while (i < content.size() && (content[i] == ' ' || content[i] == '\t')) ++i;
+  return i < content.size() && content[i] == ':';
+}
+
+}  // namespace
+
+Intake::Intake(submit::Submitter& submitter, const Config& config, const Peer& peer,
+               mail::Envelope& envelope, Clock& clock, smtp::BareNewline bare,
+               smtp::Framing framing)
+    : submitter_(submitter), config_(config), peer_(peer), envelope_(envelope), clock_(clock),
+      framing_(framing), decoder_(bare, framing),
+      make_head_([this](queue::Id id) { return make_head(id); }) {
+  message_.emplace(submitter_, envelope_, make_head_);
+}
+
+void Intake::fail(Trouble trouble) {
+  trouble_ = trouble;
+  message_.reset();  // memory and file are given back at once
+}
+
+smtp::DataDecoder::Fed Intake::feed(ByteView in) {
+  discarded_.clear();
+  const smtp::DataDecoder::Fed fed = decoder_.feed(in, message_ ? message_->pending() : discarded_);
+  if (!message_) return fed;
+  const mail::ContentFacts& facts = decoder_.facts();
+  if (config_.message_size != 0 && facts.size > config_.message_size) fail(Trouble::too_big);
+  else if (facts.hops > config_.hops) fail(Trouble::too_many_hops);
+  else if (decoder_.rejected()) fail(Trouble::bare_newline);
+  return fed;
+}
+
+ev::Task<void> Intake::relieve() {
+  complete_envelope();
+  Result<void> spilt = co_await message_->spill();
+  if (!spilt) {
+    error_ = spilt.error();
+    fail(Trouble::queue);
+  }
+}
+
+bool Intake::is_hopeless() const {
+  return trouble_ != Trouble::none && config_.message_size != 0 &&
+         size() > config_.message_size && size() - config_.message_size > kPatience;
+}
+
+void Intake::complete_envelope() {
+  if (!envelope_.message_id.empty()) return;
+  envelope_.message_id = decoder_.scanner().message_id();
+}
+
+ev::Task<Result<queue::Id>> Intake::commit() {
+  if (framing_ == smtp::Framing::chunk && !decoder_.ended())
+    decoder_.finish(message_ ? message_->pending() : discarded_);
+  if (message_ && decoder_.rejected()) fail(Trouble::bare_newline);
+  if (!message_) co_return error_.value_or(Error(ErrorKind::refused, "not acceptable"));
+  complete_envelope();
+  complete_ = true;
+  const mail::ContentFacts facts = decoder_.facts();
+  Result<queue::Id> id = co_await message_->commit(facts);
+  if (!id) {
+    error_ = id.error();
+    fail(Trouble::queue);
+  }
+  co_return id;
+}
+
+// The id is known from here on: the log begins with what makes the message findable.
+std::string Intake::make_head(queue::Id id) {
+  const std::string text = id.text();
+  const WallTime now = clock_.wall();
+  mail::ReceivedFacts facts;
+  facts.helo = envelope_.helo;
+  facts.client_name = peer_.name;
+  facts.client_address = peer_.address;
+  facts.sasl_username = envelope_.sasl_username;
+  facts.by = config_.hostname;
+  facts.mail_name = config_.mail_name;
+  facts.protocol = envelope_.protocol;
+  facts.id = text;
+  if (envelope_.recipients.size() == 1) facts.recipient = envelope_.recipients.front().address;
+  facts.uid = peer_.uid;
+  facts.when = now;
+  std::string head = mail::received_header(facts);
+
+  const mail::ContentScanner& seen = decoder_.scanner();
+  const bool has_header = begins_with_header(message_->pending());
+  if (peer_.local && (complete_ || !seen.in_header() || !has_header)) {
+    if (!seen.has_date()) head += "Date: " + rfc5322_date(now) + "\r\n";
+    if (!seen.has_from()) {
+      const std::string sender =
+          envelope_.sender.empty() ? "MAILER-DAEMON@" + config_.hostname : envelope_.sender;
+      head += "From: " + mail::to_external(sender) + "\r\n";
+    }
+    if (!seen.has_message_id()) {
+      envelope_.message_id = "<" + text + "@" + config_.hostname + ">";
+      head += "Message-ID: " + envelope_.message_id + "\r\n";
+    }
+  }
+
+  if (!has_header) head += "\r\n";  // what came is body from its first line on
+
+  std::string client = "client=" + peer_.shown();
+  if (peer_.local) client += ", uid=" + std::to_string(peer_.uid);
+  log::event("client", text, client,
+             {{"client", peer_.name}, {"address", peer_.address}, {"helo", envelope_.helo}});
+  log::event("message-id", text, "message-id=" + envelope_.message_id,
+             {{"message-id", envelope_.message_id}});
+  return head;
+}
+
+}  // namespace postrider::smtpd

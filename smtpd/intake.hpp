@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// The content of one message, from the stream into the queue: decodes it, watches the limits, puts
+// our headers in front, and commits. What is wrong is remembered and the rest is read and thrown
+// away, so that the session stays in step with the client. One per transaction; owned by it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "config.hpp"
+#include "smtp/dot.hpp"
+#include "submit/submitter.hpp"
+
+namespace postrider::smtpd {
+
+struct Peer;
+
+class Intake {
+ public:
+  // All of these outlive the Intake. `envelope` is completed (message-id) before it is stored.
+  Intake(submit::Submitter& submitter, const Config& config, const Peer& peer,
+         mail::Envelope& envelope, Clock& clock, smtp::BareNewline bare, smtp::Framing framing);
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
+
+  enum class Trouble {
+    none,
+    too_big,
+    too_many_hops,
+    bare_newline,
+    queue,     // error() says more
+  };
+
+  // Takes what belongs to the content; with Framing::dot, `ended` when the final dot was read.
+  smtp::DataDecoder::Fed feed(ByteView in);
+  // To be called when wants_relief() says so: memory stays bounded. Trouble is remembered.
+  bool wants_relief() const { return message_ && message_->wants_spill(); }
+  ev::Task<void> relieve();
+  // More was sent beyond the limit than is worth reading.
+  bool is_hopeless() const;
+
+  std::uint64_t size() const { return decoder_.facts().size; }
+  Trouble trouble() const { return trouble_; }
+  const std::optional<Error>& error() const { return error_; }
+
+  // After the end of the content. WAITS until the message is safe in the queue.
+  ev::Task<Result<queue::Id>> commit();
+
+ private:
+  void fail(Trouble trouble);
+  std::string make_head(queue::Id id);
+  void complete_envelope();
+
+  submit::Submitter& submitter_;
+  const Config& config_;
+  const Peer& peer_;
+  mail::Envelope& envelope_;
+  Clock& clock_;
+  smtp::Framing framing_;
+  smtp::DataDecoder decoder_;
+  submit::MakeHead make_head_;
+  std::optional<submit::Message> message_;  // gone once there is trouble
+  std::string discarded_;
+  bool complete_ = false;  // all of the content was seen
+  Trouble trouble_ = Trouble::none;
+  std::optional<Error> error_;
+};
+
+}  // namespace postrider::smtpd

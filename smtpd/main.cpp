@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// smtpd: receives mail over SMTP, from the network and from processes of this host. It holds the
+// sockets of its clients and one journal segment that it may write and not read; it opens no file
+// of the queue. What a client sends reaches nothing but the record of its own message.
+#include "daemon/run.hpp"
+#include "service.hpp"
+
+int main(int argc, char** argv) {
+  using namespace postrider;
+  daemon::Program program;
+  program.name = "smtpd";
+  program.needs.lifetime = daemon::Lifetime::worker;
+  program.needs.clients = 0;
+  program.needs.offload_threads = 3;  // one for the journal, two for message files
+  program.start = smtpd::Service::create;
+  return daemon::run(argc, argv, program);
+}

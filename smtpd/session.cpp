@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+#include "session.hpp"
+
+#include <algorithm>
+
+#include "base/ascii.hpp"
+#include "base/log.hpp"
+#include "mail/address.hpp"
+
+namespace postrider::smtpd {
+
+namespace {
+
+// After an error that ends the session: how long, and how much, is read so that the client sees the
+// last reply instead of a reset connection.
+constexpr Duration kLinger = std::chrono::seconds(2);
+constexpr std::size_t kLingerBytes = 1U << 20;
+constexpr std::size_t kFlushAt = 32U << 10;
+
+// What speaks something else (HTTP, a TLS hello) gets one answer and no more of our time.
+bool is_other_protocol(std::string_view line, std::string_view word) {
+  if (!line.empty() && !is_alpha(line.front())) return true;
+  return iequals(word, "CONNECT") || iequals(word, "GET") || iequals(word, "POST");
+}
+
+}  // namespace
+
+Session::Session(Shared& shared, std::shared_ptr<const Config> config, net::Stream& stream,
+                 Peer peer)
+    : shared_(shared), config_(std::move(config)), stream_(stream), peer_(std::move(peer)),
+      began_(shared.loop.now()) {}
+
+ev::Deadline Session::limit() const {
+  const ev::Deadline one = shared_.loop.after(config_->timeout);
+  if (config_->session_limit == Duration::zero()) return one;
+  return one.earlier(ev::Deadline::at(began_ + config_->session_limit));
+}
+
+// --- replies --------------------------------------------------------------------------------------
+
+void Session::reply(int code, std::string_view dsn, std::string_view text) {
+  out_.append(std::to_string(code)).push_back(' ');
+  if (!dsn.empty()) out_.append(dsn).push_back(' ');
+  out_.append(text).append("\r\n");
+}
+
+void Session::fail(int code, std::string_view dsn, std::string_view text) {
+  failed_ = true;
+  ++errors_;
+  reply(code, dsn, text);
+}
+
+void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
+                     std::string_view recipient) {
+  smtp::Refusal said = refusal;
+  if (config_->soft_bounce && said.code >= 500) {
+    said.code -= 100;
+    said.dsn.front() = '4';
+  }
+  const std::string sender = transaction_ ? transaction_->envelope.sender : std::string();
+  std::string text = "reject: " + std::string(stage) + " from " + peer_.shown() + ": " +
+                     std::to_string(said.code) + " " + said.dsn + " " + said.text + "; from=<" +
+                     mail::to_external(sender) + ">";
+  if (!recipient.empty()) text += " to=<" + mail::to_external(recipient) + ">";
+  text += std::string(" proto=") + (esmtp_ ? "ESMTP" : "SMTP");
+  if (!helo_.empty()) text += " helo=<" + helo_ + ">";
+  const std::string code = std::to_string(said.code);
+  log::event("reject", "NOQUEUE", text,
+             {{"stage", stage}, {"client", peer_.name}, {"address", peer_.address},
+              {"code", code}, {"dsn", said.dsn}, {"reason", said.text}, {"from", sender},
+              {"to", recipient}, {"helo", helo_}});
+  fail(said);
+}
+
+bool Session::hidden(std::string_view keyword) const {
+  return std::find(config_->hidden_keywords.begin(), config_->hidden_keywords.end(), keyword) !=
+         config_->hidden_keywords.end();
+}
+
+// --- the dialogue ---------------------------------------------------------------------------------
+
+ev::Task<void> Session::run() {
+  if (!peer_.local || log::verbose()) log::info("connect from " + peer_.shown());
+  if (early_talk_ && config_->forbid_pipelining) {
+    fail(554, "5.5.0", "Error: SMTP protocol synchronization");
+    log::info("improper command pipelining after CONNECT from " + peer_.shown());
+    end_ = End::error;
+  } else {
+    reply(220, "", config_->banner);
+    co_await converse();
+  }
+  switch (end_) {
+    case End::none:
+    case End::closed: log::info("lost connection after " + std::string(where_) + " from " + peer_.shown());
+      break;
+    case End::timeout:
+      log::info("timeout after " + std::string(where_) + " from " + peer_.shown());
+      reply(421, "4.4.2", config_->hostname + " Error: timeout exceeded");
+      break;
+    case End::quit:
+    case End::error: break;
+  }
+  reset();
+  if (!out_.empty()) (void)co_await flush();
+  if (end_ == End::error) co_await linger();
+  if (!peer_.local || log::verbose())
+    log::info("disconnect from " + peer_.shown() + " " + count_.text());
+}
+
+ev::Task<void> Session::refuse(const std::string& text) {
+  out_ = text;
+  (void)co_await flush();
+  co_await linger();
+}
+
+ev::Task<void> Session::converse() {
+  while (end_ == End::none) {
+    const bool more = co_await next_line();
+    if (!more) break;
+    const smtp::Command command = smtp::parse_command(line_);
+    const CommandRow& row = kCommands[row_of(command.verb)];
+    if (command.verb != smtp::Verb::unknown) where_ = row.reply_name;
+    failed_ = false;
+    const std::size_t reply_at = out_.size();
+    // S13: what stands behind a command that must end its group was sent without seeing our reply.
+    if (row.ends_group && config_->forbid_pipelining && !stream_.buffered().empty()) {
+      fail(503, "5.5.0", "Error: improper use of SMTP command pipelining");
+      log::info("improper command pipelining after " + std::string(row.reply_name) + " from " +
+                peer_.shown());
+      end_ = End::error;
+    } else {
+      co_await execute(command);
+    }
+    if (row.junk && ++junk_ > config_->junk_limit && !failed_) ++errors_;
+    count_.add(command.verb, !failed_);
+    if (end_ != End::none) break;
+    if (errors_ >= config_->hard_errors && (failed_ || row.junk)) {
+      reply(421, "4.7.0", config_->hostname + " Error: too many errors");
+      log::info("too many errors after " + std::string(where_) + " from " + peer_.shown());
+      end_ = End::error;
+      break;
+    }
+    if (failed_ && errors_ > config_->soft_errors) co_await punish(reply_at);
+    if (out_.size() >= kFlushAt) (void)co_await flush();
+  }
+}
+
+ev::Task<bool> Session::flush() {
+  if (out_.empty()) co_return true;
+  const std::string bytes = std::move(out_);
+  out_.clear();
+  // R8: a client that does not take its replies is not waited for any longer than a silent one.
+  Result<void> written = co_await stream_.write(bytes, limit());
+  if (written) co_return true;
+  if (end_ == End::none) end_ = written.error().kind() == ErrorKind::timeout ? End::timeout : End::closed;
+  co_return false;
+}
+
+ev::Task<bool> Session::fill(ev::Deadline deadline) {
+  Result<void> filled = co_await stream_.fill(deadline);
+  if (filled) co_return true;
+  const ErrorKind kind = filled.error().kind();
+  if (shared_.draining) {
+    reply(421, "4.3.2", config_->hostname + " Service is closing");
+    end_ = End::error;
+  } else {
+    end_ = kind == ErrorKind::timeout ? End::timeout : End::closed;
+  }
+  co_return false;
+}
+
+// One command line into line_. An absolute deadline: a client that sends a byte now and then gains
+// nothing by it (R7).
+ev::Task<bool> Session::next_line() {
+  ev::Deadline deadline = ev::Deadline::never();
+  bool waited = false;
+  std::size_t searched = 0;
+  while (true) {
+    const ByteView have = stream_.buffered();
+    const std::size_t end = have.substr(0, config_->line_length + 2).find('\n', searched);
+    if (end != ByteView::npos) {
+      bare_lf_ = end == 0 || have[end - 1] != '\r';
+      line_.assign(have.substr(0, bare_lf_ ? end : end - 1));
+      stream_.consume(end + 1);
+      co_return true;
+    }
+    if (have.size() > config_->line_length) {
+      fail(500, "5.5.2", "Error: command line too long");
+      log::info("command line too long after " + std::string(where_) + " from " + peer_.shown());
+      end_ = End::error;
+      co_return false;
+    }
+    searched = have.size();
+    const bool written = co_await flush();
+    if (!written) co_return false;
+    if (shared_.draining && !transaction_) {
+      reply(421, "4.3.2", config_->hostname + " Service is closing");
+      end_ = End::error;
+      co_return false;
+    }
+    if (!waited || !config_->whole_deadlines) deadline = limit();
+    waited = true;
+    const bool filled = co_await fill(deadline);
+    if (!filled) co_return false;
+  }
+}
+
+ev::Task<void> Session::execute(smtp::Command command) {
+  const CommandRow& row = kCommands[row_of(command.verb)];
+  if (bare_lf_ && config_->bare_newline == smtp::BareNewline::reject && !peer_.bare_newlines_pass) {
+    fail(config_->bare_newline_code, "5.5.2", "Error: bare <LF> received");
+    log::info("bare <LF> after " + std::string(where_) + " from " + peer_.shown());
+    end_ = End::error;
+    co_return;
+  }
+  if (!row.takes_arguments && !command.arguments.empty()) {
+    fail(501, "5.5.4", "Syntax: " + std::string(row.reply_name));
+    co_return;
+  }
+  switch (command.verb) {
+    case smtp::Verb::helo:
+    case smtp::Verb::ehlo: helo(command.verb, command.arguments); co_return;
+    case smtp::Verb::mail: mail(command.arguments); co_return;
+    case smtp::Verb::rcpt: rcpt(command.arguments); co_return;
+    case smtp::Verb::data: co_await data(command.arguments); co_return;
+    case smtp::Verb::bdat: co_await bdat(command.arguments); co_return;
+    case smtp::Verb::rset: rset(); co_return;
+    case smtp::Verb::noop: reply(250, "2.0.0", "Ok"); co_return;
+    case smtp::Verb::vrfy: vrfy(command.arguments); co_return;
+    case smtp::Verb::quit: quit(); co_return;
+    case smtp::Verb::help:
+      reply(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT HELP");
+      co_return;
+    case smtp::Verb::auth: fail(503, "5.5.1", "Error: authentication not enabled"); co_return;
+    case smtp::Verb::lhlo:
+    case smtp::Verb::expn:
+    case smtp::Verb::etrn:
+    case smtp::Verb::starttls:
+    case smtp::Verb::xclient:
+    case smtp::Verb::xforward: fail(502, "5.5.1", "Error: command not implemented"); co_return;
+    case smtp::Verb::unknown: break;
+  }
+  if (is_other_protocol(line_, command.word)) {
+    fail(521, "5.5.2", "Error: this is an SMTP service");
+    log::info("non-SMTP command from " + peer_.shown() + ": " + line_.substr(0, 100));
+    end_ = End::error;
+    co_return;
+  }
+  if (command.word.empty()) fail(500, "5.5.2", "Error: bad syntax");
+  else fail(502, "5.5.2", "Error: command not recognized");
+}
+
+// smtpd_error_sleep_time: what came before goes out, the bad news waits.
+ev::Task<void> Session::punish(std::size_t reply_at) {
+  if (config_->error_sleep == Duration::zero()) co_return;
+  std::string late = out_.substr(std::min(reply_at, out_.size()));
+  out_.resize(std::min(reply_at, out_.size()));
+  const bool written = co_await flush();
+  if (!written) co_return;
+  Result<void> slept = co_await ev::sleep_for(shared_.loop, config_->error_sleep);
+  if (!slept) end_ = End::closed;
+  out_ += late;
+}
+
+ev::Task<void> Session::linger() {
+  stream_.shutdown_write();
+  const ev::Deadline deadline = shared_.loop.after(kLinger);
+  std::size_t thrown_away = 0;
+  while (thrown_away < kLingerBytes) {
+    thrown_away += stream_.buffered().size();
+    stream_.consume(stream_.buffered().size());
+    Result<void> filled = co_await stream_.fill(deadline);
+    if (!filled) co_return;
+  }
+}
+
+}  // namespace postrider::smtpd

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// One SMTP session, from the greeting to the end of the connection (RFC 5321, PIPELINING RFC 2920,
+// CHUNKING RFC 3030). The dialogue is one coroutine; each verb has a handler. Replies are gathered
+// and written when nothing more of what the client sent can be answered.
+//
+//   I1  a transaction exists from an accepted MAIL to the next RSET, HELO, EHLO, end of content or
+//       trouble with it; ending it destroys everything that belongs to it
+//   I2  250 to content is said only with an id that commit() returned
+//   I3  content ends at CR LF '.' CR LF, or with BDAT's count, and nowhere else
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "command_table.hpp"
+#include "config.hpp"
+#include "intake.hpp"
+#include "mail/envelope.hpp"
+#include "net/stream.hpp"
+#include "peer.hpp"
+
+namespace postrider::smtpd {
+
+// What all sessions of the process share.
+struct Shared {
+  Shared(ev::Loop& l, submit::Submitter& s) : loop(l), submitter(s) {}
+  ev::Loop& loop;
+  submit::Submitter& submitter;
+  bool draining = false;  // begin no transaction, end when there is none
+};
+
+class Session {
+ public:
+  Session(Shared& shared, std::shared_ptr<const Config> config, net::Stream& stream, Peer peer);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // WAITS until the session is over.
+  ev::Task<void> run();
+  // Says one reply and ends, for a client that is not served at all.
+  ev::Task<void> refuse(const std::string& reply);
+
+  // Does it wait for a commit whose outcome the client should hear?
+  bool is_committing() const { return committing_; }
+  // The stream has a word against talking early; TCP only.
+  void set_early_talk(bool early) { early_talk_ = early; }
+
+ private:
+  struct Transaction {
+    mail::Envelope envelope;
+    std::unordered_set<std::string> seen;   // recipients so far
+    std::uint64_t overshoot = 0;            // recipients refused beyond the limit
+    std::optional<Intake> intake;           // from the first BDAT, or during DATA
+    bool chunking = false;
+  };
+  enum class End { none, quit, closed, timeout, error };
+
+  // --- the dialogue
+  ev::Task<void> converse();
+  ev::Task<bool> next_line();         // false: the session is over (end_ says how)
+  ev::Task<void> execute(smtp::Command command);
+  ev::Task<bool> flush();
+  ev::Task<bool> fill(ev::Deadline deadline);
+  ev::Task<void> punish(std::size_t reply_at);
+  ev::Task<void> linger();
+
+  // --- verbs
+  void helo(smtp::Verb verb, std::string_view arguments);
+  void mail(std::string_view arguments);
+  void rcpt(std::string_view arguments);
+  ev::Task<void> data(std::string_view arguments);
+  ev::Task<void> bdat(std::string_view arguments);
+  void rset();
+  void vrfy(std::string_view arguments);
+  void quit();
+
+  // --- content
+  std::optional<smtp::Refusal> content_refusal() const;
+  bool begin_content(smtp::Framing framing);
+  ev::Task<bool> skip(std::uint64_t count);
+  ev::Task<void> end_content();
+  ev::Deadline content_deadline(SteadyTime began, std::uint64_t bytes) const;
+
+  // --- replies
+  void reply(int code, std::string_view dsn, std::string_view text);
+  void fail(int code, std::string_view dsn, std::string_view text);  // counts as an error
+  void fail(const smtp::Refusal& refusal) { fail(refusal.code, refusal.dsn, refusal.text); }
+  // The same with a line in the log.
+  void reject(std::string_view stage, const smtp::Refusal& refusal, std::string_view recipient);
+  void hang_up(End end) { end_ = end; }
+  bool hidden(std::string_view keyword) const;
+  void finish_address(std::string& address) const;  // append_at_myorigin
+  void reset() { transaction_.reset(); }
+  ev::Deadline limit() const;  // smtpd_timeout from now, within the session's own limit
+
+  Shared& shared_;
+  std::shared_ptr<const Config> config_;
+  net::Stream& stream_;
+  Peer peer_;
+  std::string out_;
+  std::string line_;
+  std::string helo_;
+  bool esmtp_ = false;
+  bool early_talk_ = false;
+  bool committing_ = false;
+  bool failed_ = false;         // the command in hand was refused
+  bool bare_lf_ = false;        // the line in hand ended in LF alone
+  std::int64_t errors_ = 0;
+  std::int64_t junk_ = 0;
+  End end_ = End::none;
+  std::string_view where_ = "CONNECT";  // for the log: what the client was last busy with
+  SteadyTime began_;
+  CommandCount count_;
+  std::optional<Transaction> transaction_;
+};
+
+}  // namespace postrider::smtpd

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// The verbs that need no waiting.
+#include <algorithm>
+
+#include "base/ascii.hpp"
+#include "base/log.hpp"
+#include "mail/address.hpp"
+#include "session.hpp"
+
+namespace postrider::smtpd {
+
+namespace {
+
+// For a process of this host: one message to a whole list is one message.
+constexpr std::uint64_t kLocalRecipients = 50000;
+
+// strict_rfc821_envelopes: "FROM:<a@b>" with its brackets.
+bool has_brackets(std::string_view arguments) {
+  const std::size_t colon = arguments.find(':');
+  return colon != std::string_view::npos && trim(arguments.substr(colon + 1)).starts_with('<');
+}
+
+}  // namespace
+
+void Session::helo(smtp::Verb verb, std::string_view arguments) {
+  std::string name;
+  if (const auto wrong = smtp::parse_helo(arguments, name)) {
+    fail(501, wrong->dsn, std::string("Syntax: ") + (verb == smtp::Verb::ehlo ? "EHLO" : "HELO") +
+                              " hostname");
+    return;
+  }
+  reset();
+  helo_ = std::move(name);
+  esmtp_ = verb == smtp::Verb::ehlo;
+  if (!esmtp_) {
+    reply(250, "", config_->hostname);
+    return;
+  }
+  std::vector<std::string> lines{config_->hostname};
+  const auto offer = [&](std::string_view keyword, std::string line) {
+    if (!hidden(keyword)) lines.push_back(std::move(line));
+  };
+  offer("PIPELINING", "PIPELINING");
+  offer("SIZE", config_->message_size == 0 ? "SIZE" : "SIZE " + std::to_string(config_->message_size));
+  if (!config_->disable_vrfy) offer("VRFY", "VRFY");
+  offer("ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES");
+  offer("8BITMIME", "8BITMIME");
+  offer("DSN", "DSN");
+  if (config_->smtputf8) offer("SMTPUTF8", "SMTPUTF8");
+  offer("CHUNKING", "CHUNKING");
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    out_.append(i + 1 == lines.size() ? "250 " : "250-").append(lines[i]).append("\r\n");
+}
+
+void Session::finish_address(std::string& address) const {
+  if (address.empty() || config_->origin.empty()) return;
+  if (mail::domain_part(address).empty()) address += "@" + config_->origin;
+}
+
+void Session::mail(std::string_view arguments) {
+  if (shared_.draining) {
+    reply(421, "4.3.2", config_->hostname + " Service is closing");
+    end_ = End::error;
+    return;
+  }
+  if (helo_.empty() && config_->helo_required)
+    return fail(503, "5.5.1", "Error: send HELO/EHLO first");
+  if (transaction_) return fail(503, "5.5.1", "Error: nested MAIL command");
+  smtp::MailCommand command;
+  if (const auto wrong = smtp::parse_mail(arguments, command)) {
+    log::info("bad MAIL command from " + peer_.shown() + ": " + wrong->text);
+    return fail(*wrong);
+  }
+  if (config_->strict_envelopes && !has_brackets(arguments))
+    return fail(501, "5.1.7", "Bad sender address syntax");
+  if (command.auth) return fail(503, "5.5.1", "Error: authentication not enabled");
+  if (command.smtputf8 && (!config_->smtputf8 || hidden("SMTPUTF8")))
+    return fail(555, "5.5.4", "Unsupported option: SMTPUTF8");
+  if ((command.ret != mail::Ret::unset || !command.envid.empty()) && hidden("DSN"))
+    return fail(555, "5.5.4", "Unsupported option: RET or ENVID");
+  if (command.size && config_->message_size != 0 && *command.size > config_->message_size)
+    return reject("MAIL", {552, "5.3.4", "Message size exceeds fixed limit"}, {});
+  if (const Result<void> room = shared_.submitter.may_accept(); !room) {
+    const bool full = room.error().kind() == ErrorKind::busy;
+    log::warning("mail from " + peer_.shown() + " is put off: " + room.error().text());
+    reject("MAIL", full ? smtp::Refusal{452, "4.3.1", "Insufficient system storage"}
+                        : smtp::Refusal{451, "4.3.0", "Error: the queue is not available"}, {});
+    --errors_;  // not the client's fault
+    return;
+  }
+  transaction_.emplace();
+  mail::Envelope& envelope = transaction_->envelope;
+  envelope.sender = std::move(command.sender);
+  finish_address(envelope.sender);
+  envelope.arrival = to_unix_micros(shared_.loop.clock().wall());
+  envelope.envid = std::move(command.envid);
+  envelope.ret = command.ret;
+  envelope.body = command.body;
+  envelope.smtputf8 = command.smtputf8;
+  envelope.client_name = peer_.name;
+  envelope.client_address = peer_.address;
+  envelope.client_port = peer_.port;
+  envelope.helo = helo_;
+  envelope.protocol = command.smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP";
+  envelope.submitter_uid = peer_.uid;
+  envelope.local_submission = peer_.local;
+  reply(250, "2.1.0", "Ok");
+}
+
+void Session::rcpt(std::string_view arguments) {
+  if (!transaction_) return fail(503, "5.5.1", "Error: need MAIL command");
+  if (transaction_->chunking) return fail(503, "5.5.1", "Error: RCPT after BDAT");
+  mail::Envelope& envelope = transaction_->envelope;
+  const auto utf8 = envelope.smtputf8 ? mail::Utf8::yes : mail::Utf8::no;
+  smtp::RcptCommand command;
+  if (const auto wrong = smtp::parse_rcpt(arguments, utf8, command)) {
+    log::info("bad RCPT command from " + peer_.shown() + ": " + wrong->text);
+    return fail(*wrong);
+  }
+  if (config_->strict_envelopes && !has_brackets(arguments))
+    return fail(501, "5.1.3", "Bad recipient address syntax");
+  mail::Recipient& recipient = command.recipient;
+  if ((recipient.notify != 0 || !recipient.orcpt.empty()) && hidden("DSN"))
+    return fail(555, "5.5.4", "Unsupported option: NOTIFY or ORCPT");
+  const std::uint64_t most =
+      peer_.local ? std::max(config_->recipients, kLocalRecipients) : config_->recipients;
+  if (envelope.recipients.size() >= most) {
+    reject("RCPT", {452, "4.5.3", "Error: too many recipients"}, recipient.address);
+    if (++transaction_->overshoot <= config_->recipients_overshoot) --errors_;
+    return;
+  }
+  RecipientFacts facts;
+  facts.address = recipient.address;
+  const std::string domain(mail::domain_part(recipient.address));
+  if (domain.empty()) {
+    facts.our_domain = true;
+  } else {
+    const Result<bool> ours = config_->lists->is_ours(domain);
+    if (!ours) {
+      log::warning(ours.error().text());
+      reject("RCPT", {451, "4.3.0", "<" + mail::to_external(recipient.address) +
+                                        ">: Temporary lookup failure"}, recipient.address);
+      return;
+    }
+    facts.our_domain = *ours;
+  }
+  SessionFacts session;
+  session.trusted = peer_.trusted;
+  if (const auto refused = check_recipient(config_->relay_rules, config_->recipient_rules, session,
+                                           facts, config_->codes))
+    return reject("RCPT", *refused, recipient.address);
+  finish_address(recipient.address);
+  if (transaction_->seen.insert(recipient.address).second)
+    envelope.recipients.push_back(std::move(recipient));
+  reply(250, "2.1.5", "Ok");
+}
+
+void Session::rset() {
+  reset();
+  reply(250, "2.0.0", "Ok");
+}
+
+// RFC 5321 section 3.5.3: 252 says nothing about who exists here.
+void Session::vrfy(std::string_view arguments) {
+  if (config_->disable_vrfy) return fail(502, "5.5.1", "VRFY command is disabled");
+  if (arguments.empty()) return fail(501, "5.5.4", "Syntax: VRFY address");
+  if (!is_ascii(arguments)) return fail(553, "5.6.7", "Non-ASCII address");
+  reply(252, "2.0.0", "Send some mail, I will try my best");
+}
+
+void Session::quit() {
+  reply(221, "2.0.0", "Bye");
+  end_ = End::quit;
+}
+
+}  // namespace postrider::smtpd
