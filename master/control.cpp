@@ -17,8 +17,8 @@ std::vector<Fd> one(Fd fd) {
 
 }  // namespace
 
-Control::Control(ev::Loop& loop, Fd listener, uid_t owner, Mediator& mediator)
-    : loop_(loop), owner_(owner), mediator_(mediator), clients_(loop),
+Control::Control(ev::Loop& loop, Fd listener, Mediator& mediator)
+    : loop_(loop), mediator_(mediator), clients_(loop),
       acceptor_(loop, one(std::move(listener)), [this](Fd client, std::size_t) {
         if (clients_.size() < kMostClients) clients_.spawn(serve(std::move(client)), "control client");
       }) {
@@ -32,7 +32,7 @@ Control::~Control() {
 
 ev::RootTask Control::serve(Fd client) {
   const uid_t peer = ipc::peer_credentials(client.get()).uid;
-  if (peer != 0 && peer != ::geteuid() && peer != owner_) co_return;
+  if (peer != 0 && peer != ::geteuid()) co_return;  // mail_owner is a worker, not an operator
   constexpr ipc::Limits kLimits{.frame = 64 * 1024, .unsent = 16 * 1024 * 1024, .descriptors = 0};
   ipc::Channel channel(loop_, std::move(client), kLimits);
   proto::MasterDone done;

@@ -20,15 +20,13 @@ class Control {
     virtual Result<void> reload() = 0;
     virtual void stop() = 0;
   };
-  // `owner`: the one user besides root and our own who may ask.
-  Control(ev::Loop& loop, Fd listener, uid_t owner, Mediator& mediator);
+  Control(ev::Loop& loop, Fd listener, Mediator& mediator);
   ~Control();
 
  private:
   static constexpr std::size_t kMostClients = 16;
   ev::RootTask serve(Fd client);
   ev::Loop& loop_;
-  uid_t owner_;
   Mediator& mediator_;
   ev::Group clients_;
   daemon::Acceptor acceptor_;

@@ -80,7 +80,8 @@ Result<InstanceLock> InstanceLock::take(const std::string& path) {
 
 Result<void> InstanceLock::write_pid() {
   const std::string text = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(fd_.get(), 0) != 0 ||
+  if (::fchmod(fd_.get(), 0644) != 0 ||
+      ::ftruncate(fd_.get(), 0) != 0 ||
       ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     return Error::from_errno("write the pid file", errno);
   return {};

@@ -5,7 +5,6 @@
 #include <array>
 #include <csignal>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,11 +57,6 @@ Result<void> Master::prepare(std::vector<std::string>& problems) {
   POSTRIDER_TRY(sockets_, open_listeners(*plan_, kBindPatience));
   POSTRIDER_TRY(const net::Address control, net::Address::unix_path(proto::kMasterSocket));
   POSTRIDER_TRY(control_socket_, net::listen(control, {.unix_mode = 0600}));
-  owner_ = ::geteuid();
-  if (host_.root) {
-    const passwd* owner = ::getpwnam(settings_->text("mail_owner").c_str());
-    if (owner != nullptr) owner_ = owner->pw_uid;
-  }
   return {};
 }
 
@@ -163,7 +157,7 @@ int Master::run(const std::function<void()>& ready) {
   loop_->on_signal(SIGHUP, [this] {
     if (auto done = reload(); !done) {}  // said in the log already
   });
-  control_ = std::make_unique<Control>(*loop_, std::move(control_socket_), owner_, *this);
+  control_ = std::make_unique<Control>(*loop_, std::move(control_socket_), *this);
   for (std::size_t i = 0; i < plan_->services.size(); ++i)
     add_service(std::move(plan_->services[i]), std::move(sockets_[i]));
   plan_.reset();

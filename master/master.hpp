@@ -60,7 +60,6 @@ class Master final : public Control::Mediator {
   std::optional<InstanceLock> lock_;
   Fd log_file_;
   Fd control_socket_;
-  uid_t owner_ = 0;
   Fd lifeline_read_;
   Fd lifeline_write_;  // closes with this process: the children's end of file
   std::unique_ptr<ev::Loop> loop_;

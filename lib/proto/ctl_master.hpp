@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What master can be asked, over private/master below the queue directory. Root, the user that
-// master runs as, and mail_owner may ask; others find the connection closed.
+// What master can be asked, over private/master below the queue directory. Root and the user that
+// master runs as may ask; others, mail_owner's programs too, find the connection closed.
 //
 //   client                              master
 //                                       Hello{"master", 1}
