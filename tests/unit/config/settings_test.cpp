@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "config/master_cf.hpp"
+
 namespace postrider::config {
 namespace {
 
@@ -220,6 +222,27 @@ TEST(Parameters, LiveOnesAreDescribed) {
     if (p.status != Status::live) continue;
     EXPECT_GT(p.about.size(), 10u) << p.name;
     EXPECT_FALSE(p.owners.empty()) << p.name;
+  }
+}
+
+std::string read_sample(const std::string& name) {
+  const std::filesystem::path here(__FILE__);
+  std::ifstream in(here.parent_path() / "../../../conf" / name);
+  EXPECT_TRUE(in.is_open());
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(Samples, AreGood) {
+  const Loaded loaded = load(read_sample("main.cf"));
+  EXPECT_THAT(loaded.findings.errors, IsEmpty());
+  EXPECT_THAT(loaded.findings.warnings, IsEmpty());
+  const MasterCf master = parse_master_cf(read_sample("master.cf"));
+  EXPECT_THAT(master.errors, IsEmpty());
+  EXPECT_GE(master.services.size(), 6u);
+  for (const ServiceEntry& service : master.services) {
+    const Loaded one = load("", service.overrides);
+    EXPECT_THAT(one.findings.errors, IsEmpty()) << service.name;
+    EXPECT_THAT(one.findings.warnings, IsEmpty()) << service.name;
   }
 }
 
