@@ -36,7 +36,7 @@ Result<void> refuse_if_open_to_all(const std::string& path, const struct stat& f
   return {};
 }
 
-}  // namespace
+} // namespace
 
 Result<TextFile> read_text_file(const std::string& path, std::size_t limit) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -91,4 +91,4 @@ std::optional<LogicalLine> LogicalLines::next() {
   return logical;
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -41,8 +41,8 @@ Result<TextFile> read_text_file(const std::string& path, std::size_t limit = kTe
 Result<FileStamp> stamp_of(const std::string& path);
 
 struct LogicalLine {
-  std::size_t number = 0;  // of its first line, from 1
-  std::string text;        // without the newlines; white space inside is kept
+  std::size_t number = 0; // of its first line, from 1
+  std::string text;       // without the newlines; white space inside is kept
 };
 
 class LogicalLines {
@@ -57,4 +57,4 @@ class LogicalLines {
   std::size_t number_ = 0;
 };
 
-}  // namespace postrider
+} // namespace postrider

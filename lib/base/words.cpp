@@ -27,4 +27,4 @@ Result<std::vector<std::string>> split_words(std::string_view text, std::string_
   }
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -15,4 +15,4 @@ namespace postrider {
 Result<std::vector<std::string>> split_words(std::string_view text,
                                              std::string_view separators = ", \t\r\n\f\v");
 
-}  // namespace postrider
+} // namespace postrider

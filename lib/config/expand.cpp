@@ -17,7 +17,8 @@ constexpr std::size_t kMostBytes = std::size_t{8} << 20;
 bool is_name_char(char c) { return is_alnum(c) || c == '_'; }
 
 std::string_view skip_spaces(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.front()))
+    text.remove_prefix(1);
   return text;
 }
 
@@ -25,8 +26,10 @@ Error bad(std::string text) { return {ErrorKind::config, std::move(text)}; }
 
 // Decimal numbers of any length.
 int compare_digits(std::string_view a, std::string_view b) {
-  while (a.size() > 1 && a.front() == '0') a.remove_prefix(1);
-  while (b.size() > 1 && b.front() == '0') b.remove_prefix(1);
+  while (a.size() > 1 && a.front() == '0')
+    a.remove_prefix(1);
+  while (b.size() > 1 && b.front() == '0')
+    b.remove_prefix(1);
   if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;
   return a.compare(b);
 }
@@ -83,7 +86,8 @@ class Expander {
 
   static std::string_view take_name(std::string_view& text) {
     std::size_t size = 0;
-    while (size < text.size() && is_name_char(text[size])) ++size;
+    while (size < text.size() && is_name_char(text[size]))
+      ++size;
     const std::string_view name = text.substr(0, size);
     text.remove_prefix(size);
     return name;
@@ -109,7 +113,8 @@ class Expander {
     if (std::find(stack_.begin(), stack_.end(), name) != stack_.end()) {
       std::string loop;
       auto from = std::find(stack_.begin(), stack_.end(), name);
-      for (; from != stack_.end(); ++from) loop += *from + " -> ";
+      for (; from != stack_.end(); ++from)
+        loop += *from + " -> ";
       return bad("refers to itself: " + loop + std::string(name));
     }
     const std::optional<std::string> value = lookup_(name);
@@ -157,25 +162,28 @@ class Expander {
     std::string left, right;
     POSTRIDER_TRY_VOID(nested(left_text, left));
     POSTRIDER_TRY_VOID(nested(right_text, right));
-    const int order = op.level ? compare_levels(left, right)
+    const int order = op.level                                ? compare_levels(left, right)
                       : all_digits(left) && all_digits(right) ? compare_digits(left, right)
                                                               : left.compare(right);
-    const bool holds = (order < 0 && op.less) || (order == 0 && op.equal) ||
-                       (order > 0 && op.greater);
+    const bool holds =
+        (order < 0 && op.less) || (order == 0 && op.equal) || (order > 0 && op.greater);
     if (inside.empty()) return put(holds ? "bool:true" : "", out);
     return choose(holds, inside, out);
   }
 
-  struct Operator { bool less, equal, greater, level; };
+  struct Operator {
+    bool less, equal, greater, level;
+  };
 
   static Result<Operator> take_operator(std::string_view& text) {
-    struct Row { std::string_view sign; Operator op; };
-    static constexpr Row kRows[] = {{"==", {false, true, false, false}},
-                                    {"!=", {true, false, true, false}},
-                                    {"<=", {true, true, false, false}},
-                                    {">=", {false, true, true, false}},
-                                    {"<", {true, false, false, false}},
-                                    {">", {false, false, true, false}}};
+    struct Row {
+      std::string_view sign;
+      Operator op;
+    };
+    static constexpr Row kRows[] = {
+        {"==", {false, true, false, false}}, {"!=", {true, false, true, false}},
+        {"<=", {true, true, false, false}},  {">=", {false, true, true, false}},
+        {"<", {true, false, false, false}},  {">", {false, false, true, false}}};
     for (const Row& row : kRows) {
       if (!text.starts_with(row.sign)) continue;
       text.remove_prefix(row.sign.size());
@@ -195,14 +203,15 @@ class Expander {
     if (!starts_with_yes && rest.front() != ':') return bad("expected '?' or ':' in ${...}");
     rest.remove_prefix(1);
     const std::string_view after_spaces = skip_spaces(rest);
-    if (after_spaces.empty() || after_spaces.front() != '{')  // the plain form: all of the rest
+    if (after_spaces.empty() || after_spaces.front() != '{') // the plain form: all of the rest
       return condition == starts_with_yes ? nested(rest, out) : Result<void>{};
     rest = after_spaces;
     POSTRIDER_TRY(const std::string_view first, take_balanced(rest));
     rest = skip_spaces(rest);
     if (condition == starts_with_yes) POSTRIDER_TRY_VOID(nested(first, out));
     if (rest.empty()) return {};
-    if (!starts_with_yes || rest.front() != ':') return bad("unexpected text after {...} in ${...}");
+    if (!starts_with_yes || rest.front() != ':')
+      return bad("unexpected text after {...} in ${...}");
     rest = skip_spaces(rest.substr(1));
     if (rest.empty() || rest.front() != '{') return bad("expected {...} after ':' in ${...}");
     POSTRIDER_TRY(const std::string_view second, take_balanced(rest));
@@ -216,7 +225,7 @@ class Expander {
   std::size_t depth_ = 0, steps_ = 0, produced_ = 0;
 };
 
-}  // namespace
+} // namespace
 
 Result<std::string> expand(std::string_view text, const Lookup& lookup,
                            const UnknownName& unknown) {
@@ -226,4 +235,4 @@ Result<std::string> expand(std::string_view text, const Lookup& lookup,
   return out;
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -5,7 +5,8 @@
 //   ${name?text} ${name:text}  text when the value is not empty; when it is empty
 //   ${name?{text}:{text}}      both
 //   ${{a} == {b} ? {c} : {d}}  == != < <= >= >; numbers by value when both sides are digits, else
-//                              text; "<level" and its like compare 3.10 > 3.9 (compatibility levels)
+//                              text; "<level" and its like compare 3.10 > 3.9 (compatibility
+//                              levels)
 // Depth, steps and size of the result are bounded: no text from a file can keep us busy.
 #pragma once
 
@@ -27,4 +28,4 @@ using UnknownName = std::function<void(std::string_view name)>;
 Result<std::string> expand(std::string_view text, const Lookup& lookup,
                            const UnknownName& unknown = {});
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -38,4 +38,4 @@ Machine Machine::here() {
   return machine;
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

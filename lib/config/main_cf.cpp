@@ -17,7 +17,7 @@ std::string shown(std::string_view text) {
   return text.size() <= kMost ? std::string(text) : std::string(text.substr(0, kMost)) + "...";
 }
 
-}  // namespace
+} // namespace
 
 bool is_parameter_name(std::string_view name) {
   return !name.empty() &&
@@ -26,7 +26,7 @@ bool is_parameter_name(std::string_view name) {
 
 MainCf parse_main_cf(std::string_view text, std::string_view file) {
   MainCf parsed;
-  std::map<std::string, std::size_t, std::less<>> places;  // name -> place in entries
+  std::map<std::string, std::size_t, std::less<>> places; // name -> place in entries
   LogicalLines lines(text);
   while (auto line = lines.next()) {
     const std::string where = std::string(file) + ":" + std::to_string(line->number) + ": ";
@@ -71,4 +71,4 @@ MainCf parse_main_cf(std::string_view text, std::string_view file) {
   return parsed;
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -148,7 +148,8 @@ Result<ServiceEntry> parse_service(const LogicalLine& line) {
                     ? " (this suite needs no such service: remove the line)"
                     : ""));
   }
-  POSTRIDER_TRY(entry.is_private, parse_column("private", fields[2], entry.type == ServiceType::unix_));
+  POSTRIDER_TRY(entry.is_private,
+                parse_column("private", fields[2], entry.type == ServiceType::unix_));
   if (entry.type == ServiceType::inet && entry.is_private)
     return bad("column private is y; a service of type inet is open to the network: use n");
   POSTRIDER_TRY(entry.unprivileged, parse_column("unprivileged", fields[3], true));
@@ -164,12 +165,12 @@ Result<ServiceEntry> parse_service(const LogicalLine& line) {
   return entry;
 }
 
-}  // namespace
+} // namespace
 
 std::string_view to_string(ServiceType type) {
   switch (type) {
-    case ServiceType::inet: return "inet";
-    case ServiceType::unix_: return "unix";
+  case ServiceType::inet: return "inet";
+  case ServiceType::unix_: return "unix";
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -196,4 +197,4 @@ MasterCf parse_master_cf(std::string_view text, std::string_view file) {
   return parsed;
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -54,7 +54,8 @@ static_assert(every_alias_leads_to_a_live_name());
 std::size_t distance(std::string_view a, std::string_view b, std::size_t most) {
   if ((a.size() > b.size() ? a.size() - b.size() : b.size() - a.size()) > most) return most + 1;
   std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    last[j] = j;
   for (std::size_t i = 1; i <= a.size(); ++i) {
     now[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
@@ -69,12 +70,13 @@ std::size_t distance(std::string_view a, std::string_view b, std::size_t most) {
   return last[b.size()];
 }
 
-}  // namespace
+} // namespace
 
 const Parameter* find_parameter(std::string_view name) {
   static const auto* const index = [] {
     auto* map = new std::unordered_map<std::string_view, const Parameter*>;
-    for (const Parameter& p : kParameters) map->emplace(p.name, &p);
+    for (const Parameter& p : kParameters)
+      map->emplace(p.name, &p);
     return map;
   }();
   const auto found = index->find(name);
@@ -101,15 +103,15 @@ std::string_view nearest_parameter(std::string_view name) {
 
 std::string_view to_string(Type type) {
   switch (type) {
-    case Type::text: return "text";
-    case Type::words: return "list";
-    case Type::flag: return "yes or no";
-    case Type::time: return "time";
-    case Type::number: return "number";
-    case Type::size: return "size";
-    case Type::choice: return "word";
+  case Type::text: return "text";
+  case Type::words: return "list";
+  case Type::flag: return "yes or no";
+  case Type::time: return "time";
+  case Type::number: return "number";
+  case Type::size: return "size";
+  case Type::choice: return "word";
   }
   POSTRIDER_UNREACHABLE();
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

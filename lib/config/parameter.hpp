@@ -3,8 +3,8 @@
 // `postrider conf` and the man page postrider.cf(5) come from it. Pure data.
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -13,32 +13,32 @@ namespace postrider::config {
 
 enum class Type {
   text,
-  words,   // separated by white space or commas; {} groups
-  flag,    // yes or no
-  time,    // a number with ms, s, m, h, d or w
-  number,  // decimal
-  size,    // bytes; a k, m or g may follow
-  choice,  // one of `choices`
+  words,  // separated by white space or commas; {} groups
+  flag,   // yes or no
+  time,   // a number with ms, s, m, h, d or w
+  number, // decimal
+  size,   // bytes; a k, m or g may follow
+  choice, // one of `choices`
 };
 
 enum class Status {
   live,
-  alias,      // the value goes to `about`, which names the parameter that replaces it
-  obsolete,   // accepted with a warning, no effect
-  missing,    // Postfix has it, this version has not: accepted with a warning, no effect
-  unsafe,     // as missing, but only `choices` are accepted
-  read_only,  // set by the program; may be used as $name
+  alias,     // the value goes to `about`, which names the parameter that replaces it
+  obsolete,  // accepted with a warning, no effect
+  missing,   // Postfix has it, this version has not: accepted with a warning, no effect
+  unsafe,    // as missing, but only `choices` are accepted
+  read_only, // set by the program; may be used as $name
 };
 
 struct Parameter {
   std::string_view name;
   Type type;
-  std::string_view initial;  // the default, may use $other
-  std::int64_t least;        // milliseconds for a time
+  std::string_view initial; // the default, may use $other
+  std::int64_t least;       // milliseconds for a time
   std::int64_t most;
-  char unit;                 // of a time without one: s, m, h, d or w
-  std::string_view choices;  // "a|b|c"
-  std::string_view owners;   // the programs that read it
+  char unit;                // of a time without one: s, m, h, d or w
+  std::string_view choices; // "a|b|c"
+  std::string_view owners;  // the programs that read it
   std::string_view about;
   Status status = Status::live;
 };
@@ -46,27 +46,25 @@ struct Parameter {
 inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
 inline constexpr Parameter kParameters[] = {
-#define TEXT(name, initial, owners, about) \
+#define TEXT(name, initial, owners, about)                                                         \
   {#name, Type::text, initial, 0, kNoLimit, 0, "", owners, about},
-#define WORDS(name, initial, owners, about) \
+#define WORDS(name, initial, owners, about)                                                        \
   {#name, Type::words, initial, 0, kNoLimit, 0, "", owners, about},
-#define FLAG(name, initial, owners, about) \
+#define FLAG(name, initial, owners, about)                                                         \
   {#name, Type::flag, initial, 0, kNoLimit, 0, "", owners, about},
-#define TIME(name, initial, unit, least, owners, about) \
+#define TIME(name, initial, unit, least, owners, about)                                            \
   {#name, Type::time, initial, least, kNoLimit, unit, "", owners, about},
-#define NUMBER(name, initial, least, most, owners, about) \
+#define NUMBER(name, initial, least, most, owners, about)                                          \
   {#name, Type::number, initial, least, most, 0, "", owners, about},
-#define SIZE(name, initial, least, most, owners, about) \
+#define SIZE(name, initial, least, most, owners, about)                                            \
   {#name, Type::size, initial, least, most, 0, "", owners, about},
-#define CHOICE(name, initial, choices, owners, about) \
+#define CHOICE(name, initial, choices, owners, about)                                              \
   {#name, Type::choice, initial, 0, kNoLimit, 0, choices, owners, about},
-#define READ_ONLY(name, owners, about) \
+#define READ_ONLY(name, owners, about)                                                             \
   {#name, Type::text, "", 0, kNoLimit, 0, "", owners, about, Status::read_only},
-#define ALIAS(name, target) \
-  {#name, Type::text, "", 0, kNoLimit, 0, "", "", #target, Status::alias},
-#define OBSOLETE(name, why) \
-  {#name, Type::text, "", 0, kNoLimit, 0, "", "", why, Status::obsolete},
-#define UNSAFE(name, harmless, why) \
+#define ALIAS(name, target) {#name, Type::text, "", 0, kNoLimit, 0, "", "", #target, Status::alias},
+#define OBSOLETE(name, why) {#name, Type::text, "", 0, kNoLimit, 0, "", "", why, Status::obsolete},
+#define UNSAFE(name, harmless, why)                                                                \
   {#name, Type::text, "", 0, kNoLimit, 0, harmless, "", why, Status::unsafe},
 #define MISSING(name) {#name, Type::text, "", 0, kNoLimit, 0, "", "", "", Status::missing},
 #include "config/parameters.def"
@@ -109,4 +107,4 @@ std::string_view nearest_parameter(std::string_view name);
 
 std::string_view to_string(Type type);
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -31,8 +31,7 @@ std::string own_daemon_directory() {
     std::string directory(path, static_cast<std::size_t>(size));
     directory.erase(directory.rfind('/'));
     if (directory.ends_with("/libexec/postrider")) return directory;
-    const std::string beside =
-        directory.substr(0, directory.rfind('/')) + "/libexec/postrider";
+    const std::string beside = directory.substr(0, directory.rfind('/')) + "/libexec/postrider";
     if (::access((beside + "/master").c_str(), X_OK) == 0) return beside;
   }
   return "/usr/libexec/postrider";
@@ -66,7 +65,7 @@ const TransportSuffix* suffix_row(std::string_view suffix) {
   return nullptr;
 }
 
-}  // namespace
+} // namespace
 
 // Builds one Settings. Names are resolved in this order: -o, main.cf, the default.
 class SettingsBuilder {
@@ -80,7 +79,8 @@ class SettingsBuilder {
     collect(main_cf);
     settings_.config_directory_ = source_.config_directory;
     settings_.values_.resize(kParameterCount);
-    for (std::size_t i = 0; i < kParameterCount; ++i) set_parameter(i);
+    for (std::size_t i = 0; i < kParameterCount; ++i)
+      set_parameter(i);
     for (const auto& [name, written] : written_)
       if (find_parameter(name) == nullptr) set_extra(name, written);
     cross_check();
@@ -115,7 +115,8 @@ class SettingsBuilder {
   }
 
   static void move_to(std::vector<std::string>& to, std::vector<std::string>& from) {
-    for (std::string& text : from) to.push_back(std::move(text));
+    for (std::string& text : from)
+      to.push_back(std::move(text));
   }
 
   void take(const std::string& name, Written written) {
@@ -133,31 +134,31 @@ class SettingsBuilder {
   void note_status(const Parameter& known, const Written& written) {
     const std::string line = where(known.name, written);
     switch (known.status) {
-      case Status::live: return;
-      case Status::alias:
-        findings_.warnings.push_back(line + "write " + std::string(known.about) + " instead");
-        return;
-      case Status::obsolete:
-        findings_.warnings.push_back(line + "has no effect: " + std::string(known.about));
-        return;
-      case Status::missing:
-        findings_.warnings.push_back(line + "has no effect in this version");
-        return;
-      case Status::unsafe: return;  // judged when its value is known
-      case Status::read_only:
-        findings_.errors.push_back(line + "is set by the program; remove the line");
-        return;
+    case Status::live: return;
+    case Status::alias:
+      findings_.warnings.push_back(line + "write " + std::string(known.about) + " instead");
+      return;
+    case Status::obsolete:
+      findings_.warnings.push_back(line + "has no effect: " + std::string(known.about));
+      return;
+    case Status::missing:
+      findings_.warnings.push_back(line + "has no effect in this version");
+      return;
+    case Status::unsafe: return; // judged when its value is known
+    case Status::read_only:
+      findings_.errors.push_back(line + "is set by the program; remove the line");
+      return;
     }
   }
 
   std::string where(std::string_view name, const Written& written) const {
     const std::string what = std::string(name) + " = " + shown(written.value) + ": ";
     switch (written.origin.kind) {
-      case Origin::Kind::initial: return "default of " + what;
-      case Origin::Kind::main_cf:
-        return source_.config_directory + "/main.cf:" + std::to_string(written.origin.line) + ": " +
-               what;
-      case Origin::Kind::override_: return "-o " + what;
+    case Origin::Kind::initial: return "default of " + what;
+    case Origin::Kind::main_cf:
+      return source_.config_directory + "/main.cf:" + std::to_string(written.origin.line) + ": " +
+             what;
+    case Origin::Kind::override_: return "-o " + what;
     }
     POSTRIDER_UNREACHABLE();
   }
@@ -250,8 +251,8 @@ class SettingsBuilder {
   }
 
   Value convert(const Parameter& p, std::string_view name, const Written& written) {
-    Value value{.raw = written.value, .text = {}, .number = 0, .words = {},
-                .origin = written.origin};
+    Value value{
+        .raw = written.value, .text = {}, .number = 0, .words = {}, .origin = written.origin};
     auto unknown = [&](std::string_view missing) {
       if (warned_.insert(std::string(name) + " " + std::string(missing)).second)
         findings_.warnings.push_back(where(name, written) + "$" + shown(missing) +
@@ -280,46 +281,46 @@ class SettingsBuilder {
     const std::string seen =
         value.text == value.raw ? std::string() : "\"" + shown(value.text) + "\" ";
     switch (p.type) {
-      case Type::text:
-        if (p.status == Status::unsafe && !value.text.empty() && !is_choice(p.choices, value.text))
-          fail(name, written,
-               std::string(p.about) + "; " +
-                   (p.choices.empty() ? "remove the line"
-                                      : "use " + join_choices(p.choices) + ", or remove the line"));
-        return;
-      case Type::words: {
-        auto words = split_words(value.text);
-        if (!words) return fail(name, written, words.error().text());
-        value.words = *std::move(words);
-        return;
-      }
-      case Type::flag: {
-        const auto flag = parse_flag(value.text);
-        if (!flag) return fail(name, written, seen + "is neither yes nor no");
-        value.number = *flag ? 1 : 0;
-        return;
-      }
-      case Type::choice:
-        if (!is_choice(p.choices, value.text))
-          return fail(name, written, seen + "must be one of: " + join_choices(p.choices));
-        value.text = lowercase(value.text);
-        return;
-      case Type::time: {
-        const auto time = parse_time(value.text, p.unit);
-        if (!time)
-          return fail(name, written,
-                      seen + "is not a time; write a number with s, m, h, d or w, such as " +
-                          (p.initial.find('$') == std::string_view::npos ? std::string(p.initial)
-                                                                         : "300s"));
-        if (*time < p.least)
-          return fail(name, written, seen + "is too short; use at least " + show_time(p.least));
-        if (*time > kLongestTime)
-          return fail(name, written, seen + "is too long; use at most " + show_time(kLongestTime));
-        value.number = *time;
-        return;
-      }
-      case Type::number: return judge_range(p, name, written, value, parse_number(value.text), seen);
-      case Type::size: return judge_range(p, name, written, value, parse_size(value.text), seen);
+    case Type::text:
+      if (p.status == Status::unsafe && !value.text.empty() && !is_choice(p.choices, value.text))
+        fail(name, written,
+             std::string(p.about) + "; " +
+                 (p.choices.empty() ? "remove the line"
+                                    : "use " + join_choices(p.choices) + ", or remove the line"));
+      return;
+    case Type::words: {
+      auto words = split_words(value.text);
+      if (!words) return fail(name, written, words.error().text());
+      value.words = *std::move(words);
+      return;
+    }
+    case Type::flag: {
+      const auto flag = parse_flag(value.text);
+      if (!flag) return fail(name, written, seen + "is neither yes nor no");
+      value.number = *flag ? 1 : 0;
+      return;
+    }
+    case Type::choice:
+      if (!is_choice(p.choices, value.text))
+        return fail(name, written, seen + "must be one of: " + join_choices(p.choices));
+      value.text = lowercase(value.text);
+      return;
+    case Type::time: {
+      const auto time = parse_time(value.text, p.unit);
+      if (!time)
+        return fail(
+            name, written,
+            seen + "is not a time; write a number with s, m, h, d or w, such as " +
+                (p.initial.find('$') == std::string_view::npos ? std::string(p.initial) : "300s"));
+      if (*time < p.least)
+        return fail(name, written, seen + "is too short; use at least " + show_time(p.least));
+      if (*time > kLongestTime)
+        return fail(name, written, seen + "is too long; use at most " + show_time(kLongestTime));
+      value.number = *time;
+      return;
+    }
+    case Type::number: return judge_range(p, name, written, value, parse_number(value.text), seen);
+    case Type::size: return judge_range(p, name, written, value, parse_size(value.text), seen);
     }
   }
 
@@ -348,9 +349,9 @@ class SettingsBuilder {
     for (const std::string& name : names_of_users_) {
       if (used_.count(name) != 0) continue;
       const std::string_view near = nearest_parameter(name);
-      findings_.warnings.push_back(where(name, written_.find(name)->second) +
-                                   "no such parameter" +
-                                   (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));
+      findings_.warnings.push_back(
+          where(name, written_.find(name)->second) + "no such parameter" +
+          (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));
     }
     if (!iequals(at("mynetworks_style").text, "host") && find_written("mynetworks") == nullptr)
       findings_.warnings.push_back("mynetworks_style = " + at("mynetworks_style").text +
@@ -438,7 +439,8 @@ std::vector<Settings::Row> Settings::all() const {
     if (!has_value && values_[i].origin.kind == Origin::Kind::initial) continue;
     rows.push_back({p.name, &values_[i], &p, std::string(p.initial)});
   }
-  for (const auto& [name, value] : extra_) rows.push_back({name, &value, nullptr, {}});
+  for (const auto& [name, value] : extra_)
+    rows.push_back({name, &value, nullptr, {}});
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.name < b.name; });
   return rows;
 }
@@ -480,4 +482,4 @@ std::uint64_t Settings::Client::size(std::string_view suffix) const {
   return static_cast<std::uint64_t>(value(suffix, Type::size, Type::size).number);
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -23,19 +23,19 @@
 
 namespace postrider::config {
 
-using Override = std::pair<std::string, std::string>;  // name, value
+using Override = std::pair<std::string, std::string>; // name, value
 
 // Where a value comes from.
 struct Origin {
   enum class Kind { initial, main_cf, override_ };
   Kind kind = Kind::initial;
-  std::size_t line = 0;  // of main.cf
+  std::size_t line = 0; // of main.cf
 };
 
 struct Value {
-  std::string raw;   // as written
-  std::string text;  // after $name expansion
-  std::int64_t number = 0;  // flag: 0 or 1; time: milliseconds
+  std::string raw;         // as written
+  std::string text;        // after $name expansion
+  std::int64_t number = 0; // flag: 0 or 1; time: milliseconds
   std::vector<std::string> words;
   Origin origin;
 };
@@ -49,14 +49,14 @@ struct Findings {
 // What the defaults need to know about this host. Tests make their own.
 struct Machine {
   std::string hostname;
-  std::vector<std::string> addresses;  // of the network interfaces: "192.0.2.1", "2001:db8::1"
+  std::vector<std::string> addresses; // of the network interfaces: "192.0.2.1", "2001:db8::1"
   bool has_ipv6 = true;
   static Machine here();
 };
 
 struct Source {
   std::string config_directory;
-  std::vector<Override> overrides;  // -o name=value, later ones win
+  std::vector<Override> overrides; // -o name=value, later ones win
   std::string process_name = "postrider";
   std::string service_name = {};
 };
@@ -73,7 +73,7 @@ struct Known {
     if (!((kParameters[index].type == kinds) || ...)) throw "the parameter is of another type";
   }
 };
-}  // namespace detail
+} // namespace detail
 
 class Settings {
  public:
@@ -92,7 +92,9 @@ class Settings {
     return values_[name.index].words;
   }
   // A list as it stands, for lib/maps: "texthash:/a, inline:{...}".
-  const std::string& list(detail::Known<Type::words> name) const { return values_[name.index].text; }
+  const std::string& list(detail::Known<Type::words> name) const {
+    return values_[name.index].text;
+  }
   bool flag(detail::Known<Type::flag> name) const { return values_[name.index].number != 0; }
   std::chrono::milliseconds time(detail::Known<Type::time> name) const {
     return std::chrono::milliseconds(values_[name.index].number);
@@ -137,8 +139,8 @@ class Settings {
   struct Row {
     std::string_view name;
     const Value* value;
-    const Parameter* parameter;  // null for a name that the user made or a transport's
-    std::string initial;         // the default before expansion
+    const Parameter* parameter; // null for a name that the user made or a transport's
+    std::string initial;        // the default before expansion
   };
   std::vector<Row> all() const;
 
@@ -150,8 +152,8 @@ class Settings {
   const Value& transport_value(std::string_view transport, std::string_view suffix) const;
 
   std::string config_directory_;
-  std::vector<Value> values_;  // by index into kParameters
+  std::vector<Value> values_; // by index into kParameters
   std::map<std::string, Value, std::less<>> extra_;
 };
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -19,16 +19,16 @@ std::optional<std::int64_t> times(std::optional<std::int64_t> value, std::int64_
 std::int64_t unit_millis(char unit) {
   constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMinute;
   switch (to_lower(unit)) {
-    case 's': return kSecond;
-    case 'm': return kMinute;
-    case 'h': return kHour;
-    case 'd': return 24 * kHour;
-    case 'w': return 7 * 24 * kHour;
-    default: return 0;
+  case 's': return kSecond;
+  case 'm': return kMinute;
+  case 'h': return kHour;
+  case 'd': return 24 * kHour;
+  case 'w': return 7 * 24 * kHour;
+  default: return 0;
   }
 }
 
-}  // namespace
+} // namespace
 
 std::optional<std::int64_t> parse_number(std::string_view text) {
   const auto value = parse_decimal(text);
@@ -54,10 +54,10 @@ std::optional<std::int64_t> parse_size(std::string_view text) {
   if (text.empty()) return std::nullopt;
   std::int64_t factor = 1;
   switch (to_lower(text.back())) {
-    case 'k': factor = std::int64_t{1} << 10; break;
-    case 'm': factor = std::int64_t{1} << 20; break;
-    case 'g': factor = std::int64_t{1} << 30; break;
-    default: return parse_number(text);
+  case 'k': factor = std::int64_t{1} << 10; break;
+  case 'm': factor = std::int64_t{1} << 20; break;
+  case 'g': factor = std::int64_t{1} << 30; break;
+  default: return parse_number(text);
   }
   return times(parse_number(text.substr(0, text.size() - 1)), factor);
 }
@@ -74,4 +74,4 @@ std::string show_time(std::int64_t milliseconds) {
   return std::to_string(milliseconds / 1000) + "s";
 }
 
-}  // namespace postrider::config
+} // namespace postrider::config

@@ -13,11 +13,11 @@ namespace postrider::config {
 std::optional<std::int64_t> parse_time(std::string_view text, char default_unit);
 // "65536", "32m": k, m, g are powers of 1024.
 std::optional<std::int64_t> parse_size(std::string_view text);
-std::optional<bool> parse_flag(std::string_view text);  // yes, no; case does not matter
+std::optional<bool> parse_flag(std::string_view text); // yes, no; case does not matter
 // Decimal, no sign, at most 2^63-1.
 std::optional<std::int64_t> parse_number(std::string_view text);
 
 // "300s", "50ms": the shortest exact form.
 std::string show_time(std::int64_t milliseconds);
 
-}  // namespace postrider::config
+} // namespace postrider::config

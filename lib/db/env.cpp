@@ -120,12 +120,12 @@ Result<void> Env::write(const std::function<Result<void>(Txn&)>& work) {
     int code = txn.state_->failed;
     if (code == 0 && !done) return done;
     if (code == 0) {
-      code = mdb_txn_commit(txn.state_->txn);  // frees it, whatever it returns
+      code = mdb_txn_commit(txn.state_->txn); // frees it, whatever it returns
       txn.state_->txn = nullptr;
       if (code == 0) return {};
     }
     if (code != MDB_MAP_FULL) return to_error(path(), code).in("database");
-    txn.state_.reset();  // the map may only change size between transactions
+    txn.state_.reset(); // the map may only change size between transactions
     POSTRIDER_TRY_VOID(state_->grow());
   }
 }
@@ -141,4 +141,4 @@ Result<void> remove_database(const std::string& path) {
   return {};
 }
 
-}  // namespace postrider::db
+} // namespace postrider::db

@@ -21,12 +21,12 @@
 namespace postrider::db {
 
 struct Options {
-  std::string path;                          // of the file itself; "<path>-lock" stands beside it
-  std::uint64_t map_size = std::uint64_t{16} << 20;    // to begin with; a larger file is fine
-  std::uint64_t map_limit = std::uint64_t{1} << 36;    // growth stops here
+  std::string path; // of the file itself; "<path>-lock" stands beside it
+  std::uint64_t map_size = std::uint64_t{16} << 20; // to begin with; a larger file is fine
+  std::uint64_t map_limit = std::uint64_t{1} << 36; // growth stops here
   bool read_only = false;
-  bool immutable = false;  // read only, and nobody writes: needs no right to the lock file
-  bool durable = true;   // false: commits do not wait for the disk; for what can be made again
+  bool immutable = false; // read only, and nobody writes: needs no right to the lock file
+  bool durable = true;    // false: commits do not wait for the disk; for what can be made again
   std::uint32_t mode = 0600;
 };
 
@@ -42,9 +42,9 @@ class Env {
   // A snapshot. Short-lived: while it lives, the file cannot reuse pages, and cannot grow.
   Result<Txn> read() const;
 
-  // Runs `work` in a write transaction and commits it; when it returns an Error, nothing is changed.
-  // When the file is full it grows and `work` runs AGAIN from the start: it must have no other
-  // effects that matter. REQUIRES: no Txn of this Env is alive in this process.
+  // Runs `work` in a write transaction and commits it; when it returns an Error, nothing is
+  // changed. When the file is full it grows and `work` runs AGAIN from the start: it must have no
+  // other effects that matter. REQUIRES: no Txn of this Env is alive in this process.
   Result<void> write(const std::function<Result<void>(Txn&)>& work);
 
   // Makes commits of a database that is not durable reach the disk.
@@ -61,4 +61,4 @@ class Env {
 // Removes a database file and its lock file. REQUIRES: nobody has it open.
 Result<void> remove_database(const std::string& path);
 
-}  // namespace postrider::db
+} // namespace postrider::db

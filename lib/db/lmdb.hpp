@@ -11,9 +11,9 @@
 namespace postrider::db {
 
 struct Txn::State {
-  MDB_txn* txn = nullptr;  // null once committed or given up
+  MDB_txn* txn = nullptr; // null once committed or given up
   MDB_dbi dbi = 0;
-  int failed = 0;          // the first code that ends a write transaction, such as MDB_MAP_FULL
+  int failed = 0; // the first code that ends a write transaction, such as MDB_MAP_FULL
 
   State() = default;
   State(const State&) = delete;
@@ -23,8 +23,9 @@ struct Txn::State {
   }
 };
 
-// kinds: MDB_INVALID, _VERSION_MISMATCH, _CORRUPTED, _PAGE_NOTFOUND, _PANIC, _INCOMPATIBLE: protocol;
-// MDB_MAP_FULL, _READERS_FULL, _TXN_FULL: limit; errno codes as Error::from_errno has them.
+// kinds: MDB_INVALID, _VERSION_MISMATCH, _CORRUPTED, _PAGE_NOTFOUND, _PANIC, _INCOMPATIBLE:
+// protocol; MDB_MAP_FULL, _READERS_FULL, _TXN_FULL: limit; errno codes as Error::from_errno has
+// them.
 Error to_error(std::string_view what, int code);
 
 inline MDB_val to_val(std::string_view text) {
@@ -34,4 +35,4 @@ inline std::string_view to_view(const MDB_val& val) {
   return {static_cast<const char*>(val.mv_data), val.mv_size};
 }
 
-}  // namespace postrider::db
+} // namespace postrider::db

@@ -29,24 +29,24 @@ Error bad_key(std::string_view key) {
   return {ErrorKind::limit, "a key has " + std::to_string(key.size()) + " bytes; 1 to 511 fit"};
 }
 
-}  // namespace
+} // namespace
 
 Error to_error(std::string_view what, int code) {
   if (code > 0) return Error::from_errno(what, code);
   ErrorKind kind = ErrorKind::io;
   switch (code) {
-    case MDB_INVALID:
-    case MDB_VERSION_MISMATCH:
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
-    case MDB_INCOMPATIBLE: kind = ErrorKind::protocol; break;
-    case MDB_MAP_FULL:
-    case MDB_READERS_FULL:
-    case MDB_TXN_FULL:
-    case MDB_BAD_VALSIZE: kind = ErrorKind::limit; break;
-    case MDB_MAP_RESIZED: kind = ErrorKind::busy; break;
-    default: break;
+  case MDB_INVALID:
+  case MDB_VERSION_MISMATCH:
+  case MDB_CORRUPTED:
+  case MDB_PAGE_NOTFOUND:
+  case MDB_PANIC:
+  case MDB_INCOMPATIBLE: kind = ErrorKind::protocol; break;
+  case MDB_MAP_FULL:
+  case MDB_READERS_FULL:
+  case MDB_TXN_FULL:
+  case MDB_BAD_VALSIZE: kind = ErrorKind::limit; break;
+  case MDB_MAP_RESIZED: kind = ErrorKind::busy; break;
+  default: break;
   }
   return {kind, std::string(what) + ": " + mdb_strerror(code)};
 }
@@ -121,4 +121,4 @@ Result<void> Txn::prefix(std::string_view prefix, const Visit& visit) const {
   });
 }
 
-}  // namespace postrider::db
+} // namespace postrider::db

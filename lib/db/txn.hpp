@@ -20,12 +20,12 @@ class Txn {
  public:
   Txn(Txn&&) noexcept;
   Txn& operator=(Txn&&) noexcept;
-  ~Txn();  // gives up what was not committed
+  ~Txn(); // gives up what was not committed
 
   Result<std::optional<std::string_view>> get(std::string_view key) const;
-  Result<void> put(std::string_view key, std::string_view value);  // replaces
-  Result<bool> erase(std::string_view key);                        // false: was not there
-  Result<void> clear();                                            // all of it
+  Result<void> put(std::string_view key, std::string_view value); // replaces
+  Result<bool> erase(std::string_view key);                       // false: was not there
+  Result<void> clear();                                           // all of it
   Result<std::uint64_t> count() const;
 
   // Visits entries with first <= key < last in order (an empty `last`: to the end), until `visit`
@@ -43,4 +43,4 @@ class Txn {
 
 inline constexpr std::size_t kLongestKey = 511;
 
-}  // namespace postrider::db
+} // namespace postrider::db

@@ -12,11 +12,11 @@ namespace postrider::maps {
 
 struct Built {
   std::uint64_t entries = 0;
-  std::uint64_t doubles = 0;  // keys given again; their first value counts
+  std::uint64_t doubles = 0; // keys given again; their first value counts
 };
 
 // Writes `path` anew from the rows of `text` (its name, `file`, is for messages). Programs that use
 // the old table see the old or the new one, never a part. REQUIRES path ends in ".lmdb".
 Result<Built> build_lmdb(std::string_view text, const std::string& file, const std::string& path);
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

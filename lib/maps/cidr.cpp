@@ -14,9 +14,7 @@ namespace {
 
 Error bad(std::string text) { return {ErrorKind::config, std::move(text)}; }
 
-std::string quoted(std::string_view text) {
-  return "\"" + std::string(text.substr(0, 60)) + "\"";
-}
+std::string quoted(std::string_view text) { return "\"" + std::string(text.substr(0, 60)) + "\""; }
 
 struct Line {
   bool negated = false;
@@ -33,18 +31,19 @@ Line split_line(std::string_view text) {
     text = trim(text.substr(1));
   }
   std::size_t end = 0;
-  while (end < text.size() && !is_space(text[end])) ++end;
+  while (end < text.size() && !is_space(text[end]))
+    ++end;
   line.network = text.substr(0, end);
   line.rest = trim(text.substr(end));
   return line;
 }
 
 bool is_word(std::string_view text, std::string_view word) {
-  return istarts_with(text, word) && (text.size() == word.size() || is_space(text[word.size()]) ||
-                                      text[word.size()] == '!');
+  return istarts_with(text, word) &&
+         (text.size() == word.size() || is_space(text[word.size()]) || text[word.size()] == '!');
 }
 
-}  // namespace
+} // namespace
 
 std::optional<Address> parse_address(std::string_view text) {
   if (text.size() >= 2 && text.front() == '[' && text.back() == ']') {
@@ -147,8 +146,8 @@ std::optional<std::string_view> CidrTable::find(const Address& address) const {
     const Rule& rule = rules_[i];
     if (rule.kind == Rule::Kind::end) continue;
     // Of the other IP version: no match, negated or not.
-    const bool holds = rule.network.base.size == address.size &&
-                       rule.network.contains(address) != rule.negated;
+    const bool holds =
+        rule.network.base.size == address.size && rule.network.contains(address) != rule.negated;
     if (rule.kind == Rule::Kind::block) {
       if (!holds) i = rule.end;
     } else if (holds) {
@@ -158,4 +157,4 @@ std::optional<std::string_view> CidrTable::find(const Address& address) const {
   return std::nullopt;
 }
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

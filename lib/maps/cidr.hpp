@@ -15,7 +15,7 @@ namespace postrider::maps {
 
 struct Address {
   std::array<std::uint8_t, 16> bytes{};
-  std::uint8_t size = 0;  // 4 or 16
+  std::uint8_t size = 0; // 4 or 16
   bool operator==(const Address&) const = default;
 };
 
@@ -43,9 +43,9 @@ class CidrTable {
     bool negated = false;
     Network network;
     std::string value;
-    std::size_t end = 0;  // of a block: where its endif stands
+    std::size_t end = 0; // of a block: where its endif stands
   };
   std::vector<Rule> rules_;
 };
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

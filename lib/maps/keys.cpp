@@ -38,7 +38,7 @@ void add_addresses(std::vector<SearchKey>& keys, std::string_view address,
     add(keys, std::string(parts.user) + "@" + std::string(parts.domain), Key::part);
 }
 
-}  // namespace
+} // namespace
 
 AddressParts split_address(std::string_view address, std::string_view delimiters) {
   AddressParts parts;
@@ -97,4 +97,4 @@ Result<std::optional<std::string>> search(MapList& maps, const std::vector<Searc
   return std::optional<std::string>();
 }
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

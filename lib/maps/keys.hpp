@@ -18,20 +18,20 @@ struct SearchKey {
 };
 
 struct AddressParts {
-  std::string_view local;      // "user+ext"
-  std::string_view user;       // "user"
-  std::string_view extension;  // "ext"; empty when there is none
-  std::string_view domain;     // empty when there is no '@'
-  char delimiter = 0;          // '+' when there is an extension
+  std::string_view local;     // "user+ext"
+  std::string_view user;      // "user"
+  std::string_view extension; // "ext"; empty when there is none
+  std::string_view domain;    // empty when there is no '@'
+  char delimiter = 0;         // '+' when there is an extension
 };
 
 // At the last '@'. An extension begins at the first of `delimiters` that is not in front.
 AddressParts split_address(std::string_view address, std::string_view delimiters);
 
 struct KeyRules {
-  std::string_view delimiters = {};  // recipient_delimiter
-  bool parents_match = false;        // "example.com" also stands for what is below it; else it is
-                                     // ".example.com" that does
+  std::string_view delimiters = {}; // recipient_delimiter
+  bool parents_match = false;       // "example.com" also stands for what is below it; else it is
+                                    // ".example.com" that does
 };
 
 // transport(5): user+ext@domain, user@domain, domain, its parents, "*".
@@ -46,4 +46,4 @@ std::vector<SearchKey> domain_keys(std::string_view domain, const KeyRules& rule
 // The first answer for any of the keys.
 Result<std::optional<std::string>> search(MapList& maps, const std::vector<SearchKey>& keys);
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -113,13 +113,14 @@ Result<TextTable> parse_inline(std::string_view text) {
     const std::size_t equals = row.find('=');
     const std::string_view key = trim(std::string_view(row).substr(0, equals));
     if (equals == std::string::npos || key.empty())
-      return bad("inline: \"" + row.substr(0, 60) + "\": write inline:{key=value, { key = value }}");
+      return bad("inline: \"" + row.substr(0, 60) +
+                 "\": write inline:{key=value, { key = value }}");
     table.emplace(lowercase(key), std::string(trim(std::string_view(row).substr(equals + 1))));
   }
   return table;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::unique_ptr<Map>> open_map(std::string_view spec, const MapOptions& options) {
   spec = trim(spec);
@@ -168,11 +169,11 @@ Answer MapList::lookup(std::string_view key, Key kind) {
     if (!answer) return answer.error().in(named.spec.substr(0, 80));
     if (!*answer) continue;
     if ((*answer)->empty())
-      return bad(named.spec.substr(0, 80) + ": the answer for \"" +
-                 std::string(key.substr(0, 80)) + "\" is empty");
+      return bad(named.spec.substr(0, 80) + ": the answer for \"" + std::string(key.substr(0, 80)) +
+                 "\" is empty");
     return answer;
   }
   return std::optional<std::string>();
 }
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

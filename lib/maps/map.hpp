@@ -31,7 +31,7 @@ class Map {
 };
 
 struct MapOptions {
-  std::string base_directory;  // of relative file names
+  std::string base_directory; // of relative file names
   Clock* clock = &system_clock();
 };
 
@@ -59,4 +59,4 @@ class MapList {
 
 Result<MapList> open_maps(std::string_view specs, const MapOptions& options);
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -20,7 +20,7 @@ bool looks_like_network(std::string_view text) {
   return text.find('.') != std::string_view::npos;
 }
 
-}  // namespace
+} // namespace
 
 struct MatchList::Reader {
   MatchList& list;
@@ -28,7 +28,8 @@ struct MatchList::Reader {
 
   Result<void> add_all(std::string_view text, bool negated, int depth) {
     POSTRIDER_TRY(const std::vector<std::string> words, split_words(text));
-    for (const std::string& word : words) POSTRIDER_TRY_VOID(add(word, negated, depth));
+    for (const std::string& word : words)
+      POSTRIDER_TRY_VOID(add(word, negated, depth));
     return {};
   }
 
@@ -45,8 +46,8 @@ struct MatchList::Reader {
     if (looks_like_network(word) && word.find("]:") == std::string_view::npos) {
       auto network = parse_network(word);
       // "[mail.example.com]" is no network; a list of domains may hold such names.
-      const bool may_be_name = word.front() == '[' && word.find_first_of(":/") == word.npos &&
-                               !parse_address(word);
+      const bool may_be_name =
+          word.front() == '[' && word.find_first_of(":/") == word.npos && !parse_address(word);
       if (!network && !may_be_name) return network.error();
       if (network) item.network = *network;
     } else if (word.find(':') != std::string_view::npos) {
@@ -97,8 +98,8 @@ Result<bool> MatchList::item_has_domain(Item& item, std::string_view domain) con
   if (domain == item.name) return true;
   if (domain.empty() || domain.front() == '[') return false;
   if (item.name.front() == '.') return !rules_.parents_match && domain.ends_with(item.name);
-  return rules_.parents_match && domain.size() > item.name.size() &&
-         domain.ends_with(item.name) && domain[domain.size() - item.name.size() - 1] == '.';
+  return rules_.parents_match && domain.size() > item.name.size() && domain.ends_with(item.name) &&
+         domain[domain.size() - item.name.size() - 1] == '.';
 }
 
 Result<bool> MatchList::item_has_address(Item& item, std::string_view text,
@@ -146,4 +147,4 @@ Result<bool> MatchList::matches_host(std::string_view name, std::string_view tex
   return false;
 }
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -35,8 +35,8 @@ class MatchList {
  private:
   struct Item {
     bool negated = false;
-    std::string name;                // a pattern, lower-case; for messages, of a table too
-    std::optional<Network> network;  // a pattern that is one
+    std::string name;               // a pattern, lower-case; for messages, of a table too
+    std::optional<Network> network; // a pattern that is one
     std::unique_ptr<Map> table;
   };
   struct Reader;
@@ -48,4 +48,4 @@ class MatchList {
   std::vector<Item> items_;
 };
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -78,4 +78,4 @@ class Reloading {
   std::optional<Content> content_;
 };
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -17,7 +17,8 @@ Result<std::string> take_key(std::string_view& text) {
   std::string key;
   if (text.front() != '"') {
     std::size_t end = 0;
-    while (end < text.size() && !is_space(text[end])) ++end;
+    while (end < text.size() && !is_space(text[end]))
+      ++end;
     key = text.substr(0, end);
     text.remove_prefix(end);
     return key;
@@ -33,17 +34,18 @@ Result<std::string> take_key(std::string_view& text) {
   return Error(ErrorKind::config, "the key begins with a quote that does not end");
 }
 
-}  // namespace
+} // namespace
 
-Result<void> for_each_row(
-    std::string_view text, std::string_view file,
-    const std::function<Result<void>(std::string_view key, std::string_view value)>& row) {
+Result<void>
+for_each_row(std::string_view text, std::string_view file,
+             const std::function<Result<void>(std::string_view key, std::string_view value)>& row) {
   LogicalLines lines(text);
   while (auto line = lines.next()) {
     std::string_view rest = line->text;
     if (is_space(rest.front()))
-      return Error(ErrorKind::config, where(file, line->number) +
-                                          ": the line starts with white space but continues nothing");
+      return Error(ErrorKind::config,
+                   where(file, line->number) +
+                       ": the line starts with white space but continues nothing");
     auto key = take_key(rest);
     if (!key) return key.error().in(where(file, line->number));
     const std::string_view value = trim(rest);
@@ -52,8 +54,7 @@ Result<void> for_each_row(
                    where(file, line->number) + ": no value; write a key, white space, and a value");
     if (value.find('\0') != std::string_view::npos || key->find('\0') != std::string::npos)
       return Error(ErrorKind::config, where(file, line->number) + ": the line holds a zero byte");
-    if (auto done = row(*key, value); !done)
-      return done.error().in(where(file, line->number));
+    if (auto done = row(*key, value); !done) return done.error().in(where(file, line->number));
   }
   return {};
 }
@@ -67,4 +68,4 @@ Result<TextTable> parse_text_table(std::string_view text, const std::string& fil
   return table;
 }
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

@@ -16,9 +16,10 @@ namespace postrider::maps {
 using TextTable = std::unordered_map<std::string, std::string>;
 
 // Calls `row` for each; Error config names file and line of the first line that is wrong.
-Result<void> for_each_row(std::string_view text, std::string_view file,
-                          const std::function<Result<void>(std::string_view key, std::string_view value)>& row);
+Result<void>
+for_each_row(std::string_view text, std::string_view file,
+             const std::function<Result<void>(std::string_view key, std::string_view value)>& row);
 
 Result<TextTable> parse_text_table(std::string_view text, const std::string& file);
 
-}  // namespace postrider::maps
+} // namespace postrider::maps

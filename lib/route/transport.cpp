@@ -17,10 +17,9 @@ bool has_text_nexthop(std::string_view transport) {
 }
 
 bool is_transport_name(std::string_view name) {
-  return !name.empty() && name.size() <= 100 &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '+';
-         });
+  return !name.empty() && name.size() <= 100 && std::all_of(name.begin(), name.end(), [](char c) {
+    return is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '+';
+  });
 }
 
 // "transport:nexthop"; without a colon all of it is the transport.
@@ -68,13 +67,13 @@ Result<void> check_target(std::string_view transport, std::string_view nexthop,
 
 bool is_dunno(std::string_view text) { return iequals(trim(text), "DUNNO"); }
 
-}  // namespace
+} // namespace
 
 std::string_view to_string(AddressClass address_class) {
   switch (address_class) {
-    case AddressClass::local: return "local";
-    case AddressClass::relay: return "relay";
-    case AddressClass::other: return "default";
+  case AddressClass::local: return "local";
+  case AddressClass::relay: return "relay";
+  case AddressClass::other: return "default";
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -106,7 +105,8 @@ Result<Router> Router::create(const config::Settings& settings,
 
   const maps::MapOptions where{.base_directory = settings.config_directory(), .clock = &clock};
   const auto open_list = [&](const char* name, const std::string& spec, maps::MatchList& list) {
-    auto opened = maps::MatchList::open(spec, {.parents_match = parents_match(settings, name)}, where);
+    auto opened =
+        maps::MatchList::open(spec, {.parents_match = parents_match(settings, name)}, where);
     if (!opened) return Result<void>(opened.error().in(name));
     list = *std::move(opened);
     return Result<void>();
@@ -155,7 +155,7 @@ Result<Route> Router::resolve(std::string_view recipient, std::string_view sende
   if (at == std::string::npos && !recipient.empty() && options_.append_at_myorigin)
     route.recipient += "@" + options_.myorigin;
   else if (!route.recipient.empty() && route.recipient.back() == '.')
-    route.recipient.pop_back();  // the dot of the DNS root
+    route.recipient.pop_back(); // the dot of the DNS root
   const maps::AddressParts parts = maps::split_address(route.recipient, {});
   const std::string domain = lowercase(parts.domain);
   if (recipient.size() > kLongestAddress || parts.local.empty() || !is_domain(domain)) {
@@ -173,26 +173,28 @@ Result<void> Router::apply_class(Route& route, std::string_view domain, std::str
   std::string target;
   route.nexthop = domain;
   switch (route.address_class) {
-    case AddressClass::local: target = options_.local_transport; break;
-    case AddressClass::relay: target = options_.relay_transport; break;
-    case AddressClass::other: {
-      target = options_.default_transport;
-      const std::string key(sender.empty() ? options_.null_sender_transport_key
-                                           : std::string(sender));
-      POSTRIDER_TRY(const auto own,
-                    maps::search(sender_transports_,
-                                 maps::address_keys(key, {options_.recipient_delimiter})));
-      if (own && !is_dunno(*own)) target = *own;
-      break;
-    }
+  case AddressClass::local: target = options_.local_transport; break;
+  case AddressClass::relay: target = options_.relay_transport; break;
+  case AddressClass::other: {
+    target = options_.default_transport;
+    const std::string key(sender.empty() ? options_.null_sender_transport_key
+                                         : std::string(sender));
+    POSTRIDER_TRY(
+        const auto own,
+        maps::search(sender_transports_, maps::address_keys(key, {options_.recipient_delimiter})));
+    if (own && !is_dunno(*own)) target = *own;
+    break;
+  }
   }
   if (route.address_class != AddressClass::local) {
     POSTRIDER_TRY(const std::string relayhost, relayhost_of(sender));
     if (!relayhost.empty()) route.nexthop = relayhost;
   }
   const auto [transport, nexthop] = split_target(target);
-  if (!nexthop.empty()) route.nexthop = nexthop;
-  else if (has_text_nexthop(transport)) route.nexthop = "Address is undeliverable";
+  if (!nexthop.empty())
+    route.nexthop = nexthop;
+  else if (has_text_nexthop(transport))
+    route.nexthop = "Address is undeliverable";
   POSTRIDER_TRY_VOID(check_target(transport, route.nexthop, "the transport of this address"));
   route.transport = transport;
   route.nexthop = fold_nexthop(route.transport, route.nexthop);
@@ -201,17 +203,18 @@ Result<void> Router::apply_class(Route& route, std::string_view domain, std::str
 
 Result<std::string> Router::relayhost_of(std::string_view sender) {
   const std::string key(sender.empty() ? options_.null_sender_relayhost_key : std::string(sender));
-  POSTRIDER_TRY(const auto own, maps::search(sender_relayhosts_, maps::address_keys(
-                                                key, {options_.recipient_delimiter})));
+  POSTRIDER_TRY(
+      const auto own,
+      maps::search(sender_relayhosts_, maps::address_keys(key, {options_.recipient_delimiter})));
   return own && !is_dunno(*own) ? *own : options_.relayhost;
 }
 
 Result<void> Router::apply_map(Route& route, std::string_view domain) {
-  POSTRIDER_TRY(const auto answer,
-                maps::search(transport_maps_,
-                             maps::transport_keys(route.recipient,
-                                                  {options_.recipient_delimiter,
-                                                   options_.transport_parents_match})));
+  POSTRIDER_TRY(
+      const auto answer,
+      maps::search(transport_maps_,
+                   maps::transport_keys(route.recipient, {options_.recipient_delimiter,
+                                                          options_.transport_parents_match})));
   if (!answer) return {};
   const auto [transport, nexthop] = split_target(*answer);
   const std::string chosen(transport.empty() ? std::string_view(route.transport) : transport);
@@ -226,4 +229,4 @@ Result<void> Router::apply_map(Route& route, std::string_view domain) {
   return {};
 }
 
-}  // namespace postrider::route
+} // namespace postrider::route

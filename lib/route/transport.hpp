@@ -30,12 +30,12 @@ inline constexpr std::string_view kRetryTransport = "retry";
 inline constexpr std::string_view kDiscardTransport = "discard";
 
 enum class AddressClass { local, relay, other };
-std::string_view to_string(AddressClass address_class);  // "local", "relay", "default"
+std::string_view to_string(AddressClass address_class); // "local", "relay", "default"
 
 struct Route {
   std::string transport;
-  std::string nexthop;    // lower-case, but for error, retry and discard, and UNIX socket paths
-  std::string recipient;  // with its domain
+  std::string nexthop;   // lower-case, but for error, retry and discard, and UNIX socket paths
+  std::string recipient; // with its domain
   AddressClass address_class = AddressClass::other;
   bool operator==(const Route&) const = default;
 };
@@ -49,7 +49,7 @@ struct RouterOptions {
   std::string null_sender_relayhost_key = "<>";
   std::string null_sender_transport_key = "<>";
   bool transport_parents_match = false;
-  std::vector<std::string> own_addresses;  // "192.0.2.1"
+  std::vector<std::string> own_addresses; // "192.0.2.1"
 };
 
 class Router {
@@ -81,4 +81,4 @@ class Router {
 // Whether parent_domain_matches_subdomains names `list`.
 bool parents_match(const config::Settings& settings, std::string_view list);
 
-}  // namespace postrider::route
+} // namespace postrider::route

@@ -60,5 +60,5 @@ TEST(ReadTextFile, RefusesWhatOthersMayChange) {
   std::filesystem::remove_all(directory);
 }
 
-}  // namespace
-}  // namespace postrider
+} // namespace
+} // namespace postrider

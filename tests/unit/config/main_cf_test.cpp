@@ -7,17 +7,16 @@ namespace postrider::config {
 namespace {
 
 TEST(MainCf, ReadsEntriesWithTheirLines) {
-  const MainCf cf = parse_main_cf(
-      "# comment\n\n"
-      "myhostname = mx.example.com\n"
-      "mydestination = a,\n"
-      "   # inside\n"
-      "\n"
-      "\tb,\n"
-      "   c\n"
-      "2bounce_notice_recipient=postmaster\r\n"
-      "empty =\n"
-      "no_newline_at_end = x");
+  const MainCf cf = parse_main_cf("# comment\n\n"
+                                  "myhostname = mx.example.com\n"
+                                  "mydestination = a,\n"
+                                  "   # inside\n"
+                                  "\n"
+                                  "\tb,\n"
+                                  "   c\n"
+                                  "2bounce_notice_recipient=postmaster\r\n"
+                                  "empty =\n"
+                                  "no_newline_at_end = x");
   EXPECT_TRUE(cf.errors.empty());
   ASSERT_EQ(cf.entries.size(), 5u);
   EXPECT_EQ(cf.entries[0].value, "mx.example.com");
@@ -40,7 +39,11 @@ TEST(MainCf, LastOfTwoCounts) {
   EXPECT_EQ(cf.warnings[0], "main.cf:3: a is given twice; this one counts, not line 1");
 }
 
-struct BadCase { const char* name; std::string text; const char* where; };
+struct BadCase {
+  const char* name;
+  std::string text;
+  const char* where;
+};
 class BadMainCf : public testing::TestWithParam<BadCase> {};
 TEST_P(BadMainCf, IsAnErrorWithItsLine) {
   const MainCf cf = parse_main_cf(GetParam().text);
@@ -48,21 +51,24 @@ TEST_P(BadMainCf, IsAnErrorWithItsLine) {
   EXPECT_EQ(cf.errors[0].rfind(GetParam().where, 0), 0u) << cf.errors[0];
   EXPECT_LT(cf.errors[0].size(), 300u);
 }
-INSTANTIATE_TEST_SUITE_P(Syntax, BadMainCf, testing::ValuesIn<BadCase>({
-    {"ContinuesNothing", "  a = 1\nb = 2\n", "main.cf:1: "},
-    {"NoEquals", "a = 1\nrelayhost\n", "main.cf:2: relayhost: no '='"},
-    {"NoName", "\n= 3\n", "main.cf:2: "},
-    {"BadName", "my-name = 3\n", "main.cf:1: \"my-name\""},
-    {"ZeroByte", std::string("a = x\0y\n", 8), "main.cf:1: "},
-    {"MegabyteWithoutEquals", std::string(1'000'000, 'a'), "main.cf:1: "},
-}), [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Syntax, BadMainCf,
+                         testing::ValuesIn<BadCase>({
+                             {"ContinuesNothing", "  a = 1\nb = 2\n", "main.cf:1: "},
+                             {"NoEquals", "a = 1\nrelayhost\n", "main.cf:2: relayhost: no '='"},
+                             {"NoName", "\n= 3\n", "main.cf:2: "},
+                             {"BadName", "my-name = 3\n", "main.cf:1: \"my-name\""},
+                             {"ZeroByte", std::string("a = x\0y\n", 8), "main.cf:1: "},
+                             {"MegabyteWithoutEquals", std::string(1'000'000, 'a'), "main.cf:1: "},
+                         }),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(MainCf, LongLinesAndManyLinesAreRead) {
   const MainCf one = parse_main_cf("a = " + std::string(1'000'000, 'x'));
   ASSERT_EQ(one.entries.size(), 1u);
   EXPECT_EQ(one.entries[0].value.size(), 1'000'000u);
   std::string text = "a =";
-  for (int i = 0; i < 300'000; ++i) text += "\n x";
+  for (int i = 0; i < 300'000; ++i)
+    text += "\n x";
   EXPECT_EQ(parse_main_cf(text).entries.at(0).value.size(), 600'000u - 1);
 }
 
@@ -72,5 +78,5 @@ TEST(MainCf, CommentBehindValueIsPointedOut) {
   EXPECT_EQ(cf.warnings.size(), 1u);
 }
 
-}  // namespace
-}  // namespace postrider::config
+} // namespace
+} // namespace postrider::config

@@ -49,46 +49,54 @@ TEST(MasterCf, ReadsServices) {
   EXPECT_EQ(cf.services[4].socket_path(), "private/relay");
 }
 
-struct BadCase { const char* name; std::string line; const char* what; };
+struct BadCase {
+  const char* name;
+  std::string line;
+  const char* what;
+};
 class BadService : public testing::TestWithParam<BadCase> {};
 TEST_P(BadService, IsRefusedAndOthersStay) {
-  const MasterCf cf =
-      parse_master_cf("bounce unix - - n - 1 bounce\n" + GetParam().line + "\nlmtp unix - - n - - lmtp\n");
+  const MasterCf cf = parse_master_cf("bounce unix - - n - 1 bounce\n" + GetParam().line +
+                                      "\nlmtp unix - - n - - lmtp\n");
   ASSERT_EQ(cf.errors.size(), 1u);
   EXPECT_EQ(cf.errors[0].rfind("master.cf:2: ", 0), 0u) << cf.errors[0];
   EXPECT_NE(cf.errors[0].find(GetParam().what), std::string::npos) << cf.errors[0];
   EXPECT_LT(cf.errors[0].size(), 400u);
   EXPECT_EQ(cf.services.size(), 2u);
 }
-INSTANTIATE_TEST_SUITE_P(Lines, BadService, testing::ValuesIn<BadCase>({
-    {"TooShort", "smtp unix - - n - -", "7 columns"},
-    {"UnknownType", "x tcp - - n - - smtp", "inet or unix"},
-    {"OldType", "x fifo n - n - - pickup", "remove the line"},
-    {"BadFlag", "x unix maybe - n - - smtp", "private"},
-    {"PrivateInet", "25 inet y - n - - smtpd", "use n"},
-    {"NegativeLimit", "x unix - - n - -1 smtp", "limit"},
-    {"HugeLimit", "x unix - - n - 9223372036854775808 smtp", "limit"},
-    {"BadWakeup", "x unix - - n 5s - smtp", "wakeup"},
-    {"PathCommand", "x unix - - n - - /bin/sh", "without a path"},
-    {"DotCommand", "x unix - - n - - ..", "without a path"},
-    {"EscapingSocket", "../x unix - - n - - smtp", "name of a socket"},
-    {"BadPort", "127.0.0.1:70000 inet n - n - - smtpd", "not a port"},
-    {"PortZero", "0 inet n - n - - smtpd", "not a port"},
-    {"BareIpv6", "::1:25 inet n - n - - smtpd", "[ ]"},
-    {"NoPort", "[::1] inet n - n - - smtpd", "port"},
-    {"OpenBrace", "x unix - - n - - smtp -o { a = b", "'}'"},
-    {"LoneOption", "x unix - - n - - smtp -o", "-o at the end"},
-    {"BadOption", "x unix - - n - - smtp -o a-b=c", "-o"},
-    {"Twice", "bounce unix - - n - 1 bounce", "line 1 already"},
-    {"Megabyte", std::string(1'000'000, 'x'), "columns"},
-}), [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Lines, BadService,
+                         testing::ValuesIn<BadCase>({
+                             {"TooShort", "smtp unix - - n - -", "7 columns"},
+                             {"UnknownType", "x tcp - - n - - smtp", "inet or unix"},
+                             {"OldType", "x fifo n - n - - pickup", "remove the line"},
+                             {"BadFlag", "x unix maybe - n - - smtp", "private"},
+                             {"PrivateInet", "25 inet y - n - - smtpd", "use n"},
+                             {"NegativeLimit", "x unix - - n - -1 smtp", "limit"},
+                             {"HugeLimit", "x unix - - n - 9223372036854775808 smtp", "limit"},
+                             {"BadWakeup", "x unix - - n 5s - smtp", "wakeup"},
+                             {"PathCommand", "x unix - - n - - /bin/sh", "without a path"},
+                             {"DotCommand", "x unix - - n - - ..", "without a path"},
+                             {"EscapingSocket", "../x unix - - n - - smtp", "name of a socket"},
+                             {"BadPort", "127.0.0.1:70000 inet n - n - - smtpd", "not a port"},
+                             {"PortZero", "0 inet n - n - - smtpd", "not a port"},
+                             {"BareIpv6", "::1:25 inet n - n - - smtpd", "[ ]"},
+                             {"NoPort", "[::1] inet n - n - - smtpd", "port"},
+                             {"OpenBrace", "x unix - - n - - smtp -o { a = b", "'}'"},
+                             {"LoneOption", "x unix - - n - - smtp -o", "-o at the end"},
+                             {"BadOption", "x unix - - n - - smtp -o a-b=c", "-o"},
+                             {"Twice", "bounce unix - - n - 1 bounce", "line 1 already"},
+                             {"Megabyte", std::string(1'000'000, 'x'), "columns"},
+                         }),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(MasterCf, MegabyteOfArgumentsIsRead) {
   std::string text = "x unix - - n - - smtp";
-  for (int i = 0; i < 100'000; ++i) text += "\n -o a=" + std::to_string(i);
+  for (int i = 0; i < 100'000; ++i)
+    text += "\n -o a=" + std::to_string(i);
   EXPECT_EQ(parse_master_cf(text).services.at(0).overrides.size(), 100'000u);
-  EXPECT_EQ(parse_master_cf("x unix - - n - - smtp " + std::string(1'000'000, '{')).errors.size(), 1u);
+  EXPECT_EQ(parse_master_cf("x unix - - n - - smtp " + std::string(1'000'000, '{')).errors.size(),
+            1u);
 }
 
-}  // namespace
-}  // namespace postrider::config
+} // namespace
+} // namespace postrider::config

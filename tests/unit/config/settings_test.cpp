@@ -13,13 +13,14 @@
 namespace postrider::config {
 namespace {
 
+using std::chrono::milliseconds;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using std::chrono::milliseconds;
 
-const Machine kMachine{.hostname = "mx.example.com", .addresses = {"127.0.0.1", "192.0.2.7", "::1"}};
+const Machine kMachine{.hostname = "mx.example.com",
+                       .addresses = {"127.0.0.1", "192.0.2.7", "::1"}};
 
 struct Loaded {
   Findings findings;
@@ -106,11 +107,11 @@ TEST(Settings, EveryClientParameterHasItsMirror) {
 }
 
 TEST(Settings, PerTransportFallsBack) {
-  const Loaded loaded = load(
-      "default_destination_concurrency_limit = 30\n"
-      "slow_destination_concurrency_limit = 2\n"
-      "slow_destination_rate_delay = 3m\n"
-      "smtp_destination_recipient_limit = $slow_destination_concurrency_limit\n");
+  const Loaded loaded =
+      load("default_destination_concurrency_limit = 30\n"
+           "slow_destination_concurrency_limit = 2\n"
+           "slow_destination_rate_delay = 3m\n"
+           "smtp_destination_recipient_limit = $slow_destination_concurrency_limit\n");
   EXPECT_THAT(loaded.findings.warnings, IsEmpty());
   const Settings& s = *loaded.settings;
   EXPECT_EQ(s.per_transport("slow", "destination_concurrency_limit"), 2);
@@ -124,26 +125,26 @@ TEST(Settings, PerTransportFallsBack) {
 TEST(Settings, TransportValuesAreCheckedAsTheirDefaults) {
   const Loaded loaded = load("slow_destination_rate_delay = soon\n");
   ASSERT_EQ(loaded.findings.errors.size(), 1u);
-  EXPECT_THAT(loaded.findings.errors[0], HasSubstr("main.cf:1: slow_destination_rate_delay = soon"));
+  EXPECT_THAT(loaded.findings.errors[0],
+              HasSubstr("main.cf:1: slow_destination_rate_delay = soon"));
   // No such transport in master.cf: an unknown name.
   EXPECT_THAT(load("sloow_destination_rate_delay = 1s\n").findings.warnings,
               Contains(HasSubstr("no such parameter")));
 }
 
 TEST(Settings, AllBadValuesAreReported) {
-  const Loaded loaded = load(
-      "smtp_connect_timeout = 3x\n"
-      "smtp_always_send_ehlo = maybe\n"
-      "message_size_limit = 9223372036854775808\n"
-      "qmgr_message_active_limit = 0\n"
-      "log_format = xml\n"
-      "delay_logging_resolution_limit = 7\n"
-      "maximal_queue_lifetime = 9223372036854775807s\n"
-      "relayhost = $relayhost\n"
-      "mynetworks = {127.0.0.0/8\n"
-      "smtp_mx_address_limit = -1\n"
-      "smtp_tls_security_level = encrypt\n"
-      "process_id = 3\n");
+  const Loaded loaded = load("smtp_connect_timeout = 3x\n"
+                             "smtp_always_send_ehlo = maybe\n"
+                             "message_size_limit = 9223372036854775808\n"
+                             "qmgr_message_active_limit = 0\n"
+                             "log_format = xml\n"
+                             "delay_logging_resolution_limit = 7\n"
+                             "maximal_queue_lifetime = 9223372036854775807s\n"
+                             "relayhost = $relayhost\n"
+                             "mynetworks = {127.0.0.0/8\n"
+                             "smtp_mx_address_limit = -1\n"
+                             "smtp_tls_security_level = encrypt\n"
+                             "process_id = 3\n");
   EXPECT_FALSE(loaded.settings);
   EXPECT_EQ(loaded.findings.errors.size(), 12u);
   for (const char* part :
@@ -151,21 +152,22 @@ TEST(Settings, AllBadValuesAreReported) {
         "main.cf:4: qmgr_message_active_limit = 0: is too small; use at least 100",
         "main.cf:5: log_format = xml: must be one of: text, json", "main.cf:6: ", "main.cf:7: ",
         "main.cf:8: relayhost = $relayhost: refers to itself: relayhost -> relayhost",
-        "main.cf:9: ", "main.cf:10: ", "main.cf:11: smtp_tls_security_level = encrypt: this version",
-        "main.cf:12: process_id"})
+        "main.cf:9: ", "main.cf:10: ",
+        "main.cf:11: smtp_tls_security_level = encrypt: this version", "main.cf:12: process_id"})
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
 TEST(Settings, ErrorsShowExpandedValue) {
   const Loaded loaded = load("limit = 5x\nsmtp_quit_timeout = $limit\n");
-  EXPECT_THAT(loaded.findings.errors,
-              ElementsAre(HasSubstr("main.cf:2: smtp_quit_timeout = $limit: \"5x\" is not a time")));
+  EXPECT_THAT(
+      loaded.findings.errors,
+      ElementsAre(HasSubstr("main.cf:2: smtp_quit_timeout = $limit: \"5x\" is not a time")));
 }
 
 TEST(Settings, UnknownNameGetsTheNearest) {
-  const Loaded loaded = load(
-      "smtp_conect_timeout = 30s\nwholly_different_thing = 1\nmy_net = 10.0.0.0/8\n"
-      "mynetworks = $my_net\n");
+  const Loaded loaded =
+      load("smtp_conect_timeout = 30s\nwholly_different_thing = 1\nmy_net = 10.0.0.0/8\n"
+           "mynetworks = $my_net\n");
   EXPECT_THAT(loaded.findings.warnings,
               ElementsAre(HasSubstr("did you mean smtp_connect_timeout?"),
                           testing::AllOf(HasSubstr("wholly_different_thing = 1: no such parameter"),
@@ -175,9 +177,9 @@ TEST(Settings, UnknownNameGetsTheNearest) {
 }
 
 TEST(Settings, OldAndMissingNames) {
-  const Loaded loaded = load(
-      "fallback_relay = [backup.test]\nbiff = no\nalias_maps = hash:/etc/aliases\n"
-      "smtp_tls_security_level = may\n");
+  const Loaded loaded =
+      load("fallback_relay = [backup.test]\nbiff = no\nalias_maps = hash:/etc/aliases\n"
+           "smtp_tls_security_level = may\n");
   ASSERT_TRUE(loaded.settings);
   EXPECT_EQ(loaded.findings.warnings.size(), 3u);
   EXPECT_EQ(loaded.settings->list("smtp_fallback_relay"), "[backup.test]");
@@ -190,7 +192,8 @@ TEST(Settings, ValuesThatDoNotFitEachOther) {
               ElementsAre(HasSubstr("maximal_backoff_time")));
   EXPECT_THAT(load("large_message_threshold = 16m\njournal_segment_size = 16m\n").findings.errors,
               ElementsAre(HasSubstr("large_message_threshold")));
-  EXPECT_THAT(load("queue_directory = spool\n").findings.errors, ElementsAre(HasSubstr("absolute")));
+  EXPECT_THAT(load("queue_directory = spool\n").findings.errors,
+              ElementsAre(HasSubstr("absolute")));
   EXPECT_THAT(load("myhostname = a b\n").findings.errors, ElementsAre(HasSubstr("myhostname")));
 }
 
@@ -214,7 +217,8 @@ TEST(Settings, AllIsSortedAndComplete) {
 
 TEST(Parameters, NamesAreUnique) {
   std::set<std::string_view> names;
-  for (const Parameter& p : kParameters) EXPECT_TRUE(names.insert(p.name).second) << p.name;
+  for (const Parameter& p : kParameters)
+    EXPECT_TRUE(names.insert(p.name).second) << p.name;
 }
 
 TEST(Parameters, LiveOnesAreDescribed) {
@@ -283,5 +287,5 @@ TEST_F(SettingsFile, FileThatAnybodyMayWriteIsRefused) {
   EXPECT_THAT(findings.errors, ElementsAre(HasSubstr("chmod o-w")));
 }
 
-}  // namespace
-}  // namespace postrider::config
+} // namespace
+} // namespace postrider::config

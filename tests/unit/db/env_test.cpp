@@ -56,7 +56,8 @@ TEST_F(EnvTest, GrowsWhenFull) {
   int runs = 0;
   auto done = env->write([&](Txn& txn) -> Result<void> {
     ++runs;
-    for (int i = 0; i < 2000; ++i) POSTRIDER_TRY_VOID(txn.put("key" + std::to_string(i), value));
+    for (int i = 0; i < 2000; ++i)
+      POSTRIDER_TRY_VOID(txn.put("key" + std::to_string(i), value));
     return {};
   });
   ASSERT_TRUE(done.ok()) << done.error().text();
@@ -87,7 +88,8 @@ TEST_F(EnvTest, KeysOfImpossibleLength) {
                      POSTRIDER_TRY(const bool gone, txn.erase(key));
                      EXPECT_FALSE(gone);
                      return {};
-                   }).ok());
+                   })
+                    .ok());
   }
   EXPECT_TRUE(env->write([](Txn& txn) { return txn.put(std::string(511, 'k'), "v"); }).ok());
 }
@@ -101,7 +103,8 @@ TEST_F(EnvTest, RangesAndPrefixes) {
                    POSTRIDER_TRY(const bool gone, txn.erase("b2"));
                    EXPECT_TRUE(gone);
                    return {};
-                 }).ok());
+                 })
+                  .ok());
   auto txn = env->read();
   ASSERT_TRUE(txn.ok());
   std::string seen;
@@ -118,7 +121,12 @@ TEST_F(EnvTest, RangesAndPrefixes) {
   ASSERT_TRUE(txn->range("", "", note).ok());
   EXPECT_EQ(seen, "a=a b1=b1 b3=b3 c=c ");
   seen.clear();
-  ASSERT_TRUE(txn->range("b2", "", [&](auto key, auto) { seen += key; return false; }).ok());
+  ASSERT_TRUE(txn->range("b2", "",
+                         [&](auto key, auto) {
+                           seen += key;
+                           return false;
+                         })
+                  .ok());
   EXPECT_EQ(seen, "b3");
   ASSERT_TRUE(txn->range("zzz", "", note).ok());
 }
@@ -157,7 +165,8 @@ TEST_F(EnvTest, CutFileIsRefused) {
                      for (int i = 0; i < 500; ++i)
                        POSTRIDER_TRY_VOID(txn.put("k" + std::to_string(i), std::string(500, 'v')));
                      return {};
-                   }).ok());
+                   })
+                    .ok());
   }
   std::filesystem::resize_file(file_, 4 * 4096);
   EXPECT_EQ(Env::open({.path = file_}).error().kind(), ErrorKind::protocol);
@@ -192,9 +201,9 @@ TEST_F(EnvTest, ReaderFollowsGrowthByAnotherProcess) {
   const pid_t child = ::fork();
   if (child == 0) {
     auto env = Env::open({.path = file_, .map_size = 8 << 20});
-    const bool ok = env.ok() && env->write([](Txn& txn) {
-                                     return txn.put("big", std::string(1 << 20, 'x'));
-                                   }).ok();
+    const bool ok =
+        env.ok() &&
+        env->write([](Txn& txn) { return txn.put("big", std::string(1 << 20, 'x')); }).ok();
     ::_exit(ok ? 0 : 1);
   }
   int status = 0;
@@ -205,5 +214,5 @@ TEST_F(EnvTest, ReaderFollowsGrowthByAnotherProcess) {
   EXPECT_EQ(txn->get("big").value()->size(), 1u << 20);
 }
 
-}  // namespace
-}  // namespace postrider::db
+} // namespace
+} // namespace postrider::db

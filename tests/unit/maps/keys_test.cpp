@@ -11,7 +11,8 @@ using testing::ElementsAre;
 
 std::vector<std::string> texts(const std::vector<SearchKey>& keys) {
   std::vector<std::string> out;
-  for (const SearchKey& key : keys) out.push_back(key.text);
+  for (const SearchKey& key : keys)
+    out.push_back(key.text);
   return out;
 }
 
@@ -28,7 +29,8 @@ TEST(Keys, Transport) {
 TEST(Keys, OnlyTheFirstIsTheWholeAddress) {
   const auto keys = transport_keys("u+x@b.c", {"+"});
   EXPECT_EQ(keys.front().kind, Key::whole);
-  for (std::size_t i = 1; i < keys.size(); ++i) EXPECT_EQ(keys[i].kind, Key::part);
+  for (std::size_t i = 1; i < keys.size(); ++i)
+    EXPECT_EQ(keys[i].kind, Key::part);
 }
 
 TEST(Keys, Access) {
@@ -52,10 +54,11 @@ TEST(Keys, SplitAddress) {
 
 TEST(Keys, ManyLabelsAreBounded) {
   std::string domain = "x";
-  for (int i = 0; i < 100'000; ++i) domain += ".x";
+  for (int i = 0; i < 100'000; ++i)
+    domain += ".x";
   EXPECT_LT(domain_keys(domain, {}).size(), 200u);
   EXPECT_LT(domain_keys("a..b", {}).size(), 5u);
 }
 
-}  // namespace
-}  // namespace postrider::maps
+} // namespace
+} // namespace postrider::maps

@@ -58,10 +58,9 @@ TEST_F(MapTest, StaticAndInline) {
 }
 
 TEST_F(MapTest, Texthash) {
-  write("t",
-        "# comment\nA@Example.com  first value\n"
-        "b@example.com\n  # inside\n  on the next line\n"
-        "\"with space\" x\n\"q\\\"\" y\na@example.com second\n");
+  write("t", "# comment\nA@Example.com  first value\n"
+             "b@example.com\n  # inside\n  on the next line\n"
+             "\"with space\" x\n\"q\\\"\" y\na@example.com second\n");
   auto maps = open("texthash:t");
   ASSERT_TRUE(maps.ok());
   EXPECT_EQ(get(*maps, "a@example.COM"), "first value");
@@ -85,7 +84,7 @@ TEST_F(MapTest, FileIsReadAgainWhenItChanged) {
   auto maps = open("texthash:t");
   write("t", "k new\n");
   clock_.pass(std::chrono::milliseconds(999));
-  EXPECT_EQ(get(*maps, "k"), "old");  // looked at once a second at most
+  EXPECT_EQ(get(*maps, "k"), "old"); // looked at once a second at most
   clock_.pass(std::chrono::milliseconds(1));
   EXPECT_EQ(get(*maps, "k"), "new");
 }
@@ -123,11 +122,10 @@ TEST_F(MapTest, FileThatAnybodyMayWriteIsRefused) {
 }
 
 TEST_F(MapTest, Cidr) {
-  write("c",
-        "192.0.2.128/25  upper\n192.0.2.0/24 lower\n"
-        "if 10.0.0.0/8\n!10.1.0.0/16 not ten one\n10.1.1.1 exactly\nendif\n"
-        "if !0.0.0.0/1\n if 198.51.100.0/24\n 198.51.100.7 seven\n endif\nendif\n"
-        "2001:db8::/32 six\n[2001:db9::1] bracket\n");
+  write("c", "192.0.2.128/25  upper\n192.0.2.0/24 lower\n"
+             "if 10.0.0.0/8\n!10.1.0.0/16 not ten one\n10.1.1.1 exactly\nendif\n"
+             "if !0.0.0.0/1\n if 198.51.100.0/24\n 198.51.100.7 seven\n endif\nendif\n"
+             "2001:db8::/32 six\n[2001:db9::1] bracket\n");
   // Lines that start with white space continue others: the inner if needs the margin.
   write("c", "192.0.2.128/25  upper\n192.0.2.0/24 lower\n"
              "if 10.0.0.0/8\n!10.1.0.0/16 not ten one\n10.1.1.1 exactly\nendif\n"
@@ -193,15 +191,16 @@ TEST_F(MapTest, BadLmdbIsTemporaryTrouble) {
 
 TEST_F(MapTest, LargeTableIsReadOnce) {
   std::string text;
-  for (int i = 0; i < 200'000; ++i) text += "user" + std::to_string(i) + " v" + std::to_string(i) + "\n";
+  for (int i = 0; i < 200'000; ++i)
+    text += "user" + std::to_string(i) + " v" + std::to_string(i) + "\n";
   write("t", text);
   auto maps = open("texthash:t");
   EXPECT_EQ(get(*maps, "user199999"), "v199999");
 }
 
 TEST_F(MapTest, BadSpecs) {
-  for (const char* spec : {"/file", "hash:/etc/aliases", "texthash:", "inline:{novalue}",
-                           "inline:{a=b", "nosuch:x"})
+  for (const char* spec :
+       {"/file", "hash:/etc/aliases", "texthash:", "inline:{novalue}", "inline:{a=b", "nosuch:x"})
     EXPECT_EQ(open(spec).error().kind(), ErrorKind::config) << spec;
   EXPECT_TRUE(open("").value().empty());
 }
@@ -213,5 +212,5 @@ TEST(TextTable, RowErrorsNameTheLine) {
   EXPECT_FALSE(parse_text_table(std::string("a b\0c\n", 6), "f").ok());
 }
 
-}  // namespace
-}  // namespace postrider::maps
+} // namespace
+} // namespace postrider::maps

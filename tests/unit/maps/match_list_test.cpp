@@ -15,54 +15,71 @@ MatchList make(std::string_view spec, bool parents = false) {
   return *std::move(list);
 }
 
-struct AddressCase { const char* name; const char* list; const char* address; bool match; };
+struct AddressCase {
+  const char* name;
+  const char* list;
+  const char* address;
+  bool match;
+};
 class MyNetworks : public testing::TestWithParam<AddressCase> {};
 TEST_P(MyNetworks, Decides) {
   MatchList list = make(GetParam().list);
   EXPECT_EQ(list.matches_address(GetParam().address).value(), GetParam().match);
 }
-INSTANTIATE_TEST_SUITE_P(Lists, MyNetworks, testing::ValuesIn<AddressCase>({
-    {"Inside", "127.0.0.0/8, 10.0.0.0/8", "10.1.2.3", true},
-    {"Outside", "127.0.0.0/8 10.0.0.0/8", "11.1.2.3", false},
-    {"Single", "192.0.2.1", "192.0.2.1", true},
-    {"ExcludedFirst", "!10.0.0.1, 10.0.0.0/8", "10.0.0.1", false},
-    {"ExcludedTooLate", "10.0.0.0/8, !10.0.0.1", "10.0.0.1", true},
-    {"SixLoopback", "[::1]/128", "::1", true},
-    {"SixNetwork", "[2001:db8::]/32", "2001:db8:5::1", true},
-    {"SixAddress", "[2001:db8::1]", "2001:DB8:0::1", true},
-    {"FourIsNotSix", "[::]/0", "192.0.2.1", false},
-    {"MappedIsFour", "192.0.2.0/24", "::ffff:192.0.2.9", true},
-    {"NamesDoNotMatch", "localhost", "127.0.0.1", false},
-    {"NotAnAddress", "0.0.0.0/0 static:all", "example.com", false},
-    {"AllBits", "0.0.0.0/0", "203.0.113.9", true},
-    {"Table", "inline:{192.0.2.5=x}", "192.0.2.5", true},
-    {"ExcludedTable", "!inline:{192.0.2.5=x}, 192.0.2.0/24", "192.0.2.5", false},
-    {"Empty", "", "127.0.0.1", false},
-    {"Garbage", "127.0.0.0/8", "127.0.0.1; DROP", false},
-}), [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(Lists, MyNetworks,
+                         testing::ValuesIn<AddressCase>({
+                             {"Inside", "127.0.0.0/8, 10.0.0.0/8", "10.1.2.3", true},
+                             {"Outside", "127.0.0.0/8 10.0.0.0/8", "11.1.2.3", false},
+                             {"Single", "192.0.2.1", "192.0.2.1", true},
+                             {"ExcludedFirst", "!10.0.0.1, 10.0.0.0/8", "10.0.0.1", false},
+                             {"ExcludedTooLate", "10.0.0.0/8, !10.0.0.1", "10.0.0.1", true},
+                             {"SixLoopback", "[::1]/128", "::1", true},
+                             {"SixNetwork", "[2001:db8::]/32", "2001:db8:5::1", true},
+                             {"SixAddress", "[2001:db8::1]", "2001:DB8:0::1", true},
+                             {"FourIsNotSix", "[::]/0", "192.0.2.1", false},
+                             {"MappedIsFour", "192.0.2.0/24", "::ffff:192.0.2.9", true},
+                             {"NamesDoNotMatch", "localhost", "127.0.0.1", false},
+                             {"NotAnAddress", "0.0.0.0/0 static:all", "example.com", false},
+                             {"AllBits", "0.0.0.0/0", "203.0.113.9", true},
+                             {"Table", "inline:{192.0.2.5=x}", "192.0.2.5", true},
+                             {"ExcludedTable", "!inline:{192.0.2.5=x}, 192.0.2.0/24", "192.0.2.5",
+                              false},
+                             {"Empty", "", "127.0.0.1", false},
+                             {"Garbage", "127.0.0.0/8", "127.0.0.1; DROP", false},
+                         }),
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
-struct DomainCase { const char* name; const char* list; bool parents; const char* domain; bool match; };
+struct DomainCase {
+  const char* name;
+  const char* list;
+  bool parents;
+  const char* domain;
+  bool match;
+};
 class Domains : public testing::TestWithParam<DomainCase> {};
 TEST_P(Domains, Decides) {
   MatchList list = make(GetParam().list, GetParam().parents);
   EXPECT_EQ(list.matches_domain(GetParam().domain).value(), GetParam().match);
 }
-INSTANTIATE_TEST_SUITE_P(Lists, Domains, testing::ValuesIn<DomainCase>({
-    {"Exact", "Example.com", false, "example.COM", true},
-    {"SubNeedsDot", "example.com", false, "a.example.com", false},
-    {"DotMatchesSub", ".example.com", false, "a.b.example.com", true},
-    {"DotNotItself", ".example.com", false, "example.com", false},
-    {"ParentMatchesSub", "example.com", true, "a.example.com", true},
-    {"ParentNotSuffix", "example.com", true, "badexample.com", false},
-    {"Excluded", "!a.example.com, example.com", true, "a.example.com", false},
-    {"TableExact", "inline:{example.com=x}", false, "example.com", true},
-    {"TableSubByDot", "inline:{.example.com=x}", false, "a.example.com", true},
-    {"TableSubByParent", "inline:{example.com=x}", true, "a.b.example.com", true},
-    {"TableSubNot", "inline:{example.com=x}", false, "a.example.com", false},
-    {"Literal", "[192.0.2.1]", false, "[192.0.2.1]", true},
-    {"LiteralOther", "192.0.2.1", false, "[192.0.2.1]", false},
-    {"EmptyDomain", "example.com", true, "", false},
-}), [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Lists, Domains,
+    testing::ValuesIn<DomainCase>({
+        {"Exact", "Example.com", false, "example.COM", true},
+        {"SubNeedsDot", "example.com", false, "a.example.com", false},
+        {"DotMatchesSub", ".example.com", false, "a.b.example.com", true},
+        {"DotNotItself", ".example.com", false, "example.com", false},
+        {"ParentMatchesSub", "example.com", true, "a.example.com", true},
+        {"ParentNotSuffix", "example.com", true, "badexample.com", false},
+        {"Excluded", "!a.example.com, example.com", true, "a.example.com", false},
+        {"TableExact", "inline:{example.com=x}", false, "example.com", true},
+        {"TableSubByDot", "inline:{.example.com=x}", false, "a.example.com", true},
+        {"TableSubByParent", "inline:{example.com=x}", true, "a.b.example.com", true},
+        {"TableSubNot", "inline:{example.com=x}", false, "a.example.com", false},
+        {"Literal", "[192.0.2.1]", false, "[192.0.2.1]", true},
+        {"LiteralOther", "192.0.2.1", false, "[192.0.2.1]", false},
+        {"EmptyDomain", "example.com", true, "", false},
+    }),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(MatchList, HostsByNameOrAddress) {
   MatchList list = make("!bad.example.com, .example.com, 192.0.2.0/24");
@@ -100,5 +117,5 @@ TEST(MatchList, FilesStandForTheirContent) {
   std::filesystem::remove_all(directory);
 }
 
-}  // namespace
-}  // namespace postrider::maps
+} // namespace
+} // namespace postrider::maps

@@ -16,7 +16,13 @@ Result<Router> make(const std::string& text) {
   return Router::create(*settings, {"192.0.2.1", "::1"});
 }
 
-struct Case { const char* name; const char* config; const char* recipient; const char* sender; const char* route; };
+struct Case {
+  const char* name;
+  const char* config;
+  const char* recipient;
+  const char* sender;
+  const char* route;
+};
 class Routing : public testing::TestWithParam<Case> {};
 TEST_P(Routing, Chooses) {
   auto router = make(GetParam().config);
@@ -35,54 +41,92 @@ constexpr const char* kMaps =
     " {noop.test = :}, {mx.test = lmtp:unix:Private/Lmtp}, {bare.test = slow},"
     " {err2.test = error:}, {u+x@ext.test = slow:[plus.test]}, {u@ext.test = slow:[user.test]} }\n";
 
-INSTANTIATE_TEST_SUITE_P(Addresses, Routing, testing::ValuesIn<Case>({
-    {"Default", "", "u@Example.COM", "s@x", "smtp example.com default"},
-    {"TrailingDot", "", "u@example.com.", "", "smtp example.com default"},
-    {"Local", "", "u@mx.test", "", "local mx.test local"},
-    {"LocalPlain", "local_transport = lmtp:unix:/run/Lmtp\n", "u@localhost", "", "lmtp unix:/run/Lmtp local"},
-    {"LocalWithoutNexthop", "local_transport = error\n", "u@localhost", "", "error Address is undeliverable local"},
-    {"OwnLiteral", "", "u@[192.0.2.1]", "", "local mx.test local"},
-    {"OwnLiteralSix", "", "u@[IPv6:::1]", "", "local mx.test local"},
-    {"ProxyLiteral", "proxy_interfaces = 203.0.113.5\n", "u@[203.0.113.5]", "", "local mx.test local"},
-    {"ForeignLiteral", "", "u@[198.51.100.1]", "", "smtp [198.51.100.1] default"},
-    {"NoDomain", "", "user", "", "smtp origin.test default"},
-    {"Relay", "relay_domains = relay.test\n", "u@sub.relay.test", "", "relay sub.relay.test relay"},
-    {"RelayhostForDefault", "relayhost = [Hub.test]:2525\n", "u@example.com", "", "smtp [hub.test]:2525 default"},
-    {"RelayhostForRelay", "relayhost = [hub.test]\nrelay_domains = relay.test\n", "u@relay.test", "", "relay [hub.test] relay"},
-    {"RelayhostNotForLocal", "relayhost = [hub.test]\n", "u@localhost", "", "local mx.test local"},
-    {"DefaultTransportNexthop", "relayhost = [hub.test]\ndefault_transport = slow:[own.test]\n", "u@example.com", "", "slow [own.test] default"},
-    {"RelayTransportNexthop", "relay_transport = relay:[in.test]\nrelay_domains = relay.test\n", "u@relay.test", "", "relay [in.test] relay"},
-    {"SenderRelayhost", "relayhost = [hub.test]\nsender_dependent_relayhost_maps = inline:{ {s@x.test = [sx.test]}, {@x.test = [dx.test]}, {<> = [null.test]}, {no@x.test = DUNNO} }\n", "u@example.com", "s@x.test", "smtp [sx.test] default"},
-    {"SenderRelayhostExtension", "sender_dependent_relayhost_maps = inline:{ {s@x.test = [sx.test]} }\n", "u@example.com", "s+e@x.test", "smtp [sx.test] default"},
-    {"SenderRelayhostDomain", "sender_dependent_relayhost_maps = inline:{ {@x.test = [dx.test]} }\n", "u@example.com", "other@X.test", "smtp [dx.test] default"},
-    {"SenderRelayhostNull", "sender_dependent_relayhost_maps = inline:{ {<> = [null.test]} }\n", "u@example.com", "", "smtp [null.test] default"},
-    {"SenderRelayhostDunno", "relayhost = [hub.test]\nsender_dependent_relayhost_maps = inline:{ {no@x.test = dunno}, {@x.test = [dx.test]} }\n", "u@example.com", "no@x.test", "smtp [hub.test] default"},
-    {"SenderTransport", "relayhost = [hub.test]\nsender_dependent_default_transport_maps = inline:{ {@x.test = slow:} }\n", "u@example.com", "s@x.test", "slow [hub.test] default"},
-    {"SenderTransportNexthop", "sender_dependent_default_transport_maps = inline:{ {@x.test = slow:[sx.test]} }\n", "u@example.com", "s@x.test", "slow [sx.test] default"},
-    {"SenderTransportNotForRelay", "relay_domains = relay.test\nsender_dependent_default_transport_maps = static:slow\n", "u@relay.test", "s@x.test", "relay relay.test relay"},
-    {"MapUser", kMaps, "User@map.test", "", "slow [one.test] default"},
-    {"MapNexthopOnly", kMaps, "other@map.test", "", "smtp [hop.test]:2525 default"},
-    {"MapTransportOnly", kMaps, "u@sub.map.test", "", "slow sub.map.test default"},
-    {"MapWithoutColon", kMaps, "u@bare.test", "", "slow bare.test default"},
-    {"MapError", kMaps, "u@err.test", "", "error 5.7.1 Not Here default"},
-    {"MapErrorNoText", kMaps, "u@err2.test", "", "error Address is undeliverable default"},
-    {"MapDiscard", kMaps, "u@drop.test", "", "discard Quietly default"},
-    {"MapNothing", kMaps, "u@noop.test", "", "smtp noop.test default"},
-    {"MapForLocal", kMaps, "u@mx.test", "", "lmtp unix:Private/Lmtp local"},
-    {"MapExtension", kMaps, "u+x@ext.test", "", "slow [plus.test] default"},
-    {"MapWithoutExtension", kMaps, "u+y@ext.test", "", "slow [user.test] default"},
-    {"MapOverRelayhost", "relayhost = [hub.test]\ntransport_maps = inline:{ {a.test = smtp:} }\n", "u@a.test", "", "smtp a.test default"},
-    {"MapWildcard", "transport_maps = inline:{ {* = slow:[all.test]}, {localhost = :} }\n", "u@example.com", "", "slow [all.test] default"},
-    {"MapWildcardExempt", "transport_maps = inline:{ {* = slow:[all.test]}, {localhost = :} }\n", "u@localhost", "", "local mx.test local"},
-    {"ParentsMatch", "parent_domain_matches_subdomains = transport_maps\ntransport_maps = inline:{ {b.test = slow:} }\n", "u@a.b.test", "", "slow a.b.test default"},
-    {"EmptyAddress", "", "", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"EmptyLocal", "", "@example.com", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"EmptyDomain", "", "u@", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"TwoDots", "", "u@a..b", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"SlashInDomain", "", "u@../etc", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"BadLiteral", "", "u@[[]]", "", "error 5.1.3 Bad recipient address syntax default"},
-    {"SpaceInDomain", "", "u@a b", "", "error 5.1.3 Bad recipient address syntax default"},
-}), [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Addresses, Routing,
+    testing::ValuesIn<Case>({
+        {"Default", "", "u@Example.COM", "s@x", "smtp example.com default"},
+        {"TrailingDot", "", "u@example.com.", "", "smtp example.com default"},
+        {"Local", "", "u@mx.test", "", "local mx.test local"},
+        {"LocalPlain", "local_transport = lmtp:unix:/run/Lmtp\n", "u@localhost", "",
+         "lmtp unix:/run/Lmtp local"},
+        {"LocalWithoutNexthop", "local_transport = error\n", "u@localhost", "",
+         "error Address is undeliverable local"},
+        {"OwnLiteral", "", "u@[192.0.2.1]", "", "local mx.test local"},
+        {"OwnLiteralSix", "", "u@[IPv6:::1]", "", "local mx.test local"},
+        {"ProxyLiteral", "proxy_interfaces = 203.0.113.5\n", "u@[203.0.113.5]", "",
+         "local mx.test local"},
+        {"ForeignLiteral", "", "u@[198.51.100.1]", "", "smtp [198.51.100.1] default"},
+        {"NoDomain", "", "user", "", "smtp origin.test default"},
+        {"Relay", "relay_domains = relay.test\n", "u@sub.relay.test", "",
+         "relay sub.relay.test relay"},
+        {"RelayhostForDefault", "relayhost = [Hub.test]:2525\n", "u@example.com", "",
+         "smtp [hub.test]:2525 default"},
+        {"RelayhostForRelay", "relayhost = [hub.test]\nrelay_domains = relay.test\n",
+         "u@relay.test", "", "relay [hub.test] relay"},
+        {"RelayhostNotForLocal", "relayhost = [hub.test]\n", "u@localhost", "",
+         "local mx.test local"},
+        {"DefaultTransportNexthop", "relayhost = [hub.test]\ndefault_transport = slow:[own.test]\n",
+         "u@example.com", "", "slow [own.test] default"},
+        {"RelayTransportNexthop", "relay_transport = relay:[in.test]\nrelay_domains = relay.test\n",
+         "u@relay.test", "", "relay [in.test] relay"},
+        {"SenderRelayhost",
+         "relayhost = [hub.test]\nsender_dependent_relayhost_maps = inline:{ {s@x.test = "
+         "[sx.test]}, {@x.test = [dx.test]}, {<> = [null.test]}, {no@x.test = DUNNO} }\n",
+         "u@example.com", "s@x.test", "smtp [sx.test] default"},
+        {"SenderRelayhostExtension",
+         "sender_dependent_relayhost_maps = inline:{ {s@x.test = [sx.test]} }\n", "u@example.com",
+         "s+e@x.test", "smtp [sx.test] default"},
+        {"SenderRelayhostDomain",
+         "sender_dependent_relayhost_maps = inline:{ {@x.test = [dx.test]} }\n", "u@example.com",
+         "other@X.test", "smtp [dx.test] default"},
+        {"SenderRelayhostNull", "sender_dependent_relayhost_maps = inline:{ {<> = [null.test]} }\n",
+         "u@example.com", "", "smtp [null.test] default"},
+        {"SenderRelayhostDunno",
+         "relayhost = [hub.test]\nsender_dependent_relayhost_maps = inline:{ {no@x.test = dunno}, "
+         "{@x.test = [dx.test]} }\n",
+         "u@example.com", "no@x.test", "smtp [hub.test] default"},
+        {"SenderTransport",
+         "relayhost = [hub.test]\nsender_dependent_default_transport_maps = inline:{ {@x.test = "
+         "slow:} }\n",
+         "u@example.com", "s@x.test", "slow [hub.test] default"},
+        {"SenderTransportNexthop",
+         "sender_dependent_default_transport_maps = inline:{ {@x.test = slow:[sx.test]} }\n",
+         "u@example.com", "s@x.test", "slow [sx.test] default"},
+        {"SenderTransportNotForRelay",
+         "relay_domains = relay.test\nsender_dependent_default_transport_maps = static:slow\n",
+         "u@relay.test", "s@x.test", "relay relay.test relay"},
+        {"MapUser", kMaps, "User@map.test", "", "slow [one.test] default"},
+        {"MapNexthopOnly", kMaps, "other@map.test", "", "smtp [hop.test]:2525 default"},
+        {"MapTransportOnly", kMaps, "u@sub.map.test", "", "slow sub.map.test default"},
+        {"MapWithoutColon", kMaps, "u@bare.test", "", "slow bare.test default"},
+        {"MapError", kMaps, "u@err.test", "", "error 5.7.1 Not Here default"},
+        {"MapErrorNoText", kMaps, "u@err2.test", "", "error Address is undeliverable default"},
+        {"MapDiscard", kMaps, "u@drop.test", "", "discard Quietly default"},
+        {"MapNothing", kMaps, "u@noop.test", "", "smtp noop.test default"},
+        {"MapForLocal", kMaps, "u@mx.test", "", "lmtp unix:Private/Lmtp local"},
+        {"MapExtension", kMaps, "u+x@ext.test", "", "slow [plus.test] default"},
+        {"MapWithoutExtension", kMaps, "u+y@ext.test", "", "slow [user.test] default"},
+        {"MapOverRelayhost",
+         "relayhost = [hub.test]\ntransport_maps = inline:{ {a.test = smtp:} }\n", "u@a.test", "",
+         "smtp a.test default"},
+        {"MapWildcard", "transport_maps = inline:{ {* = slow:[all.test]}, {localhost = :} }\n",
+         "u@example.com", "", "slow [all.test] default"},
+        {"MapWildcardExempt",
+         "transport_maps = inline:{ {* = slow:[all.test]}, {localhost = :} }\n", "u@localhost", "",
+         "local mx.test local"},
+        {"ParentsMatch",
+         "parent_domain_matches_subdomains = transport_maps\ntransport_maps = inline:{ {b.test = "
+         "slow:} }\n",
+         "u@a.b.test", "", "slow a.b.test default"},
+        {"EmptyAddress", "", "", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"EmptyLocal", "", "@example.com", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"EmptyDomain", "", "u@", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"TwoDots", "", "u@a..b", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"SlashInDomain", "", "u@../etc", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"BadLiteral", "", "u@[[]]", "", "error 5.1.3 Bad recipient address syntax default"},
+        {"SpaceInDomain", "", "u@a b", "", "error 5.1.3 Bad recipient address syntax default"},
+    }),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(Router, HugeAddressesAreRefused) {
   auto router = make("");
@@ -91,9 +135,9 @@ TEST(Router, HugeAddressesAreRefused) {
 }
 
 TEST(Router, TableTroubleIsAnError) {
-  for (const char* name : {"transport_maps", "relay_domains", "mydestination",
-                           "sender_dependent_relayhost_maps",
-                           "sender_dependent_default_transport_maps"}) {
+  for (const char* name :
+       {"transport_maps", "relay_domains", "mydestination", "sender_dependent_relayhost_maps",
+        "sender_dependent_default_transport_maps"}) {
     auto router = make(std::string(name) + " = texthash:/nonexistent/table\n");
     ASSERT_TRUE(router.ok()) << router.error().text();
     EXPECT_FALSE(router->resolve("u@example.com", "s@x").ok()) << name;
@@ -119,5 +163,5 @@ TEST(Router, GivesBackTheRecipientWithItsDomain) {
   EXPECT_FALSE(make("append_at_myorigin = no\n")->resolve("User", "")->transport == "smtp");
 }
 
-}  // namespace
-}  // namespace postrider::route
+} // namespace
+} // namespace postrider::route
