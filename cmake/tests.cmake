@@ -14,7 +14,7 @@ foreach(lib base ev mail config smtp mime db net ipc dns queue maps route proto 
         submit)
   postrider_test(${lib})
 endforeach()
-foreach(program master smtpd qmgr smtp lmtp bounce ctl)
+foreach(program master smtpd qmgr lmtp bounce ctl)
   if(TARGET ${program}_parts)
     postrider_test(${program} PARTS)
   endif()

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// A delivery agent: the other end of lib/proto/deliver.hpp. Serves one connection from qmgr, runs
+// each request as a task of its own, and reports one outcome per recipient. What qmgr sends is
+// checked like everything from another process; a wrong frame ends the connection, not the agent.
+//
+//   A1  every Deliver taken is answered by exactly one Delivered, or the connection ends
+//   A2  a content descriptor stays open while a delivery reads it, whatever is said meanwhile
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ipc/channel.hpp"
+#include "proto/deliver.hpp"
+#include "smtpclient/deliver.hpp"
+
+namespace postrider::smtpclient {
+
+class Agent {
+ public:
+  // `program` is the word in Ready. `gone` is called when qmgr's connection has ended and every
+  // delivery with it. The options and the resolver must outlive the agent.
+  Agent(ev::Loop& loop, const Options& options, dns::Resolver& resolver, ev::Offload* offload,
+        std::string program, std::function<void()> gone);
+  ~Agent();
+
+  // REQUIRES: no connection is being served.
+  void serve(Fd connection);
+  bool serving() const { return channel_ != nullptr; }
+  // Takes no more work; the connection ends when what is under way is done.
+  void retire();
+  std::size_t in_flight() const { return deliveries_.size(); }
+  std::size_t idle_sessions() const { return pool_.idle(); }
+  // Before destruction.
+  void stop();
+
+ private:
+  struct Mapping;
+  struct Job {
+    proto::Deliver request;
+    std::shared_ptr<const Fd> content;
+  };
+  ev::RootTask converse();
+  ev::RootTask deliver(Job job);
+  Result<void> handle(ipc::Frame& frame);
+  Result<void> take(proto::Deliver request);
+
+  ev::Loop& loop_;
+  const Options& options_;
+  std::string program_;
+  std::function<void()> gone_;
+  ev::Group conversation_;
+  ev::Group deliveries_;
+  ev::Group goodbyes_;
+  Pool pool_;
+  TargetFinder finder_;
+  Engine engine_;
+  std::unique_ptr<ipc::Channel> channel_;
+  std::unique_ptr<Mapping> board_;
+  std::vector<bool> busy_;  // by slot
+  std::unordered_map<std::uint64_t, std::shared_ptr<const Fd>> contents_;
+  bool retiring_ = false;
+};
+
+}  // namespace postrider::smtpclient

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// One delivery request to its outcomes: idle sessions first, then the hosts of the destination in
+// order, until every recipient has a verdict or there is nobody left to ask.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mail/outcome.hpp"
+#include "smtpclient/open.hpp"
+#include "smtpclient/pool.hpp"
+#include "smtpclient/targets.hpp"
+#include "smtpclient/transact.hpp"
+
+namespace postrider::smtpclient {
+
+// What deliveries of one process share.
+struct Engine {
+  ev::Loop& loop;
+  const Options& options;
+  TargetFinder& finder;
+  Pool& pool;
+};
+
+struct Request {
+  std::string nexthop;
+  mail::Envelope envelope;
+  mail::ContentFacts facts;
+  Content content;
+  bool cache_hint = false;
+  FlightMark mark;
+};
+
+struct Timing {
+  SteadyTime started{};
+  SteadyTime connected{};  // the last session was ready
+  SteadyTime finished{};
+};
+
+class Delivery {
+ public:
+  // Both must outlive run().
+  Delivery(const Engine& engine, const Request& request);
+
+  // WAITS until every recipient has its outcome.
+  ev::Task<void> run();
+
+  const std::vector<mail::Outcome>& outcomes() const { return outcomes_; }
+  const Timing& timing() const { return timing_; }
+  // How often the session of the last transaction has been used; for conn_use=.
+  std::size_t uses() const { return uses_; }
+  bool peer_has_dsn() const { return peer_has_dsn_; }
+
+ private:
+  ev::Task<void> try_idle_sessions();
+  ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, bool last);
+  // False: failed on a reused session before MAIL was accepted, nothing happened. `more_hosts`: a
+  // soft failure may still be tried elsewhere.
+  ev::Task<bool> use(std::unique_ptr<Session>& session, bool reused, bool more_hosts);
+  void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, const Peer& peer,
+             bool more_hosts);
+  void settle(std::uint32_t recipient, mail::Outcome outcome, bool final);
+  void fail_all(const Trouble& trouble, const Peer& peer, bool more_hosts);
+  bool done() const { return open_ == 0; }
+
+  const Engine& engine_;
+  const Request& request_;
+  std::vector<mail::Outcome> outcomes_;
+  std::vector<bool> settled_;
+  std::size_t open_;
+  std::vector<Peer> tried_;   // servers that were offered the message
+  std::size_t sessions_ = 0;  // that got past the greeting
+  std::size_t uses_ = 0;
+  bool peer_has_dsn_ = false;
+  bool found_self_ = false;
+  bool stop_ = false;  // trouble that no other host can mend
+  Timing timing_;
+};
+
+}  // namespace postrider::smtpclient

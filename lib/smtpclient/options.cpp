@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include "smtpclient/options.hpp"
+
+#include <algorithm>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include "base/ascii.hpp"
+
+namespace postrider::smtpclient {
+namespace {
+
+Error config_error(std::string text) { return Error(ErrorKind::config, std::move(text)); }
+
+Result<net::Address> bind_address(const std::string& text, int family, std::string_view name) {
+  if (text.empty()) return net::Address();
+  const auto address = net::Address::parse_ip(text, 0);
+  if (!address || address->family() != family)
+    return config_error(std::string(name) + ": bad address: " + text);
+  return *address;
+}
+
+void add_addresses(std::vector<net::Address>& out, const std::vector<std::string>& words,
+                   const config::Machine& machine) {
+  for (const std::string& word : words) {
+    if (word == "all") {
+      add_addresses(out, machine.addresses, machine);
+    } else if (word == "loopback-only") {
+      add_addresses(out, {"127.0.0.1", "::1"}, machine);
+    } else if (const auto address = net::Address::parse_ip(word, 0)) {
+      out.push_back(*address);
+    }
+  }
+}
+
+}  // namespace
+
+Options::Options() {
+  using namespace std::chrono_literals;
+  timeouts.fill(300s);
+  const auto set = [this](smtp::Step step, std::chrono::milliseconds limit) {
+    timeouts[static_cast<std::size_t>(step)] = limit;
+  };
+  set(smtp::Step::connect, 30s);
+  set(smtp::Step::data, 120s);
+  set(smtp::Step::body, 180s);
+  set(smtp::Step::end_of_data, 600s);
+  set(smtp::Step::rset, 20s);
+}
+
+Result<std::uint16_t> parse_port(std::string_view text,
+                                 const std::vector<std::string>& known_ports) {
+  if (const auto number = parse_decimal(text)) {
+    if (*number == 0 || *number > 65535) return config_error("bad port: " + std::string(text));
+    return static_cast<std::uint16_t>(*number);
+  }
+  for (const std::string& entry : known_ports) {
+    const auto names = split(entry, "=");  // "smtps=submissions=465"
+    if (names.size() < 2 || std::find(names.begin(), names.end() - 1, text) == names.end() - 1)
+      continue;
+    return parse_port(names.back());
+  }
+  servent found{};
+  servent* result = nullptr;
+  char buffer[1024];
+  const std::string name(text);
+  if (getservbyname_r(name.c_str(), "tcp", &found, buffer, sizeof buffer, &result) == 0 && result)
+    return ntohs(static_cast<std::uint16_t>(result->s_port));
+  return config_error("unknown port: " + name);
+}
+
+bool Options::is_own(const net::Address& address) const {
+  if (address.is_unspecified()) return true;
+  for (const net::Address& own : own_addresses)
+    if (own.family() == address.family() && own.text() == address.text()) return true;
+  return false;
+}
+
+Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
+                              const config::Machine& machine) {
+  const bool lmtp = flavor == Flavor::lmtp;
+  const auto client = settings.client(lmtp ? "lmtp" : "smtp");
+  Options o;
+  o.flavor = flavor;
+  o.my_name = settings.text("myhostname");
+  o.hello_name = client.text("helo_name");
+  if (!lmtp) {
+    o.always_send_ehlo = settings.flag("smtp_always_send_ehlo");
+    o.never_send_ehlo = settings.flag("smtp_never_send_ehlo");
+    o.defer_if_no_address = settings.flag("smtp_defer_if_no_mx_address_found");
+    o.ignore_mx_lookup_error = settings.flag("ignore_mx_lookup_error");
+  }
+  o.skip_5xx_greeting = client.flag("skip_5xx_greeting");
+  o.skip_quit_response = client.flag("skip_quit_response");
+  o.discard_keywords = client.words("discard_ehlo_keywords");
+  o.quote_addresses = client.flag("quote_rfc821_envelope");
+  o.line_length_limit = static_cast<std::size_t>(client.number("line_length_limit"));
+
+  o.address_limit = static_cast<std::size_t>(client.number("mx_address_limit"));
+  o.session_limit = static_cast<std::size_t>(client.number("mx_session_limit"));
+  o.randomize = client.flag("randomize_addresses");
+  const std::string& preference = client.text("address_preference");
+  o.preference = preference == "ipv4"   ? Family::ipv4
+                 : preference == "ipv6" ? Family::ipv6
+                                        : Family::any;
+  o.balance_families = client.flag("balance_inet_protocols");
+  const std::string& protocols = settings.text("inet_protocols");
+  o.use_ipv4 = protocols != "ipv6";
+  o.use_ipv6 = protocols == "ipv6" || (protocols != "ipv4" && machine.has_ipv6);
+  const std::string& support = client.text("dns_support_level");
+  o.use_dns = support.empty() ? !settings.flag("disable_dns_lookups") : support != "disabled";
+  o.lookup_dns = o.lookup_native = false;
+  for (const std::string& word : client.words("host_lookup")) {
+    if (word == "dns") o.lookup_dns = true;
+    else if (word == "native") o.lookup_native = true;
+    else return config_error("host_lookup: neither dns nor native: " + word);
+  }
+  if (!o.use_dns) {
+    o.lookup_dns = false;
+    o.lookup_native = true;
+  }
+  const std::string& port = client.text("tcp_port");
+  POSTRIDER_TRY(o.default_port, parse_port(port, settings.words("known_tcp_ports")));
+  POSTRIDER_TRY(o.bind4, bind_address(client.text("bind_address"), AF_INET, "bind_address"));
+  POSTRIDER_TRY(o.bind6, bind_address(client.text("bind_address6"), AF_INET6, "bind_address6"));
+  o.bind_enforce = client.flag("bind_address_enforce");
+  o.fallback_relays = client.words("fallback_relay");
+  add_addresses(o.own_addresses, settings.words("inet_interfaces"), machine);
+  add_addresses(o.own_addresses, settings.words("proxy_interfaces"), machine);
+  o.dns_time_limit = settings.time("dns_time_limit");
+
+  for (const smtp::StepInfo& step : smtp::kStepTable) {
+    if (step.timeout.empty()) continue;
+    o.timeouts[static_cast<std::size_t>(step.step)] = client.time(step.timeout);
+  }
+  o.cache_on_demand = client.flag("connection_cache_on_demand");
+  o.cache_destinations = client.words("connection_cache_destinations");
+  o.cache_time_limit = client.time("connection_cache_time_limit");
+  o.reuse_time_limit = client.time("connection_reuse_time_limit");
+  o.reuse_count_limit = static_cast<std::size_t>(client.number("connection_reuse_count_limit"));
+  o.capacity = static_cast<std::size_t>(client.number("session_limit"));
+  o.log_decimals = static_cast<int>(settings.number("delay_logging_resolution_limit"));
+  return o;
+}
+
+}  // namespace postrider::smtpclient

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// The parameters of the client, read once from the settings. SMTP and LMTP are one engine with two
+// sets of names; Flavor says which.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/settings.hpp"
+#include "net/address.hpp"
+#include "smtp/steps.hpp"
+
+namespace postrider::smtpclient {
+
+enum class Flavor : std::uint8_t { smtp, lmtp };
+
+enum class Family : std::uint8_t { any, ipv4, ipv6 };
+
+struct Options {
+  Flavor flavor = Flavor::smtp;
+  std::string hello_name = "localhost";
+  std::string my_name = "localhost";  // for loop detection and the log of UNIX sockets
+  bool always_send_ehlo = true;
+  bool never_send_ehlo = false;
+  bool skip_5xx_greeting = true;
+  bool skip_quit_response = true;
+  std::vector<std::string> discard_keywords;
+  bool quote_addresses = true;
+  std::size_t line_length_limit = 998;
+
+  bool defer_if_no_address = false;
+  bool ignore_mx_lookup_error = false;
+  std::size_t address_limit = 5;  // 0: none
+  std::size_t session_limit = 2;  // 0: none
+  bool randomize = true;
+  Family preference = Family::any;
+  bool balance_families = true;
+  bool use_ipv4 = true;
+  bool use_ipv6 = true;
+  bool use_dns = true;
+  bool lookup_dns = true;     // smtp_host_lookup
+  bool lookup_native = false;
+  std::uint16_t default_port = 25;
+  net::Address bind4, bind6;  // family 0: none
+  bool bind_enforce = false;
+  std::vector<std::string> fallback_relays;
+  std::vector<net::Address> own_addresses;  // loop detection
+  std::chrono::milliseconds dns_time_limit{30000};
+
+  std::array<std::chrono::milliseconds, smtp::kSteps> timeouts{};  // by Step; 0: none
+  bool cache_on_demand = true;
+  std::vector<std::string> cache_destinations;
+  std::chrono::milliseconds cache_time_limit{2000};
+  std::chrono::milliseconds reuse_time_limit{300000};
+  std::size_t reuse_count_limit = 0;  // 0: none
+  std::size_t capacity = 5000;
+  int log_decimals = 2;
+
+  Options();
+  // Error config names the parameter.
+  static Result<Options> load(const config::Settings& settings, Flavor flavor,
+                              const config::Machine& machine);
+  std::chrono::milliseconds timeout(smtp::Step step) const {
+    return timeouts[static_cast<std::size_t>(step)];
+  }
+  bool is_own(const net::Address& address) const;
+};
+
+// A number, or a name in `known_ports` ("smtp=25, smtps=submissions=465") or services(5).
+Result<std::uint16_t> parse_port(std::string_view text,
+                                 const std::vector<std::string>& known_ports = {});
+
+}  // namespace postrider::smtpclient

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "smtpclient/setup.hpp"
+
+#include <unistd.h>
+
+namespace postrider::smtpclient {
+namespace {
+
+constexpr const char* kSystemAnchor = "/usr/share/dns/root.key";  // Debian: dns-root-data
+
+}  // namespace
+
+Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor flavor) {
+  ClientSetup setup;
+  POSTRIDER_TRY(setup.options, Options::load(settings, flavor, config::Machine::here()));
+  std::string anchor = settings.text("dns_trust_anchor_file");
+  const auto client = settings.client(flavor == Flavor::lmtp ? "lmtp" : "smtp");
+  // Without being asked for it, validation would make every broken signature a lost destination.
+  if (anchor.empty() && client.text("dns_support_level") == "dnssec") {
+    anchor = kSystemAnchor;
+    if (::access(kSystemAnchor, R_OK) != 0)
+      return Error(ErrorKind::config, "dns_support_level = dnssec needs dns_trust_anchor_file");
+  }
+  POSTRIDER_TRY(setup.dns, dns::Setup::load(settings.words("dns_resolvers"), anchor));
+  return setup;
+}
+
+}  // namespace postrider::smtpclient

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// One mail transaction on an open session. Every recipient gets exactly one verdict, from a reply or
+// from the trouble that ended it. The one dangerous interval, from the final dot to its reply, is
+// marked where qmgr can see it even after our death.
+//
+//   X1  in_doubt() holds only between the final dot and its last reply
+//   X2  content is sent only after its record was found to be the one asked for, or the connection
+//       ends without the final dot
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "queue/message_record.hpp"
+#include "smtp/batch.hpp"
+#include "smtp/judge.hpp"
+#include "smtpclient/session.hpp"
+
+namespace postrider::smtpclient {
+
+// Where the content is. The descriptor is borrowed.
+struct Content {
+  int fd = -1;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+  queue::Id id;
+  std::uint64_t record_offset = 0;
+  std::uint64_t tag = 0;
+};
+
+// One byte of the board that we share with qmgr (lib/proto/deliver.hpp). May be unset.
+class FlightMark {
+ public:
+  FlightMark() = default;
+  explicit FlightMark(std::uint8_t* byte) : byte_(byte) {}
+  void set(std::uint8_t value) {
+    if (byte_) std::atomic_ref<std::uint8_t>(*byte_).store(value, std::memory_order_release);
+  }
+
+ private:
+  std::uint8_t* byte_ = nullptr;
+};
+
+class Transact {
+ public:
+  // REQUIRES smtp::find_obstacle() was none. All of it must outlive run().
+  Transact(Session& session, const smtp::Transaction& what, const Content& content,
+           FlightMark mark);
+
+  // WAITS until every recipient is decided or the connection is of no more use.
+  ev::Task<void> run();
+
+  const smtp::Judge& judge() const { return judge_; }
+  // What ended it, when not every recipient was decided by a reply: holds for the undecided.
+  const std::optional<Trouble>& trouble() const { return trouble_; }
+  bool in_doubt() const { return in_doubt_; }
+  // Nothing but MAIL and what went with it was sent, and no reply to it came.
+  bool failed_before_mail() const { return trouble_ && trouble_->step == smtp::Step::mail; }
+
+ private:
+  ev::Task<bool> envelope();  // true: the content may follow
+  ev::Task<bool> content();   // true: all sent, dot included
+  ev::Task<void> final_replies();
+  ev::Task<void> end_empty();
+  Result<void> read_piece(std::string& out, std::uint64_t from, std::size_t count);
+  void fail(const Error& error, smtp::Step step);
+
+  Session& session_;
+  const smtp::Transaction& what_;
+  const Content& content_;
+  FlightMark mark_;
+  smtp::Judge judge_;
+  queue::ContentCheck check_;
+  std::optional<Trouble> trouble_;
+  bool in_doubt_ = false;
+};
+
+}  // namespace postrider::smtpclient
