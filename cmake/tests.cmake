@@ -64,13 +64,3 @@ add_executable(echo_worker ${CMAKE_SOURCE_DIR}/tests/support/workers/echo_worker
 target_link_libraries(echo_worker PRIVATE daemon_lib)
 set_target_properties(echo_worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                       ${CMAKE_BINARY_DIR}/tests/workers)
-
-# One behaviour per script. They find the programs through POSTRIDER_BUILD; 77 means skipped.
-find_package(Python3 REQUIRED COMPONENTS Interpreter)
-file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/integration/*.py)
-foreach(script ${scripts})
-  get_filename_component(behaviour ${script} NAME_WE)
-  add_test(NAME integration.${behaviour} COMMAND Python3::Interpreter ${script})
-  set_tests_properties(integration.${behaviour} PROPERTIES LABELS integration SKIP_RETURN_CODE 77
-                       TIMEOUT 300 ENVIRONMENT "POSTRIDER_BUILD=${CMAKE_BINARY_DIR}")
-endforeach()
