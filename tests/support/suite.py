@@ -164,8 +164,8 @@ class Suite:
         return RawClient(self.port)
 
     def sendmail(self, *args, text, check=True):
-        done = subprocess.run([SENDMAIL, "-C", self.config, *args], input=text, text=True,
-                              capture_output=True, check=False, timeout=60)
+        done = subprocess.run([SENDMAIL, *args], input=text, text=True, capture_output=True,
+                              check=False, timeout=60, env={**os.environ, "MAIL_CONFIG": str(self.config)})
         if check and done.returncode != 0:
             raise RuntimeError(f"sendmail failed ({done.returncode}): {done.stdout}{done.stderr}")
         return done

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""A zone whose signatures do not match its trust anchor is not believed: mail waits, none goes out."""
+import tempfile
+
+import names
+import sinks
+from suite import Suite, expect_equal, skip
+
+if not names.available():
+    skip("nsd is not installed")
+with tempfile.TemporaryDirectory() as directory, \
+        sinks.Sink(host="127.0.1.1") as sink:
+    zones = {"test": "there A 127.0.1.1"}
+    with names.NameServer(directory + "/other", zones, signed=["test"]) as other:
+        wrong = other.anchor_file.read_text()
+    with names.NameServer(directory + "/dns", zones, signed=["test"]) as dns:
+        dns.anchor_file.write_text(wrong)
+        with Suite(dns_resolvers=dns.resolver, dns_trust_anchor_file=dns.anchor_file,
+                   smtp_tcp_port=sink.port) as suite:
+            sent = suite.send("from@there.test", ["to@there.test"])
+            suite.wait_log(rf"{sent}: to=<to@there\.test>.*status=deferred", seconds=60)
+            expect_equal(sink.messages, [], "messages")

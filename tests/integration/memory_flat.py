@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""No program grows: memory and descriptors after 12,000 messages are what they were after 4,000."""
+import json
+import subprocess
+
+import procs
+import suite as postrider
+from suite import Suite, expect
+
+
+def measure(suite):
+    out = {}
+    for pid in procs.tree(suite.master_pid):
+        try:
+            out[pid] = (procs.name_of(pid), procs.rss_kb(pid), procs.open_files(pid))
+        except OSError:
+            pass
+    return out
+
+
+def send(suite, count):
+    done = subprocess.run([postrider.BENCH_SOURCE, "--to", f"127.0.0.1:{suite.port}", "--sessions", "10",
+                           "--messages", str(count), "--per-session", "50"],
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=200)
+    expect(json.loads(done.stdout)["accepted"] == count, done.stdout)
+    suite.wait_empty(120)
+
+
+sink = subprocess.Popen([postrider.BENCH_SINK, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+try:
+    port = int(sink.stdout.readline().split()[1])
+    with Suite(relayhost=f"[127.0.0.1]:{port}") as suite:
+        send(suite, 4000)
+        before = measure(suite)
+        send(suite, 8000)
+        after = measure(suite)
+        for pid, (name, memory, files) in after.items():
+            print(f"{name}[{pid}]: {before.get(pid)} -> {(memory, files)}")
+            if pid in before:
+                # 2 MB for 8,000 messages would be 250 bytes a message.
+                expect(memory - before[pid][1] < 2048, f"{name} grew from {before[pid][1]} to {memory} kB")
+                expect(files - before[pid][2] <= 8, f"{name} has {files} descriptors, {before[pid][2]} before")
+finally:
+    sink.terminate()
+    sink.wait()
