@@ -21,7 +21,7 @@ tidy() {
     files=$(git diff --name-only --diff-filter=d "${BASE:-HEAD~1}" -- '*.cpp')
   fi
   [ -n "$files" ] || return 0
-  echo "$files" | xargs -P "$(nproc)" -n 4 clang-tidy -p build --quiet
+  echo "$files" | xargs -P "$(nproc)" -n 4 clang-tidy-16 -p build --quiet
 }
 
 step format format
