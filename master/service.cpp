@@ -84,7 +84,7 @@ std::size_t Service::count(Child::State state) const {
 }
 
 bool Service::has_room() const {
-  if (plan_.limit == 1) return children_.empty();  // S2
+  if (plan_.exclusive) return children_.empty();  // S2
   return children_.size() - count(Child::State::leaving) < plan_.limit;
 }
 
@@ -166,7 +166,9 @@ bool Service::reap(pid_t pid, int status) {
   const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const bool expected =
       child->state() == Child::State::leaving || child->asked_to_go() || state_ == State::stopping;
-  if (!well || !expected) {
+  // Before it could handle the signal: stopped all the same.
+  const bool obeyed = state_ == State::stopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+  if ((!well && !obeyed) || !expected) {
     const std::string cause = well ? "ended without being asked" : cause_of(status);
     log::warning(title() + ": process " + plan_.path + " pid " + std::to_string(pid) + ": " + cause);
     // One that was killed because it would not drain is no reason to hold its successor back.

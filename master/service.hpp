@@ -3,7 +3,7 @@
 // machine is service_state.hpp; this class performs the acts and turns facts into events.
 //
 // S1: the listening sockets outlive every child. S2: never more children than the limit, not
-// counting those that leave; a service with limit 1 starts no second child before the first is gone.
+// counting those that leave; an exclusive service starts no second child before the first is gone.
 #pragma once
 
 #include <memory>

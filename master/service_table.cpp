@@ -29,7 +29,8 @@ class Planner {
     if (is_disabled(service.key, to_string(entry.type))) return;
     service.entry = entry;
     service.limit = limit_of(entry);
-    service.resident = service.limit == 1 && entry.wakeup.count() > 0 && !entry.wakeup_only_if_used;
+    service.exclusive = entry.limit == 1U;
+    service.resident = service.exclusive && entry.wakeup.count() > 0 && !entry.wakeup_only_if_used;
     service.path = settings_.text("daemon_directory") + "/" + entry.command;
     if (::access(service.path.c_str(), X_OK) != 0)
       plan_.warnings.push_back(where_ + "there is no program " + service.path);

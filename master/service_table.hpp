@@ -26,7 +26,8 @@ struct ServicePlan {
   config::ServiceEntry entry;
   std::vector<ListenAt> listen;
   unsigned limit = 1;
-  bool resident = false;  // one process, always there: limit 1 and a wake-up time
+  bool exclusive = false;  // limit 1 was asked for: never two at one time, not even in passing
+  bool resident = false;   // exclusive, and always there: has a wake-up time
   std::string path;                    // of the program
   std::vector<std::string> arguments;  // argv
 };

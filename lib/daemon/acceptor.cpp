@@ -61,7 +61,8 @@ void Acceptor::accept_all() {
 void Acceptor::accept_from(std::size_t index) {
   for (int taken = 0; !paused_ && index < listeners_.size(); ++taken) {
     if (!calm_ && again_.armed()) return;  // a new connection does not shorten the pause
-    if (taken == kBurst) return again_.arm(loop_.after(Duration::zero()));
+    // Not due at once: timers that are run before other events have their turn.
+    if (taken == kBurst) return again_.arm(loop_.after(std::chrono::microseconds(1)));
     Fd client;
     const int error = call_(listeners_[index].get(), client);
     switch (error) {

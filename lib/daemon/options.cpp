@@ -46,7 +46,10 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     po::variables_map map;
     // No guessing: a new option must not change what an old abbreviation meant.
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::parse_command_line(argc, argv, description(), style), map);
+    const po::options_description known = description();
+    const po::positional_options_description none;
+    po::command_line_parser parser(argc, argv);
+    po::store(parser.options(known).positional(none).style(style).run(), map);
     if (map.count("config")) out.config_directory = map["config"].as<std::string>();
     if (map.count("name")) out.service_name = map["name"].as<std::string>();
     if (map.count("type")) out.service_type = map["type"].as<std::string>();
