@@ -64,3 +64,11 @@ add_executable(echo_worker ${CMAKE_SOURCE_DIR}/tests/support/workers/echo_worker
 target_link_libraries(echo_worker PRIVATE daemon_lib)
 set_target_properties(echo_worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                       ${CMAKE_BINARY_DIR}/tests/workers)
+# Power cuts: every prefix of the queue's file operations (tests/fault).
+file(GLOB queue_crash CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fault/queue_*.cpp)
+if(queue_crash)
+  add_executable(queue_crash ${queue_crash})
+  target_link_libraries(queue_crash PRIVATE queue_lib test_support GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(queue_crash TEST_PREFIX "fault." PROPERTIES LABELS fault
+                       DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
+endif()

@@ -234,7 +234,8 @@ struct How {
   Names names = Names::all;
   Data data = Data::all;
   std::optional<std::size_t> without;   // index of an operation that did not reach the disk
-  std::optional<std::size_t> cut;       // the last operation, a write, keeps only this much
+  std::optional<std::size_t> cut;       // the write cut_at keeps only this much
+  std::size_t cut_at = 0;
   const std::set<std::pair<int, std::uint64_t>>* old_blocks = nullptr;
 };
 
@@ -314,7 +315,7 @@ class Disk {
       case Kind::write: {
         if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
         std::string piece = op.bytes;
-        if (how.cut && i + 1 == prefix_) piece.resize(std::min(piece.size(), *how.cut));
+        if (how.cut && i == how.cut_at) piece.resize(std::min(piece.size(), *how.cut));
         write(op, piece, i, how, bytes[op.inode]);
         return;
       }
@@ -412,15 +413,18 @@ void CrashStates::each(std::size_t prefix, const Visit& visit) const {
   for (std::size_t i = 0; i < prefix; ++i)
     if (!disk.is_synced(i, Names::posix))
       visit("minus " + std::to_string(i), disk.build({.without = i}));
-  if (prefix > 0 && trace_[prefix - 1].kind == Kind::write) {
-    const std::size_t size = trace_[prefix - 1].bytes.size();
-    const std::uint64_t offset = trace_[prefix - 1].offset;
+  std::size_t last = prefix;  // behind the last operation that is not a note
+  while (last > 0 && trace_[last - 1].kind == Kind::note) --last;
+  if (last > 0 && trace_[last - 1].kind == Kind::write) {
+    const std::size_t size = trace_[last - 1].bytes.size();
+    const std::uint64_t offset = trace_[last - 1].offset;
     std::set<std::size_t> cuts;
     for (const std::size_t unit : {std::size_t{512}, kBlock}) {
       const std::size_t first = unit - offset % unit;
       for (std::size_t cut = first, n = 0; cut < size && n < 6; cut += unit, ++n) cuts.insert(cut);
     }
-    for (const std::size_t cut : cuts) visit("torn " + std::to_string(cut), disk.build({.cut = cut}));
+    for (const std::size_t cut : cuts) 
+      visit("torn " + std::to_string(cut), disk.build({.cut = cut, .cut_at = last - 1}));
   }
   const auto dirty = disk.dirty_blocks();
   const std::vector<std::pair<int, std::uint64_t>> blocks(dirty.begin(), dirty.end());

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A directory below TMPDIR that goes with the object.
+// A directory that goes with the object: below TMPDIR, or in memory where that is possible, because
+// what these tests prove does not depend on a medium.
 #pragma once
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <unistd.h>
 
 #include "base/check.hpp"
 
@@ -14,7 +16,8 @@ class ScratchDir {
  public:
   ScratchDir() {
     const char* top = std::getenv("TMPDIR");
-    path_ = std::string(top != nullptr ? top : "/tmp") + "/postrider-test-XXXXXX";
+    if (top == nullptr) top = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    path_ = std::string(top) + "/postrider-test-XXXXXX";
     POSTRIDER_CHECK(::mkdtemp(path_.data()) != nullptr);
   }
   ~ScratchDir() {
