@@ -3,6 +3,7 @@
 """Shows the suite at work: a private instance, a name server with a zone of its own, and a receiver,
 all on loopback. Three messages go in: one is delivered to the MX host that DNS names, one is deferred
 and explained, one is bounced."""
+import json
 import os
 import pathlib
 import re
@@ -58,7 +59,7 @@ def main():
             sinks.Sink(dict(RECEIVER), host="127.0.1.1", port=port, name="mx2.ok.test") as receiver:
         say("A private instance: one directory, one user, high ports")
         run(POSTRIDER, "init", home, "--listen", f"127.0.0.1:{listen}")
-        main_cf = next(home.rglob("main.cf"))
+        main_cf = home / "main.cf"
         log = top / "mail.log"
         lines = {"myhostname": "mail.demo.test", "maillog_file": log, "maillog_file_prefixes": top,
                  "mynetworks": "127.0.0.0/8", "inet_protocols": "ipv4", "smtp_tcp_port": port,
@@ -68,13 +69,13 @@ def main():
             text = re.sub(rf"(?m)^{name}[ \t]*=.*\n", "", text) + f"{name} = {value}\n"
         main_cf.write_text(text)
         print(*(f"    {k} = {v}" for k, v in lines.items()), sep="\n")
-        command = [POSTRIDER, "-c", main_cf.parent]
+        command = [POSTRIDER, "-c", home]
         pids = []
         try:
             run(*command, "start")
             ports.wait_listening("127.0.0.1", listen)
-            match = re.search(r"\d+", next(home.rglob("master.pid")).read_text())
-            pids = procs.tree(int(match.group()))
+            status = subprocess.run([*command, "status", "--json"], stdout=subprocess.PIPE, check=True)
+            pids = procs.tree(json.loads(status.stdout)["master"]["pid"])
             show(command, listen, log, receiver)
             say("And down again")
             run(*command, "stop")

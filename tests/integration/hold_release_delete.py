@@ -13,10 +13,10 @@ with sinks.Sink({"MAIL": "451 4.3.0 not now"}) as sink, \
     suite.wait_log("status=deferred", count=3)
 
     def ids():
-        return {m["id"] for m in suite.queue()}
+        return {m["queue_id"] for m in suite.queue()}
 
     def held():
-        return {m["id"] for m in suite.queue() if m.get("where", m.get("queue")) in ("hold", "held")}
+        return {m["queue_id"] for m in suite.queue() if m["queue_name"] == "hold"}
 
     expect_equal(ids(), {one, two, three}, "queue")
     suite.cli("hold", one)

@@ -14,7 +14,7 @@ with sinks.Sink({"MAIL": "451 4.3.0 not now"}) as sink, \
         sent[suite.send("from@example.org", [f"to{i}@example.net"], f"Subject: {i}\n\nbody {i}\n")] = i
     suite.kill_all()
     suite.start()
-    expect_equal({m["id"] for m in suite.queue()}, set(sent), "the queue after the kill")
+    expect_equal({m["queue_id"] for m in suite.queue()}, set(sent), "the queue after the kill")
     suite.kill_all()
     sink.script.clear()
     suite.start()
