@@ -11,6 +11,8 @@ endforeach()
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
   postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
                     LINKS nlohmann_json::nlohmann_json)
+endif()
+if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/sendmail.cpp)
   postrider_program(sendmail FOLDER ctl MAIN sendmail.cpp DESTINATION bin USES ${all_l4} smtpclient
                     daemon submit)
 endif()
