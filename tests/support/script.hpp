@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The server's side of a dialogue as a list of steps, played by a Stream in memory: nothing waits,
+// so a script runs the same way each time: whole, in pieces of any size, or cut behind any step.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "net/stream.hpp"
+
+namespace postrider::test {
+
+struct ScriptStep {
+  enum class Kind { expect, expect_data, send, close, stall };
+  Kind kind;
+  std::string text;
+  ScriptStep(Kind k, std::string t) : kind(k), text(std::move(t)) {}
+};
+using Script = std::vector<ScriptStep>;
+
+// One line that begins with the text.
+inline ScriptStep expect(std::string text) { return {ScriptStep::Kind::expect, std::move(text)}; }
+// Everything up to and including the final dot.
+inline ScriptStep expect_data() { return {ScriptStep::Kind::expect_data, ""}; }
+inline ScriptStep send(std::string text) { return {ScriptStep::Kind::send, std::move(text)}; }
+inline ScriptStep close_now() { return {ScriptStep::Kind::close, ""}; }
+// Says nothing more; the client's time limit passes at once.
+inline ScriptStep stall() { return {ScriptStep::Kind::stall, ""}; }
+
+class ScriptStream final : public net::Stream {
+ public:
+  struct Mode {
+    std::size_t piece = 1 << 20;                 // bytes given to the client at a time
+    std::size_t cut = static_cast<std::size_t>(-1);  // steps after which the connection is gone
+  };
+  ScriptStream(Script script, Mode mode) : script_(std::move(script)), mode_(mode) {}
+
+  ev::Task<Result<void>> fill(ev::Deadline deadline) override;
+  ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) override;
+  void shutdown_write() override { closed_ = true; }
+
+  // Called before each step is played.
+  std::function<void(const ScriptStep&)> on_step;
+  const std::string& problem() const { return problem_; }  // the client did not keep to the script
+  const std::string& data() const { return data_; }        // of the last expect_data
+  std::size_t played() const { return at_; }
+  bool all_played() const { return at_ == script_.size(); }
+
+ private:
+  enum class State { more, blocked, closed };
+  State play();
+  bool take_line();
+  bool take_data();
+
+  Script script_;
+  Mode mode_;
+  std::size_t at_ = 0;
+  std::string from_client_;
+  std::string to_client_;
+  std::string problem_;
+  std::string data_;
+  bool closed_ = false;
+};
+
+}  // namespace postrider::test
