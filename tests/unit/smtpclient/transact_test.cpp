@@ -2,7 +2,6 @@
 // Sessions and transactions against scripted servers: whole, byte by byte, cut behind every step.
 #include "smtpclient/transact.hpp"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <string>
@@ -10,9 +9,9 @@
 
 #include <gtest/gtest.h>
 
-#include "mail/header.hpp"
 #include "proto/deliver.hpp"
 #include "smtpclient/open.hpp"
+#include "stored_message.hpp"
 #include "support/run_task.hpp"
 #include "support/script.hpp"
 
@@ -28,40 +27,6 @@ using test::ScriptStep;
 using test::ScriptStream;
 using test::send;
 using test::stall;
-
-constexpr std::uint64_t kTag = 0x1122334455667788;
-const queue::Id kId(42);
-
-struct Message {
-  mail::Envelope envelope;
-  mail::ContentFacts facts;
-  Fd file;
-  Content content;
-
-  Message(std::string_view text, std::size_t recipients) {
-    envelope.sender = "s@example.org";
-    for (std::size_t i = 0; i < recipients; ++i)
-      envelope.recipients.push_back({"r" + std::to_string(i) + "@example.com", "", 0});
-    mail::ContentScanner scanner;
-    scanner.feed(text);
-    facts = scanner.facts();
-    queue::RecordHeader header;
-    header.tag = kTag;
-    header.pool = 7;
-    header.segment = 3;
-    header.id = kId;
-    std::string record;
-    queue::put_record(record, header, envelope, facts, text, {});
-    file = Fd(memfd_create("record", MFD_CLOEXEC));
-    EXPECT_EQ(pwrite(file.get(), record.data(), record.size(), 0),
-              static_cast<ssize_t>(record.size()));
-    const auto read = queue::read_record(real_file_system(), file.get(),
-                                         {.pool = 7, .segment = 3, .tag = kTag, .place = 0},
-                                         queue::Check::everything);
-    EXPECT_TRUE(read);
-    content = {file.get(), read->content_offset, facts.size, kId, 0, kTag};
-  }
-};
 
 struct Ran {
   std::vector<Decision> decisions;

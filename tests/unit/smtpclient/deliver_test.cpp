@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+// Whole deliveries over loopback sockets: which host is asked next, which session is used again.
+#include "smtpclient/deliver.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "stored_message.hpp"
+#include "support/fake_dns.hpp"
+#include "support/play_server.hpp"
+#include "support/run_task.hpp"
+
+namespace postrider::smtpclient {
+namespace {
+
+using mail::Verdict;
+using test::close_now;
+using test::expect;
+using test::expect_data;
+using test::PlayServer;
+using test::Script;
+using test::send;
+using test::stall;
+
+const std::string kText = "Subject: x\r\n\r\nHello\r\n";
+
+Script operator+(Script a, const Script& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+const Script kHello = {send("220 mx ESMTP\r\n"), expect("EHLO"),
+                       send("250-mx\r\n250 PIPELINING\r\n")};
+Script envelope(const std::vector<std::string>& rcpt_replies, bool go = true) {
+  Script script = {expect("MAIL")};
+  std::string replies = "250 ok\r\n";
+  for (const std::string& reply : rcpt_replies) {
+    script.push_back(expect("RCPT"));
+    replies += reply + "\r\n";
+  }
+  script.push_back(expect("DATA"));
+  script.push_back(send(replies + (go ? "354 go\r\n" : "554 no valid recipients\r\n")));
+  return script;
+}
+const Script kBody = {expect_data(), send("250 queued\r\n")};
+const Script kOne = envelope({"250 ok"}) + kBody;
+const Script kQuit = {expect("QUIT")};
+
+class Delivering : public testing::Test {
+ protected:
+  void SetUp() override {
+    options.randomize = false;
+    options.use_ipv6 = false;
+    first = std::make_unique<PlayServer>(loop, "127.0.0.1");
+    second = std::make_unique<PlayServer>(loop, "127.0.0.2", first->port());
+    domain = "d.example:" + std::to_string(first->port());
+  }
+  void TearDown() override {
+    pool.clear();
+    goodbyes.close();
+    while (!goodbyes.empty()) loop.turn(true);
+    if (first) {
+      EXPECT_EQ(first->problem(), "");
+    }
+    if (second) {
+      EXPECT_EQ(second->problem(), "");
+    }
+  }
+  std::vector<mail::Outcome> deliver(std::size_t recipients, bool hint = false,
+                                     const std::string& nexthop = {}) {
+    Message message(kText, recipients);
+    Request request;
+    request.nexthop = nexthop.empty() ? domain : nexthop;
+    request.envelope = message.envelope;
+    request.facts = message.facts;
+    request.content = message.content;
+    request.cache_hint = hint;
+    const Engine engine{loop, options, finder, pool};
+    Delivery delivery(engine, request);
+    struct Once {
+      static ev::Task<bool> run(Delivery& d) {
+        co_await d.run();
+        co_return true;
+      }
+    };
+    test::run_task<bool>(loop, [&] { return Once::run(delivery); });
+    uses = delivery.uses();
+    return delivery.outcomes();
+  }
+  std::vector<Verdict> verdicts(std::size_t recipients, bool hint = false,
+                                const std::string& nexthop = {}) {
+    std::vector<Verdict> out;
+    for (const mail::Outcome& outcome : deliver(recipients, hint, nexthop)) {
+      EXPECT_FALSE(outcome.dsn.empty() || outcome.text.empty());
+      EXPECT_GT(outcome.at, 0);
+      out.push_back(outcome.verdict);
+    }
+    return out;
+  }
+
+  ev::Loop loop;
+  Options options;
+  test::FakeDns dns{loop, "d.example MX 10 a.d.example\nd.example MX 20 b.d.example\n"
+                          "a.d.example A 127.0.0.1\nb.d.example A 127.0.0.2\n"};
+  ev::Group goodbyes{loop};
+  Pool pool{goodbyes, options};
+  TargetFinder finder{loop, dns, nullptr, options};
+  std::unique_ptr<PlayServer> first, second;
+  std::string domain;
+  std::size_t uses = 0;
+  using Verdicts = std::vector<Verdict>;
+};
+
+TEST_F(Delivering, ToTheFirstHostAndGoodbye) {
+  first->then(kHello + kOne + kQuit);
+  const auto outcomes = deliver(1);
+  EXPECT_EQ(outcomes[0].verdict, Verdict::delivered);
+  EXPECT_EQ(outcomes[0].text, "250 queued");
+  EXPECT_EQ(outcomes[0].host, "a.d.example");
+  EXPECT_EQ(outcomes[0].address, "127.0.0.1");
+  EXPECT_EQ(outcomes[0].port, first->port());
+  while (first->finished() == 0) loop.turn(true);
+  EXPECT_EQ(first->messages(), std::vector<std::string>{kText});
+  EXPECT_EQ(pool.idle(), 0U);
+}
+
+TEST_F(Delivering, ASessionIsUsedAgainWhileMoreWaits) {
+  first->then(kHello + kOne + kOne + kOne + kQuit);
+  for (std::size_t i = 1; i <= 3; ++i) {
+    EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+    EXPECT_EQ(uses, i);
+  }
+  EXPECT_EQ(first->connections(), 1U);
+  EXPECT_EQ(dns.asked().size(), 3U);  // MX and two addresses, once
+}
+
+TEST_F(Delivering, ABusyDestinationNeedsNoHint) {
+  first->then(kHello + kOne + kQuit);
+  first->then(kHello + kOne + kOne + kQuit);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(verdicts(1), Verdicts{Verdict::delivered});
+  EXPECT_EQ(first->connections(), 2U);
+}
+
+TEST_F(Delivering, AnUnfinishedTransactionIsReset) {
+  first->then(kHello + envelope({"550 5.1.1 no"}, false) +
+              Script{expect("RSET"), send("250 ok\r\n")} + kOne + kQuit);
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::bounced});
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+}
+
+TEST_F(Delivering, ADeadSessionIsNoAttempt) {
+  options.session_limit = 1;
+  first->then(kHello + kOne + Script{close_now()});
+  first->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+  while (first->finished() == 0) loop.turn(true);
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+  EXPECT_EQ(first->connections(), 2U);
+}
+
+TEST_F(Delivering, ASessionThatDiesAtMailIsNoAttempt) {
+  options.session_limit = 1;
+  for (const Script& end : {Script{expect("MAIL"), expect("RCPT"), expect("DATA"), close_now()},
+                            Script{expect("MAIL"), expect("RCPT"), expect("DATA"),
+                                   send("421 too long\r\n"), close_now()}}) {
+    first->then(kHello + kOne + end);
+    first->then(kHello + kOne + kQuit);
+    EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+    EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+    pool.clear();
+  }
+  EXPECT_EQ(first->connections(), 4U);
+}
+
+TEST_F(Delivering, AnIdleSessionEndsWithQuit) {
+  options.cache_time_limit = std::chrono::milliseconds(20);
+  first->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+  EXPECT_EQ(pool.idle(), 1U);
+  while (first->finished() == 0) loop.turn(true);
+  EXPECT_EQ(pool.idle(), 0U);
+}
+
+TEST_F(Delivering, SoftFailuresGoToTheNextHostOthersDoNot) {
+  first->then(kHello + envelope({"450 later", "250 ok", "550 no"}) + kBody + kQuit);
+  second->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(3), (Verdicts{Verdict::delivered, Verdict::delivered, Verdict::bounced}));
+  EXPECT_EQ(second->lines().at(2), "RCPT TO:<r0@example.com>");
+}
+
+TEST_F(Delivering, TheSessionLimitEndsIt) {
+  options.session_limit = 1;
+  first->then(kHello + envelope({"450 4.2.0 later"}, false) + kQuit);
+  const auto outcomes = deliver(1);
+  EXPECT_EQ(outcomes[0].verdict, Verdict::deferred);
+  EXPECT_EQ(outcomes[0].dsn, "4.2.0");
+  EXPECT_EQ(second->connections(), 0U);
+}
+
+TEST_F(Delivering, AHostThatIsDownIsPassedOver) {
+  first.reset();
+  second->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(1), Verdicts{Verdict::delivered});
+}
+
+TEST_F(Delivering, AllHostsDown) {
+  first.reset();
+  second.reset();
+  const auto outcomes = deliver(2);
+  EXPECT_EQ(outcomes[1].verdict, Verdict::deferred);
+  EXPECT_EQ(outcomes[1].scope, mail::Scope::site);
+  EXPECT_EQ(outcomes[1].dsn, "4.4.1");
+  EXPECT_EQ(outcomes[1].text, "connect to b.d.example[127.0.0.2]: Connection refused");
+}
+
+TEST_F(Delivering, GreetingsThatRefuse) {
+  first->then({send("554 no\r\n"), expect("QUIT")});
+  second->then({send("421 busy\r\n"), close_now()});
+  const auto outcomes = deliver(1);
+  EXPECT_EQ(outcomes[0].verdict, Verdict::deferred);
+  EXPECT_EQ(outcomes[0].text, "host b.d.example[127.0.0.2] refused to talk to me: 421 busy");
+}
+
+TEST_F(Delivering, InDoubtIsNotSentToTheNextHost) {
+  first->then(kHello + envelope({"250 ok", "550 no"}) + Script{expect_data(), close_now()});
+  EXPECT_EQ(verdicts(2), (Verdicts{Verdict::in_doubt, Verdict::bounced}));
+  EXPECT_EQ(second->connections(), 0U);
+}
+
+TEST_F(Delivering, ATimeLimitAfterTheDotIsInDoubt) {
+  options.timeouts[static_cast<std::size_t>(smtp::Step::end_of_data)] =
+      std::chrono::milliseconds(50);
+  first->then(kHello + envelope({"250 ok"}) + Script{expect_data(), stall()});
+  EXPECT_EQ(verdicts(1), Verdicts{Verdict::in_doubt});
+}
+
+TEST_F(Delivering, ALostConnectionBeforeTheDotGoesToTheNextHost) {
+  first->then(kHello + Script{expect("MAIL"), close_now()});
+  second->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(1), Verdicts{Verdict::delivered});
+}
+
+TEST_F(Delivering, TwoDomainsShareAServer) {
+  first->then(kHello + kOne + kOne + kQuit);
+  const std::string port = std::to_string(first->port());
+  EXPECT_EQ(verdicts(1, true, "[a.d.example]:" + port), Verdicts{Verdict::delivered});
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+  EXPECT_EQ(first->connections(), 1U);
+}
+
+TEST_F(Delivering, TooLargeForTheServer) {
+  first->then({send("220 mx\r\n"), expect("EHLO"), send("250-mx\r\n250 SIZE 3\r\n"), expect("QUIT")});
+  const auto outcomes = deliver(1);
+  EXPECT_EQ(outcomes[0].verdict, Verdict::bounced);
+  EXPECT_EQ(outcomes[0].dsn, "5.3.4");
+}
+
+TEST_F(Delivering, ListsAndFallbackRelays) {
+  const std::string port = std::to_string(first->port());
+  options.fallback_relays = {"[127.0.0.2]:" + port};
+  second->then(kHello + kOne + kOne + kQuit);
+  EXPECT_EQ(verdicts(1, true, "nowhere.example"), Verdicts{Verdict::delivered});
+  EXPECT_EQ(verdicts(1, true, "nowhere.example, [127.0.0.2]:" + port),
+            Verdicts{Verdict::delivered});
+}
+
+TEST_F(Delivering, OurOwnMistakesDefer) {
+  const auto outcomes = deliver(1, false, "[");
+  EXPECT_EQ(outcomes[0].verdict, Verdict::deferred);
+  EXPECT_EQ(outcomes[0].scope, mail::Scope::transport);
+}
+
+TEST_F(Delivering, CancelledBeforeTheDotDefers) {
+  dns.hold();
+  Message message(kText, 2);
+  Request request;
+  request.nexthop = domain;
+  request.envelope = message.envelope;
+  request.facts = message.facts;
+  request.content = message.content;
+  const Engine engine{loop, options, finder, pool};
+  Delivery delivery(engine, request);
+  ev::Group group(loop);
+  struct Run {
+    static ev::RootTask run(Delivery& d) { co_await d.run(); }
+  };
+  group.spawn(Run::run(delivery), "delivery");
+  loop.turn(false);
+  group.cancel();
+  while (!group.empty()) loop.turn(false);
+  EXPECT_EQ(delivery.outcomes()[1].verdict, Verdict::deferred);
+  EXPECT_EQ(delivery.outcomes()[1].dsn, "4.3.2");
+}
+
+}  // namespace
+}  // namespace postrider::smtpclient
