@@ -134,7 +134,8 @@ std::string text_of(const Trouble& t, const Peer& peer) {
       return "Protocol error: " + peer.shown() + ": " + t.detail + " while " +
              std::string(step.doing);
     case Cause::cancelled:
-      return "delivery interrupted while " + std::string(step.doing) + " with " + peer.shown();
+      return "delivery interrupted while " + std::string(step.doing) +
+             (peer.address.empty() ? std::string() : " with " + peer.shown());
     case Cause::reply_421:
     case Cause::reply_temporary:
     case Cause::reply_permanent:

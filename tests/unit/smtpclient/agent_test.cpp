@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// The agent as qmgr sees it: one outcome per recipient, and no wrong frame brings it down.
+#include "smtpclient/agent.hpp"
+
+#include <sys/mman.h>
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "smtpclient/log_line.hpp"
+#include "stored_message.hpp"
+#include "support/fake_dns.hpp"
+#include "support/play_server.hpp"
+#include "support/run_task.hpp"
+
+namespace postrider::smtpclient {
+namespace {
+
+using namespace std::chrono_literals;
+using test::expect;
+using test::expect_data;
+using test::send;
+
+class Serving : public testing::Test {
+ protected:
+  void SetUp() override {
+    options.use_ipv6 = false;
+    options.capacity = 10;
+    agent = std::make_unique<Agent>(loop, options, dns, nullptr, "smtp", [this] { ++gone; });
+    auto pair = net::socket_pair();
+    ASSERT_TRUE(pair);
+    qmgr = std::make_unique<ipc::Channel>(loop, std::move(pair->first));
+    agent->serve(std::move(pair->second));
+    board = Fd(memfd_create("board", MFD_CLOEXEC));
+    ASSERT_EQ(ftruncate(board.get(), 4), 0);
+    bytes = static_cast<std::uint8_t*>(
+        mmap(nullptr, 4, PROT_READ | PROT_WRITE, MAP_SHARED, board.get(), 0));
+  }
+  void TearDown() override {
+    agent->stop();
+    agent.reset();
+    munmap(bytes, 4);
+  }
+  template <typename M>
+  M receive() {
+    auto got = test::run_task<Result<M>>(loop, [&] { return next<M>(*qmgr, loop.after(20s)); });
+    EXPECT_TRUE(got) << got.error().text();
+    return got ? std::move(*got) : M{};
+  }
+  template <typename M>
+  static ev::Task<Result<M>> next(ipc::Channel& channel, ev::Deadline deadline) {
+    Result<ipc::Frame> frame = co_await channel.receive(deadline);
+    if (!frame) co_return frame.error();
+    co_return ipc::as<M>(*frame);
+  }
+  void send_board(std::uint32_t slots = 4) {
+    proto::Board message;
+    message.slots = slots;
+    qmgr->send(message, board.duplicate().value());
+  }
+  void send_content(const Message& message, std::uint64_t handle) {
+    proto::OpenContent open;
+    open.handle = handle;
+    qmgr->send(open, message.file.duplicate().value());
+  }
+  proto::Deliver deliver(const Message& message, const std::string& nexthop) {
+    proto::Deliver d;
+    d.slot = 1;
+    d.id = kId.number();
+    d.transport = "smtp";
+    d.nexthop = nexthop;
+    d.handle = 5;
+    d.content_offset = message.content.offset;
+    d.tag = kTag;
+    d.envelope = message.envelope;
+    for (std::uint32_t i = 0; i < d.envelope.recipients.size(); ++i)
+      d.recipient_indices.push_back(i);
+    d.facts = message.facts;
+    return d;
+  }
+  // The agent ends the connection and is ready for the next.
+  void expect_gone() {
+    while (gone == 0) loop.turn(true);
+    EXPECT_FALSE(agent->serving());
+    EXPECT_EQ(agent->in_flight(), 0U);
+  }
+
+  ev::Loop loop;
+  Options options;
+  test::FakeDns dns{loop, ""};
+  std::unique_ptr<Agent> agent;
+  std::unique_ptr<ipc::Channel> qmgr;
+  Fd board;
+  std::uint8_t* bytes = nullptr;
+  int gone = 0;
+};
+
+TEST_F(Serving, DeliversAndReports) {
+  test::PlayServer server(loop, "127.0.0.1");
+  server.then({send("220 x\r\n"), expect("EHLO"), send("250 x\r\n"), expect("MAIL"),
+               send("250 ok\r\n"), expect("RCPT"), send("250 ok\r\n"), expect("RCPT"),
+               send("550 5.1.1 no\r\n"), expect("DATA"), send("354 go\r\n"), expect_data(),
+               send("250 2.0.0 ok\r\n"), expect("QUIT")});
+  EXPECT_EQ(receive<ipc::Hello>().protocol, "deliver");
+  const auto ready = receive<proto::Ready>();
+  EXPECT_EQ(ready.capacity, 10U);
+  EXPECT_EQ(ready.program, "smtp");
+  Message message("Subject: x\r\n\r\nHello\r\n", 2);
+  message.envelope.recipients[0].notify = mail::notify_success;
+  send_board();
+  send_content(message, 5);
+  qmgr->send(deliver(message, "[127.0.0.1]:" + std::to_string(server.port())));
+  proto::CloseContent close;
+  close.handle = 5;
+  qmgr->send(close);  // A2
+  const auto delivered = receive<proto::Delivered>();
+  EXPECT_EQ(delivered.slot, 1U);
+  ASSERT_EQ(delivered.outcomes.size(), 2U);
+  EXPECT_EQ(delivered.outcomes[0].verdict, mail::Verdict::delivered);
+  EXPECT_EQ(delivered.outcomes[1].verdict, mail::Verdict::bounced);
+  EXPECT_TRUE(delivered.relayed_without_dsn);
+  // Delivered, and marked until the slot is used again.
+  EXPECT_EQ(bytes[1], static_cast<std::uint8_t>(proto::SlotState::in_doubt));
+  EXPECT_EQ(server.problem(), "");
+  agent->retire();
+  EXPECT_EQ(receive<proto::Retiring>().kType, proto::Retiring::kType);
+  expect_gone();
+}
+
+TEST_F(Serving, RetiresWhenTheLastDeliveryIsDone) {
+  dns.hold();
+  Message message("x\r\n", 1);
+  send_board();
+  send_content(message, 5);
+  qmgr->send(deliver(message, "slow.example"));
+  receive<ipc::Hello>();
+  receive<proto::Ready>();
+  while (agent->in_flight() == 0) loop.turn(true);
+  EXPECT_EQ(bytes[1], static_cast<std::uint8_t>(proto::SlotState::working));
+  agent->retire();
+  receive<proto::Retiring>();
+  EXPECT_EQ(gone, 0);
+  dns.release();
+  EXPECT_EQ(receive<proto::Delivered>().outcomes.at(0).verdict, mail::Verdict::bounced);
+  expect_gone();
+}
+
+TEST_F(Serving, EndsItsWorkWhenQmgrGoes) {
+  dns.hold();
+  Message message("x\r\n", 1);
+  send_board();
+  send_content(message, 5);
+  qmgr->send(deliver(message, "slow.example"));
+  while (agent->in_flight() == 0) loop.turn(true);
+  qmgr.reset();
+  expect_gone();
+}
+
+TEST_F(Serving, WrongFramesEndTheConnectionOnly) {
+  Message message("x\r\n", 1);
+  const std::vector<std::function<void()>> wrongs = {
+      [&] { qmgr->send(deliver(message, "d.example")); },  // no board, no content
+      [&] { send_board(5); },                              // larger than its file
+      [&] { send_board(0); },
+      [&] {
+        send_board();
+        qmgr->send(deliver(message, "d.example"));  // content not open
+      },
+      [&] {
+        send_board();
+        send_content(message, 5);
+        proto::Deliver d = deliver(message, "d.example");
+        d.slot = 4;
+        qmgr->send(d);
+      },
+      [&] {
+        send_board();
+        send_content(message, 5);
+        proto::Deliver d = deliver(message, "d.example");
+        d.recipient_indices.push_back(7);
+        qmgr->send(d);
+      },
+      [&] {
+        send_board();
+        send_content(message, 5);
+        proto::Deliver d = deliver(message, "d.example");
+        d.envelope.sender = "a\r\nRCPT TO:<x@y>";
+        qmgr->send(d);
+      },
+      [&] { qmgr->send(proto::OpenContent{}); },  // no descriptor
+      [&] { qmgr->send(proto::Reported{}); },     // not for agents
+  };
+  for (const auto& wrong : wrongs) {
+    gone = 0;
+    wrong();
+    expect_gone();
+    auto pair = net::socket_pair();
+    ASSERT_TRUE(pair);
+    qmgr = std::make_unique<ipc::Channel>(loop, std::move(pair->first));
+    agent->serve(std::move(pair->second));
+  }
+}
+
+TEST(LogLine, Seconds) {
+  const std::vector<std::pair<double, std::string>> cases = {
+      {0, "0"},      {0.004, "0"},  {0.012, "0.01"}, {0.1, "0.1"},     {1.234, "1.2"},
+      {9.96, "10"},  {12.3, "12"},  {123.4, "123"},  {86400, "86400"}, {-1, "0"},
+  };
+  for (const auto& [seconds, text] : cases) EXPECT_EQ(format_seconds(seconds, 2), text) << seconds;
+  EXPECT_EQ(format_seconds(0.012345, 6), "0.012");
+  EXPECT_EQ(format_seconds(1.9, 0), "2");
+}
+
+TEST(LogLine, Relay) {
+  mail::Outcome outcome;
+  EXPECT_EQ(format_relay(outcome), "none");
+  outcome.host = "mx.example";
+  outcome.address = "192.0.2.1";
+  outcome.port = 25;
+  EXPECT_EQ(format_relay(outcome), "mx.example[192.0.2.1]:25");
+  outcome.address = "/run/store";
+  outcome.port = 0;
+  EXPECT_EQ(format_relay(outcome), "mx.example[/run/store]");
+}
+
+}  // namespace
+}  // namespace postrider::smtpclient
