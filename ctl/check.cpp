@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "check.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <pwd.h>
+#include <set>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text_file.hpp"
+#include "config/master_cf.hpp"
+#include "init.hpp"
+#include "maps/map.hpp"
+#include "text.hpp"
+
+namespace postrider::ctl {
+
+namespace {
+
+// Adds what was not said before.
+class Collector {
+ public:
+  explicit Collector(Report& report) : report_(report) {}
+  void error(const std::string& text) { add(report_.errors, text); }
+  void warning(const std::string& text) { add(report_.warnings, text); }
+  void take(const config::Findings& findings, std::string_view prefix_of_overrides) {
+    for (const std::string& text : findings.errors) error(placed(text, prefix_of_overrides));
+    for (const std::string& text : findings.warnings) warning(placed(text, prefix_of_overrides));
+  }
+
+ private:
+  // Findings about -o name the option only; say which line of master.cf it is in.
+  static std::string placed(const std::string& text, std::string_view prefix) {
+    return text.starts_with("-o ") ? std::string(prefix) + text : text;
+  }
+  void add(std::vector<std::string>& to, const std::string& text) {
+    if (said_.insert(text).second) to.push_back(text);
+  }
+  Report& report_;
+  std::set<std::string> said_;
+};
+
+std::string place_of(const std::string& directory, const config::Value& value) {
+  if (value.origin.kind == config::Origin::Kind::main_cf)
+    return directory + "/main.cf:" + std::to_string(value.origin.line) + ": ";
+  return {};
+}
+
+// Tables that somebody set: can they be read now?
+void check_tables(const config::Settings& settings, Collector& out) {
+  maps::MapOptions options;
+  options.base_directory = settings.config_directory();
+  for (const config::Settings::Row& row : settings.all()) {
+    if (row.value->origin.kind == config::Origin::Kind::initial || row.parameter == nullptr ||
+        row.parameter->status != config::Status::live)
+      continue;
+    const bool is_map = row.name.ends_with("_maps");
+    for (const std::string& word : row.value->words) {
+      const std::size_t colon = word.find(':');
+      if (colon == std::string::npos) continue;
+      const std::string type = word.substr(0, colon);
+      const bool known = type == "texthash" || type == "cidr" || type == "lmdb" ||
+                         type == "inline" || type == "static";
+      if (!is_map && !known) continue;  // [2001:db8::1] and the like
+      const std::string where =
+          place_of(settings.config_directory(), *row.value) + std::string(row.name) + ": ";
+      auto map = maps::open_map(word, options);
+      if (!map) {
+        out.error(where + map.error().text());
+        continue;
+      }
+      const auto answer = (*map)->lookup("192.0.2.1");
+      if (!answer) out.error(where + shown(word) + ": " + answer.error().text());
+    }
+  }
+}
+
+void check_transports(const config::Settings& settings, const config::MasterCf& master,
+                      Collector& out) {
+  for (const char* name : {"default_transport", "relay_transport", "local_transport"}) {
+    const config::Value* value = settings.find(name);
+    if (value == nullptr || value->origin.kind == config::Origin::Kind::initial) continue;
+    const std::string transport = value->text.substr(0, value->text.find(':'));
+    const bool known = std::any_of(
+        master.services.begin(), master.services.end(), [&](const config::ServiceEntry& s) {
+          return s.type == config::ServiceType::unix_ && s.name == transport;
+        });
+    if (!known)
+      out.error(place_of(settings.config_directory(), *value) + name + " = " + value->text +
+                ": master.cf has no unix service " + transport);
+  }
+}
+
+void check_host(const config::Settings& settings, Collector& out) {
+  const std::string& owner = settings.text("mail_owner");
+  if (::geteuid() == 0) {
+    const passwd* user = ::getpwnam(owner.c_str());
+    if (user == nullptr)
+      out.error("mail_owner = " + owner + ": there is no such user; make it, or name another");
+    else if (user->pw_uid == 0)
+      out.error("mail_owner = " + owner + ": mail must belong to a user without privileges");
+  }
+  const std::string& queue = settings.text("queue_directory");
+  struct stat now {};
+  if (::stat(queue.c_str(), &now) != 0) {
+    if (errno != ENOENT) out.error(Error::from_errno("queue_directory = " + queue, errno).text());
+    return;  // master makes it
+  }
+  if (!S_ISDIR(now.st_mode)) out.error("queue_directory = " + queue + ": is not a directory");
+  const std::string trouble = file_system_trouble(queue);
+  if (!trouble.empty()) out.warning("queue_directory = " + queue + " " + trouble);
+}
+
+}  // namespace
+
+Report check_configuration(const std::string& directory) {
+  Report report;
+  Collector out(report);
+  config::Findings base;
+  auto settings = config::Settings::load(
+      {.config_directory = directory, .overrides = {}, .process_name = "master"}, base);
+  if (!settings && base.errors.empty()) base.errors.push_back(settings.error().text());
+  out.take(base, "");
+
+  const std::string master_path = directory + "/master.cf";
+  const auto file = read_text_file(master_path);
+  if (!file) {
+    out.error(file.error().text());
+    return report;
+  }
+  const config::MasterCf master = config::parse_master_cf(file->text, master_path);
+  for (const std::string& text : master.errors) out.error(text);
+  for (const config::ServiceEntry& service : master.services) {
+    const std::string where = master_path + ":" + std::to_string(service.line) + ": service " +
+                              service.name + ": ";
+    config::Findings findings;
+    auto own = config::Settings::load({.config_directory = directory,
+                                       .overrides = service.overrides,
+                                       .process_name = service.command,
+                                       .service_name = service.name},
+                                      findings);
+    if (!own && findings.errors.empty()) findings.errors.push_back(own.error().text());
+    out.take(findings, where);
+    if (settings) {
+      const std::string program = settings->text("daemon_directory") + "/" + service.command;
+      if (::access(program.c_str(), X_OK) != 0)
+        out.error(where + Error::from_errno(program, errno).text() +
+                  "; remove the line, or install the program");
+    }
+  }
+  if (settings) {
+    check_tables(*settings, out);
+    check_transports(*settings, master, out);
+    check_host(*settings, out);
+  }
+  return report;
+}
+
+}  // namespace postrider::ctl

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Conversations of `postrider` with qmgr and master: one request, one answer. Blocking from the
+// caller's view; every wait has a deadline inside. What the services say is checked like any frame.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/settings.hpp"
+#include "ev/group.hpp"
+#include "ipc/channel.hpp"
+#include "proto/ctl.hpp"
+#include "proto/ctl_master.hpp"
+
+namespace postrider::ctl {
+
+class Client {
+ public:
+  static constexpr std::chrono::seconds kAnswerLimit{60};
+
+  // Error closed: nobody listens there. Error refused: the system, or the service, does not let us.
+  static Result<std::unique_ptr<Client>> to_qmgr(const config::Settings& settings);
+  static Result<std::unique_ptr<Client>> to_master(const config::Settings& settings);
+
+  // The answer to `request`; qmgr's Refused becomes an Error that fits.
+  template <typename Answer, typename Request>
+  Result<Answer> ask(const Request& request) {
+    channel_->send(request);
+    Result<void> received = receive(kAnswerLimit);
+    if (!received) return received.error();
+    if (frame_.type == proto::Refused::kType) return refusal();
+    return ipc::as<Answer>(frame_);
+  }
+  // The descriptor that came with the last answer.
+  Result<Fd> take_descriptor();
+  // Until the other side closes. Error timeout.
+  Result<void> wait_closed(Duration limit);
+
+ private:
+  Client(Fd fd, std::string who);
+  Result<void> hello(std::string_view protocol, std::uint32_t version);
+  Result<void> receive(Duration limit);
+  Error refusal() const;
+  Error explained(const Error& error) const;
+
+  std::string who_;  // "qmgr", for messages
+  ev::Loop loop_;
+  std::unique_ptr<ipc::Channel> channel_;
+  ipc::Frame frame_;
+};
+
+// Connects to a UNIX socket; paths longer than a socket address are fine. Error closed when nobody
+// listens.
+Result<Fd> connect_unix(const std::string& directory, const std::string& name);
+
+}  // namespace postrider::ctl
