@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: MIT
+#include "intake.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "base/log.hpp"
+#include "dispatch.hpp"
+#include "finish.hpp"
+#include "store.hpp"
+
+namespace postrider::qmgr {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kLoadBatch = 100;
+constexpr std::size_t kMostLoaded = 400;     // loaded and not yet active
+constexpr std::size_t kMostStoring = 4000;   // beyond this nothing is loaded
+constexpr std::size_t kActivationsPerTurn = 512;
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kLongestSleep = 60 * kSecond;
+constexpr std::int64_t kFarLookEvery = 300 * kSecond;
+
+}  // namespace
+
+Intake::Intake(Parts& parts) : parts_(parts) {}
+Intake::~Intake() = default;
+
+Message* Intake::find(queue::Id id) const {
+  const auto found = messages_.find(id);
+  return found == messages_.end() ? nullptr : found->second.get();
+}
+
+// --- into memory and out of it -----------------------------------------------------------------
+
+void Intake::set_phase(Message& message, Phase phase) {
+  if (message.phase == phase) return;
+  const auto count = [&](Phase which, int by) {
+    switch (which) {
+      case Phase::arrived: fresh_count_ += static_cast<std::size_t>(by); break;
+      case Phase::active: active_ += static_cast<std::size_t>(by); break;
+      case Phase::storing: storing_ += static_cast<std::size_t>(by); break;
+      case Phase::resting: break;
+    }
+  };
+  count(message.phase, -1);
+  message.phase = phase;
+  count(phase, 1);
+}
+
+void Intake::admit(queue::Arrived&& arrived, bool loaded) {
+  const queue::Id id = arrived.state.id;
+  auto made = std::make_unique<Message>();
+  Message& message = *made;
+  message.state = std::move(arrived.state);
+  message.entered = parts_.wall();
+  if (!messages_.emplace(id, std::move(made)).second) {
+    log::error(id.text() + ": admitted twice");
+    return;
+  }
+  ++fresh_count_;
+  if (loaded) {
+    ++loaded_count_;
+    loaded_.push_back(id);
+  } else {
+    ++parts_.counters.accepted;
+    fresh_.push_back(id);
+    if (!message.state.envelope.report_for.empty())
+      parts_.finish->note_report(message.state.envelope);
+  }
+  if (message.state.place.in_segment()) by_age_.emplace_back(parts_.loop.now(), id);
+}
+
+void Intake::erase(Message& message) {
+  set_phase(message, Phase::resting);  // uncounted
+  messages_.erase(message.id());
+}
+
+void Intake::parked(Message& message) {
+  if (!message.state.held) {
+    // A little later, when the index knows of it.
+    const std::int64_t due = queue::due_at(message.state) + kSecond / 5;
+    next_look_ = std::min(next_look_, due);
+  }
+  erase(message);
+}
+
+void Intake::again(Message& message) {
+  set_phase(message, Phase::active);
+  again_.push_back(message.id());
+}
+
+void Intake::rest(Message& message) {
+  set_phase(message, Phase::resting);
+  const std::int64_t soon = parts_.now() + 30 * kSecond;
+  const std::int64_t due = message.state.held ? soon : queue::due_at(message.state);
+  resting_.emplace(std::min(due, soon), message.id());
+}
+
+void Intake::activate(Message& message) {
+  set_phase(message, Phase::active);
+  if (message.drop_wanted || message.hold_wanted || message.state.held) {
+    parts_.finish->round_over(message);
+    return;
+  }
+  parts_.dispatch->route(message);
+  if (message.entries.empty()) parts_.finish->round_over(message);
+}
+
+// One of the fresh, one of those from the disk.
+Message* Intake::next_in_turn() {
+  turn_of_loaded_ = !turn_of_loaded_;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    std::deque<queue::Id>& line = turn_of_loaded_ == (attempt == 0) ? loaded_ : fresh_;
+    while (!line.empty()) {
+      Message* const message = find(line.front());
+      line.pop_front();
+      if (&line == &loaded_ && loaded_count_ > 0) --loaded_count_;
+      if (message != nullptr && message->phase == Phase::arrived) return message;
+    }
+  }
+  return nullptr;
+}
+
+void Intake::turn_end() {
+  if (parts_.stopping) return;
+  for (std::size_t n = again_.size(); n > 0; --n) {
+    Message* const message = find(again_.front());
+    again_.pop_front();
+    if (message != nullptr && message->phase == Phase::active && message->entries.empty())
+      activate(*message);
+  }
+  // Bounded per turn, so that sockets are looked at in between.
+  for (std::size_t n = 0; n < kActivationsPerTurn && active_ < parts_.params.active_limit; ++n) {
+    Message* const message = next_in_turn();
+    if (message == nullptr) break;
+    message->entered = std::max(message->entered, message->state.envelope.arrival);
+    log_active(*message);
+    activate(*message);
+  }
+  parts_.dispatch->pump();
+  load_due();
+}
+
+void Intake::tick() {
+  if (parts_.stopping) return;
+  const std::int64_t now = parts_.now();
+  if (const std::int64_t jump = parts_.keeper.take_jump(); jump != 0)
+    log::warning("the clock was set by " + std::to_string(jump / kSecond) +
+                 " seconds; the schedule of the queue goes on as if it had not been");
+  while (!resting_.empty() && resting_.begin()->first <= now) {
+    Message* const message = find(resting_.begin()->second);
+    resting_.erase(resting_.begin());
+    if (message != nullptr && message->phase == Phase::resting) again(*message);
+  }
+  age();
+  check_space();
+  if (parts_.queue.has_orphans())
+    for (queue::Arrived& arrived : parts_.queue.adopt_orphans()) admit(std::move(arrived), false);
+  if (now >= next_far_look_) {
+    next_far_look_ = now + kFarLookEvery;
+    const queue::Index::Due after{farthest_try(parts_.params.retry, now), queue::Id()};
+    if (auto far = parts_.queue.index().due(INT64_MAX, kLoadBatch, after); far)
+      for (const queue::Index::Due& entry : *far) wish(entry.id, Wish::retry);
+  }
+}
+
+// Mail that is still here after journal_residence_time moves to a file, so that segments come free.
+// What still waits for room goes to the disk altogether.
+void Intake::age() {
+  const SteadyTime limit = parts_.loop.now() - parts_.params.residence;
+  while (!by_age_.empty() && by_age_.front().first <= limit) {
+    Message* const message = find(by_age_.front().second);
+    by_age_.pop_front();
+    if (message == nullptr || !message->state.place.in_segment()) continue;
+    if (message->phase == Phase::arrived) {
+      for (queue::RecipientState& recipient : message->state.recipients)
+        if (!queue::is_settled(recipient) && recipient.gate == mail::Gate::none)
+          recipient.gate = mail::Gate::queue_full;
+      parts_.store->put(*message);
+    } else if (message->phase == Phase::active) {
+      parts_.store->move_out(*message);
+    }
+  }
+}
+
+// --- from the disk -----------------------------------------------------------------------------
+
+void Intake::wish(queue::Id id, Wish wish, const std::string& reason) {
+  Wanted wanted{.id = id, .wish = wish, .reason = reason};
+  if (Message* const message = find(id)) fulfil(*message, wanted);
+  else wanted_.push_back(std::move(wanted));
+}
+
+void Intake::fulfil(Message& message, const Wanted& wanted) {
+  switch (wanted.wish) {
+    case Wish::none: return;
+    case Wish::hold:
+      parts_.dispatch->withdraw(message);
+      message.hold_wanted = true;
+      message.hold_reason = wanted.reason;
+      break;
+    case Wish::drop:
+      parts_.dispatch->withdraw(message);
+      message.drop_wanted = true;
+      break;
+    case Wish::release:
+      message.hold_wanted = false;
+      if (message.state.held) parts_.finish->release(message);
+      message.forced = true;
+      break;
+    case Wish::requeue:
+      message.hold_wanted = false;
+      parts_.finish->requeue(message);
+      message.forced = true;
+      break;
+    case Wish::retry:
+      if (message.state.held) break;
+      message.forced = true;
+      break;
+  }
+  // With deliveries under way its round ends when they do.
+  if (message.entries.empty()) again(message);
+}
+
+void Intake::want_all() { want_all_after_ = queue::Id(); }
+
+void Intake::load_due() {
+  if (loading_) return;
+  std::vector<queue::Id> ids;
+  while (!wanted_.empty() && ids.size() < kLoadBatch && storing_ < kMostStoring) {
+    Wanted wanted = std::move(wanted_.front());
+    wanted_.pop_front();
+    if (Message* const message = find(wanted.id)) {
+      fulfil(*message, wanted);
+    } else {
+      ids.push_back(wanted.id);
+      loading_wishes_[wanted.id] = std::move(wanted);
+    }
+  }
+  if (ids.empty() && (loaded_count_ >= kMostLoaded || storing_ >= kMostStoring ||
+                      active_ >= parts_.params.active_limit))
+    return;
+  if (ids.empty() && want_all_after_) {
+    auto page = parts_.queue.index().page(*want_all_after_, kLoadBatch);
+    if (!page || page->empty()) {
+      want_all_after_.reset();
+    } else {
+      want_all_after_ = queue::Id(page->back().number);
+      for (const queue::IndexEntry& entry : *page) {
+        const queue::Id id(entry.number);
+        if (entry.folder == queue::Folder::hold || find(id) != nullptr) continue;
+        ids.push_back(id);
+        loading_wishes_[id].id = id;
+      }
+    }
+  }
+  const std::int64_t now = parts_.now();
+  if (ids.empty() && now >= next_look_) {
+    auto due = parts_.queue.due(now, kLoadBatch);
+    if (!due) {
+      log::warning("the index cannot be read: " + due.error().text());
+      next_look_ = now + 10 * kSecond;
+      return;
+    }
+    ids = std::move(*due);
+    if (ids.size() < kLoadBatch) {
+      next_look_ = now + kLongestSleep;
+      if (auto next = parts_.queue.index().next_due(now); next && *next)
+        next_look_ = std::min(next_look_, **next);
+      // What could not be offered yet because the index is being written.
+      if (parts_.queue.index_needs_write()) next_look_ = std::min(next_look_, now + kSecond);
+    }
+  }
+  if (!ids.empty()) start_load(ids);
+}
+
+void Intake::start_load(const std::vector<queue::Id>& ids) {
+  auto job = std::make_shared<queue::LoadJob>(parts_.queue.begin_load(ids));
+  FileSystem* const fs = &parts_.fs;
+  loading_ = parts_.offload.submit([job, fs] { job->run(*fs); }, [this, job] { end_load(*job); });
+  if (loading_) return;
+  for (queue::LoadJob::Item& item : job->items)
+    item.error = Error(ErrorKind::busy, "too much waits for the disk");
+  end_load(*job);
+}
+
+void Intake::end_load(queue::LoadJob& job) {
+  loading_ = false;
+  for (queue::Arrived& arrived : parts_.queue.finish_load(job)) {
+    const queue::Id id = arrived.state.id;
+    admit(std::move(arrived), true);
+    const auto wanted = loading_wishes_.find(id);
+    if (wanted == loading_wishes_.end()) continue;
+    if (Message* const message = find(id)) fulfil(*message, wanted->second);
+  }
+  loading_wishes_.clear();
+}
+
+// --- room --------------------------------------------------------------------------------------
+
+void Intake::check_space() {
+  const SteadyTime now = parts_.loop.now();
+  if (now < next_space_check_) return;
+  next_space_check_ = now + 2s;
+  const auto space = parts_.fs.space_left(parts_.queue.layout().root());
+  bool accept = true;
+  std::string reason;
+  if (!space) {
+    accept = false;
+    reason = "the queue cannot be looked at: " + space.error().text();
+  } else {
+    free_bytes_ = space->bytes;
+    if (space->bytes < parts_.params.min_free) {
+      accept = false;
+      reason = "insufficient system storage";
+    } else if (space->inodes < 64) {
+      accept = false;
+      reason = "insufficient system storage (no inodes)";
+    }
+  }
+  if (accept == accepting_ && reason == refuse_reason_) return;
+  if (accept != accepting_)
+    log::warning(accept ? "new mail is taken again" : "new mail is refused: " + reason);
+  accepting_ = accept;
+  refuse_reason_ = reason;
+  tell_writers();
+}
+
+// --- writers -----------------------------------------------------------------------------------
+
+struct Intake::Writer {
+  ipc::Channel* channel = nullptr;  // null: gone
+  std::string program;
+  std::uint64_t holder = 0;
+  std::set<std::uint64_t> loans;
+  std::set<std::uint64_t> files;    // lent, not yet safe
+  std::size_t lending = 0;
+  std::uint64_t refused = 0;
+};
+
+void Intake::tell_writers() {
+  proto::QueueState state;
+  state.accepting = accepting_;
+  state.reason = refuse_reason_;
+  for (const auto& writer : writers_)
+    if (writer->channel != nullptr) writer->channel->send(state);
+}
+
+ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
+  auto writer = std::make_shared<Writer>();
+  writer->channel = &channel;
+  writer->program = program.substr(0, 64);
+  writer->holder = next_holder_++;
+  writers_.insert(writer);
+  proto::QueueState state;
+  state.accepting = accepting_;
+  state.reason = refuse_reason_;
+  channel.send(state);
+  while (true) {
+    Result<ipc::Frame> frame = co_await channel.receive(ev::Deadline::never());
+    if (!frame) break;
+    Result<void> taken = take(writer, *frame);
+    if (!taken) {
+      log::warning(writer->program + " (process " + std::to_string(channel.peer().pid) +
+                   ") is disconnected: " + taken.error().text());
+      break;
+    }
+  }
+  writer->channel = nullptr;
+  writers_.erase(writer);
+  writer_gone(*writer);
+}
+
+// J18: what it committed and did not announce is found in the segment.
+void Intake::writer_gone(Writer& writer) {
+  for (const std::uint64_t id : writer.files) parts_.queue.abandon_file(queue::Id(id));
+  for (const std::uint64_t loan : writer.loans)
+    for (queue::Arrived& arrived : parts_.queue.writer_died(loan)) admit(std::move(arrived), false);
+  if (!writer.loans.empty()) parts_.dispatch->segment_was_returned();
+  if (writer.lending == 0) parts_.queue.holder_exited(writer.holder);
+}
+
+Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& frame) {
+  switch (frame.type) {
+    case proto::WantSegment::kType:
+      if (writer->lending >= 2)
+        return Error(ErrorKind::protocol, "asks for more segments than it can use");
+      ++writer->lending;
+      parts_.tasks.spawn(lend(std::move(writer)), "lend a segment");
+      return {};
+    case proto::Committed::kType: {
+      POSTRIDER_TRY(const proto::Committed message, decode<proto::Committed>(frame.body));
+      return take_committed(*writer, message);
+    }
+    case proto::SegmentDone::kType: {
+      POSTRIDER_TRY(const proto::SegmentDone message, decode<proto::SegmentDone>(frame.body));
+      if (writer->loans.erase(message.loan) == 0)
+        return Error(ErrorKind::protocol, "returns a segment that it does not have");
+      parts_.queue.writer_returned(message.loan);
+      parts_.dispatch->segment_was_returned();
+      return {};
+    }
+    case proto::WantFile::kType: {
+      POSTRIDER_TRY(const proto::WantFile message, decode<proto::WantFile>(frame.body));
+      const queue::Id id(message.id);
+      if (!writer->loans.contains(id.loan()) || writer->files.size() >= 4096)
+        return Error(ErrorKind::protocol, "asks for a file under a loan that it does not have");
+      auto file = accepting_ ? parts_.queue.lend_file(id.loan(), id)
+                             : Result<Fd>(Error(ErrorKind::limit, refuse_reason_));
+      if (!file) {
+        proto::FileRefused refused;
+        refused.id = message.id;
+        refused.reason = file.error().text();
+        writer->channel->send(refused);
+        return {};
+      }
+      writer->files.insert(message.id);
+      proto::FileLent lent;
+      lent.id = message.id;
+      writer->channel->send(lent, std::move(*file));
+      return {};
+    }
+    case proto::FileWritten::kType: {
+      POSTRIDER_TRY(const proto::FileWritten message, decode<proto::FileWritten>(frame.body));
+      if (writer->files.erase(message.id) == 0)
+        return Error(ErrorKind::protocol, "speaks of a file that it does not have");
+      parts_.tasks.spawn(accept_file(std::move(writer), message.id), "accept a message file");
+      return {};
+    }
+    case proto::FileDropped::kType: {
+      POSTRIDER_TRY(const proto::FileDropped message, decode<proto::FileDropped>(frame.body));
+      if (writer->files.erase(message.id) > 0) parts_.queue.abandon_file(queue::Id(message.id));
+      return {};
+    }
+    default:
+      return Error(ErrorKind::protocol, "sent a frame of type " + std::to_string(frame.type));
+  }
+}
+
+Result<void> Intake::take_committed(Writer& writer, const proto::Committed& message) {
+  if (!writer.loans.contains(message.loan)) {
+    // A writer that outlived an earlier qmgr may still announce what it had committed.
+    const auto* segment = parts_.queue.pool().find_loan(message.loan);
+    if (segment == nullptr || !segment->lent || segment->holder != 0)
+      return Error(ErrorKind::protocol, "announces mail under a loan that it does not have");
+  }
+  std::vector<Error> refused;
+  std::vector<queue::Arrived> arrived =
+      parts_.queue.admit(message.loan, message.records, queue::Check::envelope, &refused);
+  for (queue::Arrived& one : arrived) admit(std::move(one), false);
+  if (!refused.empty()) {
+    if (writer.refused == 0)
+      log::warning(writer.program + ": " + std::to_string(refused.size()) +
+                   " announced records are not as announced: " + refused.front().text());
+    writer.refused += refused.size();
+  }
+  return {};
+}
+
+bool Intake::may_lend(const Writer& writer, Duration waited) const {
+  if (!accepting_) return false;
+  // bounce must get its reports out whatever else waits: they are what makes room.
+  if (writer.program == "bounce") return true;
+  const std::size_t limit = parts_.params.active_limit;
+  if (messages_.size() < limit) return true;
+  return waited >= 2s && messages_.size() < 2 * limit;
+}
+
+// Lends one segment. Waits a while for room: a writer that waits slows its clients down, which is
+// kinder than turning them away.
+ev::RootTask Intake::lend(std::shared_ptr<Writer> writer) {
+  const SteadyTime begun = parts_.loop.now();
+  std::string problem = "the queue is full";
+  while (writer->channel != nullptr && !parts_.stopping) {
+    const Duration waited = parts_.loop.now() - begun;
+    if (waited > 15s || !accepting_) {
+      proto::NoRoom none;
+      none.reason = accepting_ ? problem : refuse_reason_;
+      writer->channel->send(none);
+      break;
+    }
+    if (may_lend(*writer, waited)) {
+      Result<queue::LendJob> planned = parts_.queue.begin_lend(writer->holder);
+      if (planned) {
+        auto job = std::make_shared<queue::LendJob>(std::move(*planned));
+        FileSystem* const fs = &parts_.fs;
+        std::function<int()> run = [job, fs] {
+          job->run(*fs);
+          return 0;
+        };
+        Result<int> ran = co_await parts_.offload.run(run, ev::Deadline::never(), "a segment");
+        if (!ran && ran.error().kind() == ErrorKind::cancelled) break;  // the process ends
+        if (!ran) job->error = ran.error();
+        Result<queue::Lent> lent = parts_.queue.finish_lend(*job);
+        if (lent) {
+          Result<void> synced = co_await parts_.store->wait_synced(lent->ready_at, ev::Deadline::never());
+          if (!synced || writer->channel == nullptr) {
+            parts_.queue.writer_returned(lent->info.loan);
+            break;
+          }
+          writer->loans.insert(lent->info.loan);
+          proto::SegmentLent message;
+          message.info = lent->info;
+          writer->channel->send(message, std::move(lent->fd));
+          break;
+        }
+        problem = lent.error().text();
+        if (lent.error().kind() != ErrorKind::busy) {
+          log::error("no journal segment: " + problem);
+          proto::NoRoom none;
+          none.reason = "insufficient system storage";
+          if (writer->channel != nullptr) writer->channel->send(none);
+          break;
+        }
+      } else {
+        problem = planned.error().text();
+      }
+    }
+    Result<void> slept = co_await ev::SleepUntil(parts_.loop, parts_.loop.after(50ms));
+    if (!slept) break;
+  }
+  --writer->lending;
+  if (writer->channel == nullptr && writer->lending == 0)
+    parts_.queue.holder_exited(writer->holder);
+}
+
+// Large mail: proven, renamed, the directory synced; only then may the writer answer 250.
+ev::RootTask Intake::accept_file(std::shared_ptr<Writer> writer, std::uint64_t id) {
+  auto job = std::make_shared<queue::AcceptFileJob>(parts_.queue.begin_accept(queue::Id(id)));
+  FileSystem* const fs = &parts_.fs;
+  std::function<int()> run = [job, fs] {
+    if (!job->error) job->run(*fs);
+    return 0;
+  };
+  Result<int> ran = co_await parts_.offload.run(run, ev::Deadline::never(), "a message file");
+  if (!ran && ran.error().kind() == ErrorKind::cancelled) co_return;  // the process ends
+  if (!ran) job->error = ran.error();
+  Result<queue::Arrived> arrived = parts_.queue.finish_accept(*job);
+  if (!arrived) {
+    log::warning(queue::Id(id).text() + ": large message refused: " + arrived.error().text());
+    proto::FileRefused refused;
+    refused.id = id;
+    refused.reason = arrived.error().text();
+    if (writer->channel != nullptr) writer->channel->send(refused);
+    co_return;
+  }
+  admit(std::move(*arrived), false);
+  proto::FileSafe safe;  // accepted from here
+  safe.id = id;
+  if (writer->channel != nullptr) writer->channel->send(safe);
+}
+
+}  // namespace postrider::qmgr

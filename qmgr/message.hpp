@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// A message in memory, and the deliveries it is split into. Owned by Intake (the map of messages);
+// entries belong to their message and stand in at most one place: queued at a destination, set
+// aside by the dispatcher, or with an agent.
+//
+// The life of a message in memory is a sequence of rounds: route() makes entries for the recipients
+// that are due; when the last entry is back, Finish::round_over() decides: report, remove, wait.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "queue/state.hpp"
+#include "schedule.hpp"
+
+namespace postrider::qmgr {
+
+class Agent;
+struct Destination;
+struct Message;
+
+enum class Errand : std::uint8_t { deliver, report_failed, report_delayed, report_success };
+
+// One request to an agent.
+struct Entry {
+  Message* message = nullptr;
+  Destination* destination = nullptr;
+  Errand errand = Errand::deliver;
+  Size size = Size::small;
+  std::size_t index = 0;                  // in message->entries
+  std::vector<std::uint32_t> recipients;  // indices
+  std::string send_to;                    // reports: to whom
+  Agent* agent = nullptr;                 // while in flight
+  bool queued = false;
+  bool suspect = false;                   // sent alone, because agents died of its message
+  Entry* next = nullptr;                  // EntryList
+  Entry* previous = nullptr;
+};
+
+// First in, first out; leaving from the middle costs nothing.
+class EntryList {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  std::size_t size() const { return size_; }
+  Entry* front() const { return first_; }
+  void push_back(Entry& entry);
+  void push_front(Entry& entry);
+  void remove(Entry& entry);
+
+ private:
+  Entry* first_ = nullptr;
+  Entry* last_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+enum class Phase : std::uint8_t {
+  arrived,  // in memory, waits for room among the active
+  active,   // has entries, or is between two steps
+  storing,  // deferred or held: its file is being written, then it leaves memory
+  resting,  // deferred, but could not be stored: waits in memory
+};
+
+struct Message {
+  queue::MessageState state;
+  Phase phase = Phase::arrived;
+  std::int64_t entered = 0;      // unix time, microseconds: when it entered memory
+  std::vector<std::unique_ptr<Entry>> entries;
+  std::uint32_t in_flight = 0;   // of the entries
+  bool job_out = false;          // a job copies or saves it: it must not be given to another
+  bool dirty = false;            // marks since it was last saved
+  bool forced = false;           // the operator asked: defer_transports and gates do not count
+  bool drop_wanted = false;      // by the operator, when its entries are back
+  bool hold_wanted = false;
+  std::string hold_reason;
+  std::vector<std::uint32_t> relayed;  // NOTIFY=SUCCESS, next hop without DSN: to be reported
+
+  const queue::Id& id() const { return state.id; }
+  Entry& add_entry();
+  void remove_entry(Entry& entry);  // destroys it
+};
+
+bool has_notify(const mail::Recipient& recipient, mail::NotifyBit bit);
+
+// "0.02", "3.4", "120": two significant digits, as Postfix writes delays.
+std::string format_delay(std::int64_t micros);
+
+// "ID: from=<s>, size=n, nrcpt=n (queue active)"
+void log_active(const Message& message);
+// "ID: removed"
+void log_removed(const Message& message);
+void log_expired(const Message& message);
+// For recipients that no agent had: "ID: to=<r>, relay=none, delay=, delays=, dsn=, status= (text)".
+void log_recipient(const Message& message, std::uint32_t recipient, std::string_view dsn,
+                   std::string_view status, std::string_view text, std::int64_t now);
+
+}  // namespace postrider::qmgr

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// What the parts of qmgr share: the loop, the queue, the parameters, and each other. Made and owned
+// by Core (qmgr.hpp); all run on its one thread.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "base/fs.hpp"
+#include "base/random.hpp"
+#include "concurrency.hpp"
+#include "ev/group.hpp"
+#include "ev/offload.hpp"
+#include "queue/queue.hpp"
+#include "retry.hpp"
+#include "schedule.hpp"
+
+namespace postrider::qmgr {
+
+class Dispatch;
+class Finish;
+class Intake;
+class Store;
+
+struct TransportLimits {
+  WindowLimits window;
+  TurnLimits turns;
+  std::uint32_t recipients = 50;  // destination_recipient_limit; 0: none
+  Duration destination_delay{};   // destination_rate_delay
+  Duration transport_delay{};     // transport_rate_delay
+};
+
+struct Route {
+  std::string transport;
+  std::string nexthop;
+  std::string recipient;  // as the agent shall see it
+};
+
+// The seams of the surroundings: tests put their own in.
+struct Surroundings {
+  // Where a recipient goes. Error: cannot be said now.
+  std::function<Result<Route>(const std::string& recipient, const std::string& sender)> route;
+  // A connected, non-blocking socket to a process of the service. Error not_found or refused: there
+  // is no such service.
+  std::function<Result<Fd>(const std::string& service)> connect;
+  std::function<TransportLimits(const std::string& transport)> limits;
+};
+
+struct Params {
+  RetryLimits retry;
+  std::size_t active_limit = 20000;       // qmgr_message_active_limit
+  std::size_t destination_limit = 20000;  // qmgr_message_recipient_limit: idle ones remembered
+  Duration residence = std::chrono::seconds(30);        // journal_residence_time
+  Duration transport_retry = std::chrono::seconds(60);  // transport_retry_time
+  Duration ipc_limit = std::chrono::seconds(60);        // qmgr_ipc_timeout
+  Duration stop_limit = std::chrono::seconds(6);        // for deliveries in flight at the end
+  std::uint64_t min_free = 0;             // queue_minfree
+  std::set<std::string, std::less<>> defer_transports;
+  bool soft_bounce = false;
+  std::string double_bounce_sender;       // whole address
+  std::string double_bounce_recipient;    // 2bounce_notice_recipient, when notify_classes has 2bounce
+  std::string report_service = "bounce";
+  std::size_t agents = 2;                 // processes of one transport at most
+  std::uint32_t owner = 0;                // uid that owns the queue
+  std::function<bool(std::uint32_t uid)> may_list;   // authorized_mailq_users
+  std::function<bool(std::uint32_t uid)> may_flush;  // authorized_flush_users
+};
+
+struct Counters {
+  std::uint64_t accepted = 0, delivered = 0, bounced = 0, deferrals = 0, removed = 0;
+};
+
+struct Parts {
+  ev::Loop& loop;
+  ev::Offload& offload;
+  FileSystem& fs;
+  queue::Queue& queue;
+  Params& params;
+  Surroundings& around;
+  ev::Group& tasks;
+  Counters counters = {};
+  Timekeeper keeper = {};
+  Jitter jitter = Jitter();
+  bool stopping = false;
+  Dispatch* dispatch = nullptr;
+  Finish* finish = nullptr;
+  Intake* intake = nullptr;
+  Store* store = nullptr;
+
+  std::int64_t wall() { return to_unix_micros(loop.clock().wall()); }
+  std::int64_t now() { return keeper.now(wall(), loop.now()); }  // of the schedule
+  std::uint32_t dice() { return static_cast<std::uint32_t>(jitter.below(1024)); }
+};
+
+}  // namespace postrider::qmgr

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "qmgr.hpp"
+
+#include "base/log.hpp"
+
+namespace postrider::qmgr {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+void log_recovery(const queue::RecoverySummary& summary) {
+  for (const std::string& alarm : summary.alarms) log::error(alarm);
+  log::info("queue recovered: " + std::to_string(summary.segment_messages) +
+            " messages in the journal, " + std::to_string(summary.file_messages) + " of " +
+            std::to_string(summary.files_seen) + " message files looked at, " +
+            std::to_string(summary.torn_records) + " torn records, " +
+            std::to_string(summary.damaged_records + summary.damaged_files) + " damaged");
+}
+
+}  // namespace
+
+Core::Core(ev::Loop& loop, Params params, Surroundings around)
+    : loop_(loop),
+      params_(std::move(params)),
+      around_(std::move(around)),
+      tasks_(loop),
+      clients_(loop),
+      tick_(loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this) {}
+
+Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, FileSystem& fs,
+                                         queue::Options options, Params params,
+                                         Surroundings around) {
+  std::unique_ptr<Core> core(new Core(loop, std::move(params), std::move(around)));
+  std::vector<queue::Arrived> found;
+  POSTRIDER_TRY(core->queue_,
+                queue::Queue::open(fs, loop.clock(), std::move(options),
+                                   [&](queue::Arrived&& one) { found.push_back(std::move(one)); }));
+  log_recovery(core->queue_->recovered());
+  core->parts_ = std::make_unique<Parts>(Parts{.loop = loop,
+                                               .offload = offload,
+                                               .fs = fs,
+                                               .queue = *core->queue_,
+                                               .params = core->params_,
+                                               .around = core->around_,
+                                               .tasks = core->tasks_});
+  Parts& parts = *core->parts_;
+  core->dispatch_ = std::make_unique<Dispatch>(parts);
+  core->finish_ = std::make_unique<Finish>(parts);
+  core->store_ = std::make_unique<Store>(parts);
+  core->intake_ = std::make_unique<Intake>(parts);
+  core->control_ = std::make_unique<Control>(parts);
+  parts.dispatch = core->dispatch_.get();
+  parts.finish = core->finish_.get();
+  parts.store = core->store_.get();
+  parts.intake = core->intake_.get();
+  for (queue::Arrived& one : found) {
+    const bool loaded = !one.state.place.in_segment();
+    parts.intake->admit(std::move(one), loaded);
+  }
+  // The hook may add hooks (new channels): it reads its capture once.
+  core->hook_ = loop.add_turn_hook([raw = core.get()] { raw->turn_end(); });
+  core->tick_.arm(loop.after(0ms));
+  return core;
+}
+
+Core::~Core() {
+  if (!stopped_) {
+    parts_ == nullptr ? void() : begin_stop();
+    if (parts_ != nullptr) finish_stop();
+  }
+}
+
+void Core::turn_end() {
+  if (stopped_) return;
+  intake_->turn_end();
+  store_->turn_end();
+  log::flush();
+}
+
+void Core::tick() {
+  if (stopped_) return;
+  tick_.arm(loop_.after(1s));
+  for (const std::string& alarm : queue_->take_alarms()) log::error(alarm);
+  intake_->tick();
+  const SteadyTime now = loop_.now();
+  if (now < next_sweep_) return;
+  next_sweep_ = now + 60s;
+  dispatch_->sweep();
+}
+
+void Core::converse(Fd fd, std::shared_ptr<void> keep) {
+  clients_.spawn(serve(std::move(fd), std::move(keep)), "client of qmgr");
+}
+
+ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
+  (void)keep;
+  ipc::Limits limits;
+  limits.frame = 8U << 20;
+  ipc::Channel channel(loop_, std::move(fd), limits);
+  ipc::Hello hello;
+  hello.protocol = proto::kQmgrProtocol;
+  hello.version = proto::kQmgrVersion;
+  channel.send(hello);
+  Result<ipc::Frame> frame = co_await channel.receive(loop_.after(10s));
+  if (!frame) co_return;  // connected and left, as wake-ups do
+  Result<proto::Open> open = ipc::as<proto::Open>(*frame);
+  if (!open) {
+    log::warning("client of qmgr: " + open.error().text());
+    co_return;
+  }
+  switch (open->role) {
+    case proto::Role::intake: {
+      const std::uint32_t uid = channel.peer().uid;
+      if (uid != 0 && uid != params_.owner) {
+        log::warning("intake refused to user " + std::to_string(uid));
+        co_return;
+      }
+      const std::string program = open->program;
+      co_await intake_->serve(channel, program);
+      co_return;
+    }
+    case proto::Role::control:
+      co_await control_->serve(channel);
+      co_return;
+    case proto::Role::trigger:
+      co_await control_->serve_trigger(channel);
+      co_return;
+  }
+}
+
+// --- the end -----------------------------------------------------------------------------------
+
+void Core::begin_stop() {
+  if (parts_->stopping) return;
+  parts_->stopping = true;
+  clients_.close();
+  clients_.cancel();
+  dispatch_->stop();
+}
+
+bool Core::may_stop() const {
+  return stopped_ || (dispatch_->in_flight() == 0 && store_->jobs() == 0 && !intake_->loading() &&
+                      clients_.empty());
+}
+
+void Core::finish_stop() {
+  if (stopped_) return;
+  begin_stop();
+  const SteadyTime limit = loop_.now() + 5s;
+  dispatch_->close_agents();
+  tasks_.cancel();
+  while ((!tasks_.empty() || !clients_.empty() || store_->jobs() > 0 || intake_->loading()) &&
+         loop_.now() < limit) {
+    tick_.arm(loop_.after(20ms));  // so that a turn of the loop ends
+    loop_.turn(true);
+  }
+  const bool in_order = tasks_.empty() && clients_.empty() && store_->jobs() == 0;
+  stopped_ = true;
+  tick_.disarm();
+  loop_.remove_turn_hook(hook_);
+  if (in_order) {
+    if (auto closed = queue_->close(); !closed)
+      log::error("the queue is not closed in order: " + closed.error().text());
+  } else {
+    log::warning("the queue is not closed in order: work on the disk takes too long");
+    if (auto synced = queue_->sync_now(); !synced)
+      log::error("the ledger is not durable: " + synced.error().text());
+    tasks_.tear_down();
+    clients_.tear_down();
+  }
+}
+
+}  // namespace postrider::qmgr

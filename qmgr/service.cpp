@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include "service.hpp"
+
+#include <algorithm>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "net/address.hpp"
+#include "qmgr.hpp"
+#include "route/transport.hpp"
+
+namespace postrider::qmgr {
+
+namespace {
+
+std::int64_t micros(std::chrono::milliseconds time) { return time.count() * 1000; }
+
+std::uint32_t small(std::int64_t number) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(number, 0, UINT32_MAX));
+}
+
+Result<Fd> connect_to(const std::string& path) {
+  POSTRIDER_TRY(const net::Address address, net::Address::unix_path(path));
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return Error::from_errno("socket", errno);
+  if (::connect(fd.get(), address.raw(), address.raw_length()) != 0)
+    return Error::from_errno("connect to " + path, errno);
+  return fd;
+}
+
+// Agents and bounce listen in private/ as a rule; what the administrator made public works too.
+Result<Fd> connect_service(const std::string& directory, const std::string& service) {
+  if (service.empty() || service.find('/') != std::string::npos)
+    return Error(ErrorKind::not_found, "unknown mail transport: '" + service + "'");
+  auto connected = connect_to(directory + "/private/" + service);
+  if (connected || connected.error().kind() != ErrorKind::not_found) return connected;
+  auto public_one = connect_to(directory + "/public/" + service);
+  if (public_one || public_one.error().kind() != ErrorKind::not_found) return public_one;
+  if (service == "local")
+    return Error(ErrorKind::not_found, "no local delivery: set local_transport");
+  return Error(ErrorKind::not_found, "unknown mail transport: no service " + service +
+                                         " in master.cf");
+}
+
+Result<Feedback> feedback_of(const config::Settings& settings, const std::string& transport,
+                             std::string_view suffix) {
+  return Feedback::parse(settings.per_transport_text(transport, suffix));
+}
+
+TransportLimits limits_of(const config::Settings& settings, const std::string& transport) {
+  TransportLimits limits;
+  const auto number = [&](std::string_view suffix) {
+    return small(settings.per_transport(transport, suffix));
+  };
+  const auto time = [&](std::string_view suffix) {
+    return std::chrono::milliseconds(settings.per_transport(transport, suffix));
+  };
+  limits.window.initial = std::max(1U, number("initial_destination_concurrency"));
+  limits.window.limit = number("destination_concurrency_limit");
+  limits.window.failed_cohorts = number("destination_concurrency_failed_cohort_limit");
+  auto positive = feedback_of(settings, transport, "destination_concurrency_positive_feedback");
+  auto negative = feedback_of(settings, transport, "destination_concurrency_negative_feedback");
+  if (positive) limits.window.positive = *positive;
+  else log::warning(transport + ": " + positive.error().text());
+  if (negative) limits.window.negative = *negative;
+  else log::warning(transport + ": " + negative.error().text());
+  limits.turns.cost = number("delivery_slot_cost");
+  limits.turns.loan = number("delivery_slot_loan");
+  limits.turns.discount = std::min(number("delivery_slot_discount"), 99U);
+  limits.turns.minimum = number("minimum_delivery_slots");
+  limits.recipients = number("destination_recipient_limit");
+  limits.destination_delay = time("destination_rate_delay");
+  limits.transport_delay = time("transport_rate_delay");
+  return limits;
+}
+
+std::vector<std::string> own_addresses() {
+  std::vector<std::string> out;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return out;
+  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr) continue;
+    const int family = one->ifa_addr->sa_family;
+    if (family != AF_INET && family != AF_INET6) continue;
+    const socklen_t length = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    out.push_back(net::Address::from_sockaddr(one->ifa_addr, length).text());
+  }
+  ::freeifaddrs(list);
+  return out;
+}
+
+std::string qualified(const std::string& address, const std::string& domain) {
+  return address.find('@') == std::string::npos ? address + "@" + domain : address;
+}
+
+// authorized_*_users: names, !names, and static:anyone, in order; the first that fits decides.
+std::function<bool(std::uint32_t)> user_test(const std::vector<std::string>& words) {
+  struct Rule {
+    std::uint32_t uid = 0;
+    bool anyone = false;
+    bool allow = true;
+  };
+  std::vector<Rule> rules;
+  for (const std::string& word : words) {
+    Rule rule;
+    rule.allow = word.front() != '!';
+    const std::string name = rule.allow ? word : word.substr(1);
+    if (name.starts_with("static:")) {
+      rule.anyone = true;
+    } else if (const passwd* user = ::getpwnam(name.c_str()); user != nullptr) {
+      rule.uid = user->pw_uid;
+    } else {
+      log::warning("authorized users: no user is called '" + name + "'");
+      continue;
+    }
+    rules.push_back(rule);
+  }
+  return [rules](std::uint32_t uid) {
+    for (const Rule& rule : rules)
+      if (rule.anyone || rule.uid == uid) return rule.allow;
+    return false;
+  };
+}
+
+Params params_of(const config::Settings& settings) {
+  Params params;
+  params.retry.minimal = micros(settings.time("minimal_backoff_time"));
+  params.retry.maximal =
+      std::max(micros(settings.time("maximal_backoff_time")), params.retry.minimal);
+  params.retry.lifetime = micros(settings.time("maximal_queue_lifetime"));
+  params.retry.bounce_lifetime = micros(settings.time("bounce_queue_lifetime"));
+  params.retry.delay_warning = micros(settings.time("delay_warning_time"));
+  params.active_limit = static_cast<std::size_t>(settings.number("qmgr_message_active_limit"));
+  params.destination_limit =
+      static_cast<std::size_t>(settings.number("qmgr_message_recipient_limit"));
+  params.residence = settings.time("journal_residence_time");
+  params.transport_retry = settings.time("transport_retry_time");
+  params.ipc_limit = settings.time("qmgr_ipc_timeout");
+  params.min_free = std::max<std::uint64_t>(settings.size("queue_minfree"),
+                                            settings.size("message_size_limit") * 3 / 2);
+  for (const std::string& word : settings.words("defer_transports"))
+    params.defer_transports.insert(word);
+  params.soft_bounce = settings.flag("soft_bounce");
+  const std::string& origin = settings.text("myorigin");
+  params.double_bounce_sender =
+      qualified(settings.text("double_bounce_sender"), settings.text("myhostname"));
+  const auto& classes = settings.words("notify_classes");
+  if (std::find(classes.begin(), classes.end(), "2bounce") != classes.end())
+    params.double_bounce_recipient = qualified(settings.text("2bounce_notice_recipient"), origin);
+  params.agents = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64);
+  params.owner = ::geteuid();
+  params.may_list = user_test(settings.words("authorized_mailq_users"));
+  params.may_flush = user_test(settings.words("authorized_flush_users"));
+  return params;
+}
+
+class Service final : public daemon::Service {
+ public:
+  Service(daemon::Context& context, route::Router router)
+      : context_(context), router_(std::move(router)) {}
+  ~Service() override { stop(); }
+
+  Result<void> start() {
+    const config::Settings& settings = context_.settings();
+    const std::string directory = settings.text("queue_directory");
+    queue::Options options;
+    options.directory = directory;
+    options.pool.segment_size = settings.size("journal_segment_size");
+    options.pool.max_segments = small(settings.number("journal_segment_limit"));
+    options.pool.min_free_bytes = params_of(settings).min_free;
+    options.ledger.room = std::max<std::uint64_t>(settings.size("ledger_size_limit") / 2, 1U << 20);
+    options.ledger.max_delay = settings.time("ledger_sync_window");
+    options.ledger.max_marks = small(settings.number("ledger_sync_count"));
+    Surroundings around;
+    around.route = [this](const std::string& recipient, const std::string& sender) {
+      return resolve(recipient, sender);
+    };
+    around.connect = [directory](const std::string& service) {
+      return connect_service(directory, service);
+    };
+    around.limits = [this](const std::string& transport) {
+      return limits_of(context_.settings(), transport);
+    };
+    POSTRIDER_TRY(core_, Core::open(context_.loop(), context_.offload(), real_file_system(),
+                                    std::move(options), params_of(settings), std::move(around)));
+    return {};
+  }
+
+  void accept(daemon::Client client) override {
+    Fd fd = std::move(client.fd);
+    core_->converse(std::move(fd), std::make_shared<daemon::Client>(std::move(client)));
+  }
+  void drain(daemon::Drain) override { core_->begin_stop(); }
+  std::size_t pending() const override { return core_ && !core_->may_stop() ? 1 : 0; }
+  void stop() override {
+    if (core_) core_->finish_stop();
+  }
+
+ private:
+  Result<Route> resolve(const std::string& recipient, const std::string& sender) {
+    POSTRIDER_TRY(route::Route found, router_.resolve(recipient, sender));
+    return Route{.transport = std::move(found.transport),
+                 .nexthop = std::move(found.nexthop),
+                 .recipient = std::move(found.recipient)};
+  }
+
+  daemon::Context& context_;
+  route::Router router_;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<daemon::Service>> create_service(daemon::Context& context) {
+  POSTRIDER_TRY(route::Router router,
+                route::Router::create(context.settings(), own_addresses(), context.clock()));
+  auto service = std::make_unique<Service>(context, std::move(router));
+  POSTRIDER_TRY_VOID(service->start());
+  return std::unique_ptr<daemon::Service>(std::move(service));
+}
+
+}  // namespace postrider::qmgr
