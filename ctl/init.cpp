@@ -144,7 +144,7 @@ Result<std::string> master_cf_text(const Instance& instance) {
   std::vector<std::string> listen = instance.listen;
   if (listen.empty()) listen.push_back(kDefaultListen);
   std::string out =
-      "# Services of this instance: see master.cf(5).\n"
+      "# Services of this instance: see postrider-master.cf(5).\n"
       "# service            type  private unpriv  chroot  wakeup  limit   command + arguments\n";
   const auto row = [&out](std::string_view name, std::string_view rest) {
     out.append(name);
@@ -156,12 +156,12 @@ Result<std::string> master_cf_text(const Instance& instance) {
       return Error(ErrorKind::config, "--listen \"" + shown(at, 60) + "\": expected ADDRESS:PORT");
     row(at, "inet  n       -       n       -       -       smtpd");
   }
-  row("submit", "unix  n       -       n       -       -       smtpd");
+  row("submit", "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
   row("qmgr", "unix  n       -       n       300     1       qmgr");
   row("smtp", "unix  -       -       n       -       -       smtp");
   row("relay", "unix  -       -       n       -       -       smtp");
   row("lmtp", "unix  -       -       n       -       -       lmtp");
-  row("bounce", "unix  -       -       n       -       -       bounce");
+  row("bounce", "unix  -       -       n       -       1       bounce");
   const config::MasterCf parsed = config::parse_master_cf(out);
   if (!parsed.errors.empty()) return Error(ErrorKind::config, "--listen: " + parsed.errors.front());
   return out;

@@ -109,29 +109,29 @@ int count(const Invocation& in, std::string_view by) {
 }
 
 int run_queue(const Invocation& in) {
-  std::string by = in.value("by");
-  Invocation rest = in;
   if (in.has("by")) {
     if (!in.words().empty() || in.has("sender") || in.has("recipient") || in.has("reason") ||
         in.has("destination") || in.has("state"))
       return fail(in, exit_usage, "--by counts the whole queue: leave out the selection");
-    return count(in, by);
+    return count(in, in.value("by"));
   }
-  // `queue list` reads naturally too.
   return list(in);
 }
 
 int run_why(const Invocation& in) {
   if (in.words().empty())
     return fail(in, exit_usage, "name a queue id or a recipient address");
+  for (const std::string& word : in.words()) {
+    if (word.find('@') != std::string::npos) continue;
+    const auto id = parse_id(word);
+    if (!id) return fail(in, exit_usage, id.error().text() + ", and no address either");
+  }
   auto client = connect(in);
   if (!client) return fail(in, client.error());
   std::vector<std::string> ids;
   for (const std::string& word : in.words()) {
     if (word.find('@') == std::string::npos) {
-      auto id = parse_id(word);
-      if (!id) return fail(in, exit_usage, id.error().text() + ", and no address either");
-      ids.push_back(std::move(*id));
+      ids.push_back(word);
       continue;
     }
     proto::ListQueue request;
