@@ -83,16 +83,18 @@ void append_json(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void send_syslog(State& s, Level level, std::string_view line) {
-  if (!s.syslog) {
-    Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, s.setup.syslog_socket.c_str(), sizeof address.sun_path - 1);
-    if (!fd || ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-      return;
+void connect_syslog(State& s) {
+  Fd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, s.setup.syslog_socket.c_str(), sizeof address.sun_path - 1);
+  if (fd && ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
     s.syslog = std::move(fd);
-  }
+}
+
+void send_syslog(State& s, Level level, std::string_view line) {
+  if (!s.syslog) connect_syslog(s);
+  if (!s.syslog) return;
   char prefix[16];
   std::snprintf(prefix, sizeof prefix, "<%d>", s.setup.facility * 8 + syslog_severity(level));
   std::string packet = prefix;
@@ -180,6 +182,7 @@ void start(Setup setup) {
   ::gethostname(host, sizeof host - 1);
   s.host = std::string_view(host).substr(0, std::string_view(host).find('.'));
   s.syslog.reset();
+  if (s.setup.target == Target::syslog) connect_syslog(s);  // a chroot may follow
 }
 
 bool verbose() { return state().setup.verbose; }
