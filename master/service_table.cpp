@@ -29,8 +29,11 @@ class Planner {
     if (is_disabled(service.key, to_string(entry.type))) return;
     service.entry = entry;
     service.limit = limit_of(entry);
-    service.exclusive = entry.limit == 1U;
-    service.resident = service.exclusive && entry.wakeup.count() > 0 && !entry.wakeup_only_if_used;
+    service.exclusive = entry.limit == 1U && !serves_many(entry);
+    // Without qmgr nothing moves, whatever its line says about waking it up.
+    service.resident = service.exclusive &&
+                       (entry.command == "qmgr" ||
+                        (entry.wakeup.count() > 0 && !entry.wakeup_only_if_used));
     service.path = settings_.text("daemon_directory") + "/" + entry.command;
     if (::access(service.path.c_str(), X_OK) != 0)
       plan_.warnings.push_back(where_ + "there is no program " + service.path);
@@ -55,11 +58,15 @@ class Planner {
     return false;
   }
 
+  // Programs of which several processes may work side by side.
+  static bool serves_many(const config::ServiceEntry& entry) {
+    constexpr std::array<std::string_view, 3> kMany = {"smtpd", "smtp", "lmtp"};
+    return std::find(kMany.begin(), kMany.end(), entry.command) != kMany.end();
+  }
+
   unsigned limit_of(const config::ServiceEntry& entry) const {
     if (entry.limit) return *entry.limit == 0 ? kNoProcessLimit : *entry.limit;
-    constexpr std::array<std::string_view, 3> kMany = {"smtpd", "smtp", "lmtp"};
-    const bool many = std::find(kMany.begin(), kMany.end(), entry.command) != kMany.end();
-    return many ? host_.cores : 1;
+    return serves_many(entry) ? host_.cores : 1;
   }
 
   std::vector<std::string> arguments_of(const config::ServiceEntry& entry) const {

@@ -26,8 +26,10 @@ struct ServicePlan {
   config::ServiceEntry entry;
   std::vector<ListenAt> listen;
   unsigned limit = 1;
-  bool exclusive = false;  // limit 1 was asked for: never two at one time, not even in passing
-  bool resident = false;   // exclusive, and always there: has a wake-up time
+  // Limit 1 was asked for, of a program that is not made to have siblings: never two at one time,
+  // not even while one leaves.
+  bool exclusive = false;
+  bool resident = false;  // exclusive, and always there: qmgr, or what has a wake-up time
   std::string path;                    // of the program
   std::vector<std::string> arguments;  // argv
 };

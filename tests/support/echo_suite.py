@@ -23,7 +23,9 @@ WORKERS = BUILD / "tests/workers"
 
 
 class EchoSuite:
-    def __init__(self, *services, **settings):
+    def __init__(self, *services, user=None, **settings):
+        """user: the uid as which master is started, when the test itself runs as root."""
+        self.as_user = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self.top = pathlib.Path(tempfile.mkdtemp(prefix="postrider-echo-"))
         self.top.chmod(0o755)
         self.config = self.top / "etc"
@@ -43,6 +45,8 @@ class EchoSuite:
         }
         self.configure(**settings)
         self.services(*services)
+        if user is not None:
+            os.chown(self.top, user, user)
 
     # --- configuration and life --------------------------------------------------------------------
     def configure(self, **settings):
@@ -55,7 +59,7 @@ class EchoSuite:
 
     def master(self, *options, check=True):
         done = subprocess.run([MASTER, "-c", self.config, *options], capture_output=True, text=True,
-                              check=False, timeout=60)
+                              check=False, timeout=60, **self.as_user)
         if check and done.returncode != 0:
             raise RuntimeError(f"master failed ({done.returncode}): {done.stderr}")
         return done

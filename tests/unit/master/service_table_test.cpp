@@ -72,18 +72,25 @@ TEST(ServiceTable, LimitsAndResidents) {
                             "smtp unix - - n - - smtp\n"
                             "bounce unix - - n - - bounce\n"
                             "qmgr unix n - n 300 1 qmgr\n"
-                            "lazy unix n - n 300? 1 qmgr\n"
+                            "other unix n - n - 1 qmgr\n"
+                            "lazy unix n - n 300? 1 scache\n"
+                            "eager unix n - n 300 1 scache\n"
+                            "several unix n - n 300 2 scache\n"
                             "three unix - - n - 3 smtp\n"
+                            "single unix - - n - 1 smtp\n"
                             "any unix - - n - 0 smtp\n");
   ASSERT_THAT(plan.errors, IsEmpty());
   std::vector<unsigned> limits;
-  std::vector<bool> residents;
+  std::string residents;
+  std::string exclusives;
   for (const ServicePlan& service : plan.services) {
     limits.push_back(service.limit);
-    residents.push_back(service.resident);
+    if (service.resident) residents += service.entry.name + " ";
+    if (service.exclusive) exclusives += service.entry.name + " ";
   }
-  EXPECT_THAT(limits, ElementsAre(4, 4, 1, 1, 1, 3, 10'000));
-  EXPECT_THAT(residents, ElementsAre(false, false, false, true, false, false, false));
+  EXPECT_THAT(limits, ElementsAre(4, 4, 1, 1, 1, 1, 1, 2, 3, 1, 10'000));
+  EXPECT_EQ(residents, "qmgr other eager ");
+  EXPECT_EQ(exclusives, "qmgr other lazy eager ");
 }
 
 TEST(ServiceTable, CommandLineOfAChild) {
