@@ -12,9 +12,9 @@ Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& contex
                 dns::UnboundResolver::create(context.loop(), service->setup_.dns));
   ev::Offload* offload = service->setup_.options.lookup_native ? &context.offload() : nullptr;
   Service* self = service.get();
-  service->agent_ = std::make_unique<smtpclient::Agent>(
-      context.loop(), service->setup_.options, *service->resolver_, offload, "lmtp",
-      [self] { self->client_.reset(); });
+  service->agent_ = std::make_unique<smtpclient::Agent>(context.loop(), service->setup_.options,
+                                                        *service->resolver_, offload, "lmtp",
+                                                        [self] { self->client_.reset(); });
   return std::unique_ptr<daemon::Service>(std::move(service));
 }
 
@@ -29,4 +29,4 @@ void Service::accept(daemon::Client client) {
 
 void Service::drain(daemon::Drain) { agent_->retire(); }
 
-}  // namespace postrider::lmtp
+} // namespace postrider::lmtp

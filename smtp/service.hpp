@@ -29,7 +29,7 @@ class Service final : public daemon::Service {
   smtpclient::ClientSetup setup_;
   std::unique_ptr<dns::Resolver> resolver_;
   std::unique_ptr<smtpclient::Agent> agent_;
-  std::optional<daemon::Client> client_;  // counts while qmgr is connected
+  std::optional<daemon::Client> client_; // counts while qmgr is connected
 };
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

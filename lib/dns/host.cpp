@@ -42,4 +42,4 @@ ev::Task<Result<HostAnswer>> look_up_host(ev::Offload& offload, std::string_view
   co_return failed;
 }
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

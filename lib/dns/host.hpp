@@ -16,7 +16,7 @@ struct HostAnswer {
   enum class Kind { found, not_found, temporary };
   Kind kind = Kind::temporary;
   std::string reason;
-  std::vector<net::Address> addresses;  // port 0
+  std::vector<net::Address> addresses; // port 0
 };
 
 // WAITS. An Error is cancellation only.
@@ -25,4 +25,4 @@ ev::Task<Result<HostAnswer>> look_up_host(ev::Offload& offload, std::string_view
 // Blocks.
 HostAnswer look_up_host_now(const std::string& name);
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

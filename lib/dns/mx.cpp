@@ -13,14 +13,14 @@ MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle) {
   list.security = answer.security;
   list.reason = answer.reason;
   switch (answer.status) {
-    case Status::no_domain: list.kind = MxList::Kind::no_domain; return list;
-    case Status::temporary: list.kind = MxList::Kind::temporary; return list;
-    case Status::no_data:
-      list.kind = MxList::Kind::hosts;
-      list.implicit = true;
-      list.hosts.push_back({lowercase(domain), 0});
-      return list;
-    case Status::ok: break;
+  case Status::no_domain: list.kind = MxList::Kind::no_domain; return list;
+  case Status::temporary: list.kind = MxList::Kind::temporary; return list;
+  case Status::no_data:
+    list.kind = MxList::Kind::hosts;
+    list.implicit = true;
+    list.hosts.push_back({lowercase(domain), 0});
+    return list;
+  case Status::ok: break;
   }
   if (answer.records.size() == 1 && answer.records[0].data.empty()) {
     list.kind = MxList::Kind::null_mx;
@@ -49,4 +49,4 @@ ev::Task<Result<MxList>> look_up_mx(Resolver& resolver, std::string_view domain,
   co_return read_mx(*answer, domain, shuffle);
 }
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

@@ -21,14 +21,14 @@ struct MxHost {
 
 struct MxList {
   enum class Kind : std::uint8_t {
-    hosts,      // at least one, in order of preference
-    null_mx,    // the domain says that it takes no mail
+    hosts,   // at least one, in order of preference
+    null_mx, // the domain says that it takes no mail
     no_domain,
-    unusable,   // there are MX records, none names a usable host
+    unusable, // there are MX records, none names a usable host
     temporary,
   };
   Kind kind = Kind::temporary;
-  bool implicit = false;  // no MX record: the domain itself is the only host
+  bool implicit = false; // no MX record: the domain itself is the only host
   Security security = Security::insecure;
   std::vector<MxHost> hosts;
   std::string reason;
@@ -43,4 +43,4 @@ MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle);
 ev::Task<Result<MxList>> look_up_mx(Resolver& resolver, std::string_view domain, Jitter* shuffle,
                                     ev::Deadline deadline);
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

@@ -16,7 +16,7 @@
 namespace postrider::dns {
 namespace {
 
-constexpr int kMaxAbandoned = 10000;  // look-ups nobody waits for; beyond: Answer "busy"
+constexpr int kMaxAbandoned = 10000; // look-ups nobody waits for; beyond: Answer "busy"
 
 Error config_error(std::string text) { return Error(ErrorKind::config, std::move(text)); }
 
@@ -33,7 +33,7 @@ Result<std::vector<std::string>> nameservers_of_host() {
     const auto words = split(line, " \t\r");
     if (words.size() >= 2 && words[0] == "nameserver") servers.emplace_back(words[1]);
   }
-  if (servers.empty()) servers.emplace_back("127.0.0.1");  // as resolv.conf(5) says
+  if (servers.empty()) servers.emplace_back("127.0.0.1"); // as resolv.conf(5) says
   return servers;
 }
 
@@ -50,16 +50,16 @@ Result<std::vector<std::string>> read_anchors(const std::string& path) {
   return anchors;
 }
 
-}  // namespace
+} // namespace
 
 std::string_view to_string(Type type) {
   switch (type) {
-    case Type::a: return "A";
-    case Type::mx: return "MX";
-    case Type::txt: return "TXT";
-    case Type::aaaa: return "AAAA";
-    case Type::srv: return "SRV";
-    case Type::tlsa: return "TLSA";
+  case Type::a: return "A";
+  case Type::mx: return "MX";
+  case Type::txt: return "TXT";
+  case Type::aaaa: return "AAAA";
+  case Type::srv: return "SRV";
+  case Type::tlsa: return "TLSA";
   }
   return "?";
 }
@@ -98,31 +98,31 @@ bool read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out)
   const std::size_t length = ns_rr_rdlen(rr);
   const auto bytes = ByteView(reinterpret_cast<const char*>(data), length);
   switch (type) {
-    case Type::a:
-      if (length != 4) return false;
-      break;
-    case Type::aaaa:
-      if (length != 16) return false;
-      break;
-    case Type::mx:
-      if (length < 3) return false;
-      out.preference = static_cast<std::uint16_t>(ns_get16(data));
-      return expand_name(message, data + 2, out.data);
-    case Type::srv:
-      if (length < 7) return false;
-      break;
-    case Type::tlsa:
-      if (length < 4) return false;
-      break;
-    case Type::txt:
-      if (length < 1) return false;
-      break;
+  case Type::a:
+    if (length != 4) return false;
+    break;
+  case Type::aaaa:
+    if (length != 16) return false;
+    break;
+  case Type::mx:
+    if (length < 3) return false;
+    out.preference = static_cast<std::uint16_t>(ns_get16(data));
+    return expand_name(message, data + 2, out.data);
+  case Type::srv:
+    if (length < 7) return false;
+    break;
+  case Type::tlsa:
+    if (length < 4) return false;
+    break;
+  case Type::txt:
+    if (length < 1) return false;
+    break;
   }
   out.data.assign(bytes);
   return true;
 }
 
-}  // namespace
+} // namespace
 
 Answer parse_reply(ByteView packet, std::string_view name, Type type) {
   Answer answer;
@@ -146,22 +146,24 @@ Answer parse_reply(ByteView packet, std::string_view name, Type type) {
       if (expand_name(message, ns_rr_rdata(rr), target)) answer.canonical = target;
     } else if (static_cast<unsigned>(ns_rr_type(rr)) == static_cast<unsigned>(type)) {
       Record record;
-      if (read_record(message, rr, type, record)) answer.records.push_back(std::move(record));
-      else malformed = true;
+      if (read_record(message, rr, type, record))
+        answer.records.push_back(std::move(record));
+      else
+        malformed = true;
     }
   }
   switch (ns_msg_getflag(message, ns_f_rcode)) {
-    case ns_r_noerror:
-      answer.status = answer.records.empty() ? Status::no_data : Status::ok;
-      if (answer.records.empty() && malformed) {
-        answer.status = Status::temporary;
-        answer.reason = "malformed DNS reply";
-      }
-      break;
-    case ns_r_nxdomain: answer.status = Status::no_domain; break;
-    case ns_r_servfail: answer.reason = "SERVFAIL"; break;
-    case ns_r_refused: answer.reason = "REFUSED"; break;
-    default: answer.reason = "DNS error " + std::to_string(ns_msg_getflag(message, ns_f_rcode));
+  case ns_r_noerror:
+    answer.status = answer.records.empty() ? Status::no_data : Status::ok;
+    if (answer.records.empty() && malformed) {
+      answer.status = Status::temporary;
+      answer.reason = "malformed DNS reply";
+    }
+    break;
+  case ns_r_nxdomain: answer.status = Status::no_domain; break;
+  case ns_r_servfail: answer.reason = "SERVFAIL"; break;
+  case ns_r_refused: answer.reason = "REFUSED"; break;
+  default: answer.reason = "DNS error " + std::to_string(ns_msg_getflag(message, ns_f_rcode));
   }
   return answer;
 }
@@ -173,7 +175,7 @@ struct UnboundResolver::Impl {
     Impl* impl;
     std::string name;
     Type type;
-    ev::Bridge<Answer>* waiter = nullptr;  // null: nobody waits any more
+    ev::Bridge<Answer>* waiter = nullptr; // null: nobody waits any more
   };
   explicit Impl(ev::Loop& l) : loop(l) {}
   ~Impl() {
@@ -234,13 +236,11 @@ Result<std::unique_ptr<UnboundResolver>> UnboundResolver::create(ev::Loop& loop,
   ub_ctx_debuglevel(impl->context, 0);
   for (const std::string& server : setup.forwarders) {
     const int status = ub_ctx_set_fwd(impl->context, server.c_str());
-    if (status != 0)
-      return config_error("dns_resolvers: " + server + ": " + ub_strerror(status));
+    if (status != 0) return config_error("dns_resolvers: " + server + ": " + ub_strerror(status));
   }
   for (const std::string& anchor : setup.anchors) {
     const int status = ub_ctx_add_ta(impl->context, anchor.c_str());
-    if (status != 0)
-      return config_error("trust anchor \"" + anchor + "\": " + ub_strerror(status));
+    if (status != 0) return config_error("trust anchor \"" + anchor + "\": " + ub_strerror(status));
   }
   return std::unique_ptr<UnboundResolver>(new UnboundResolver(std::move(impl)));
 }
@@ -271,7 +271,7 @@ ev::Task<Result<Answer>> UnboundResolver::query(std::string_view name, Type type
   // The frame may be destroyed while it waits: then the query must forget the bridge as well.
   struct Leave {
     Impl& impl;
-    Impl::Query* query;  // answered and freed, perhaps; its place may hold another's by now
+    Impl::Query* query; // answered and freed, perhaps; its place may hold another's by now
     const ev::Bridge<Answer>* bridge;
     Leave(Impl& i, Impl::Query* q, const ev::Bridge<Answer>* b) : impl(i), query(q), bridge(b) {}
     ~Leave() {
@@ -288,4 +288,4 @@ ev::Task<Result<Answer>> UnboundResolver::query(std::string_view name, Type type
   co_return answer;
 }
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

@@ -20,9 +20,9 @@ std::string_view to_string(Type type);
 
 enum class Status : std::uint8_t {
   ok,
-  no_data,    // the name exists, records of this type do not
-  no_domain,  // NXDOMAIN
-  temporary,  // time-out, SERVFAIL, REFUSED, bogus, nonsense: never a reason to give mail up
+  no_data,   // the name exists, records of this type do not
+  no_domain, // NXDOMAIN
+  temporary, // time-out, SERVFAIL, REFUSED, bogus, nonsense: never a reason to give mail up
 };
 
 enum class Security : std::uint8_t { insecure, secure, bogus };
@@ -31,16 +31,16 @@ enum class Security : std::uint8_t { insecure, secure, bogus };
 inline constexpr std::size_t kMaxRecords = 128;
 
 struct Record {
-  std::uint16_t preference = 0;  // MX
-  std::string data;              // A: 4 bytes; AAAA: 16; MX: host, lower case, "" for the root;
-                                 // others: rdata
+  std::uint16_t preference = 0; // MX
+  std::string data;             // A: 4 bytes; AAAA: 16; MX: host, lower case, "" for the root;
+                                // others: rdata
 };
 
 struct Answer {
   Status status = Status::temporary;
   Security security = Security::insecure;
-  std::string reason;     // of a failure, for people: "SERVFAIL", "bogus: ...", "time limit exceeded"
-  std::string canonical;  // the name at the end of CNAMEs, lower case
+  std::string reason; // of a failure, for people: "SERVFAIL", "bogus: ...", "time limit exceeded"
+  std::string canonical; // the name at the end of CNAMEs, lower case
   std::vector<Record> records;
   Answer() {}
 };
@@ -56,8 +56,8 @@ class Resolver {
 
 // What a resolver needs to know, gathered while files may still be read.
 struct Setup {
-  std::vector<std::string> forwarders;  // "192.0.2.1" or "192.0.2.1@5300"
-  std::vector<std::string> anchors;     // DS or DNSKEY records, one each; none: no validation
+  std::vector<std::string> forwarders; // "192.0.2.1" or "192.0.2.1@5300"
+  std::vector<std::string> anchors;    // DS or DNSKEY records, one each; none: no validation
   // `servers` empty: the nameserver lines of /etc/resolv.conf. `anchor_file` empty: no anchors.
   static Result<Setup> load(const std::vector<std::string>& servers,
                             const std::string& anchor_file);
@@ -69,7 +69,7 @@ class UnboundResolver final : public Resolver {
   ~UnboundResolver() override;
   ev::Task<Result<Answer>> query(std::string_view name, Type type, ev::Deadline deadline) override;
 
-  std::size_t unanswered() const;  // queries under way, abandoned ones included
+  std::size_t unanswered() const; // queries under way, abandoned ones included
 
  private:
   struct Impl;
@@ -81,4 +81,4 @@ class UnboundResolver final : public Resolver {
 // have the form of their type are skipped, and no more than kMaxRecords are kept.
 Answer parse_reply(ByteView packet, std::string_view name, Type type);
 
-}  // namespace postrider::dns
+} // namespace postrider::dns

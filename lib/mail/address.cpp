@@ -115,8 +115,8 @@ class Reader {
       if (out) out->append(literal);
       return {};
     }
-    while (!at_end() && (is_alnum(peek()) || peek() == '-' || peek() == '.' || peek() == '_' ||
-                         is_8bit(peek())))
+    while (!at_end() &&
+           (is_alnum(peek()) || peek() == '-' || peek() == '.' || peek() == '_' || is_8bit(peek())))
       ++at_;
     std::string_view name = text_.substr(start, at_ - start);
     if (name.size() > 1 && name.back() == '.') name.remove_suffix(1);
@@ -144,7 +144,7 @@ bool is_dot_string(std::string_view local) {
   return true;
 }
 
-}  // namespace
+} // namespace
 
 Result<Path> parse_path(std::string_view text, Utf8 utf8) {
   const bool bracketed = !text.empty() && text.front() == '<';
@@ -192,4 +192,4 @@ std::string to_external(std::string_view address) {
   return out;
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

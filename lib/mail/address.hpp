@@ -17,13 +17,13 @@ namespace postrider::mail {
 inline constexpr std::size_t kMaxLocalPart = 255;
 inline constexpr std::size_t kMaxDomain = 255;
 inline constexpr std::size_t kMaxLabel = 63;
-inline constexpr std::size_t kMaxPath = 1024;  // as written: quotes, source route, brackets
+inline constexpr std::size_t kMaxPath = 1024; // as written: quotes, source route, brackets
 
-enum class Utf8 : bool { no, yes };  // RFC 6531
+enum class Utf8 : bool { no, yes }; // RFC 6531
 
 struct Path {
-  std::string address;     // internal form; empty for "<>"
-  std::size_t length = 0;  // bytes of the text that were used
+  std::string address;    // internal form; empty for "<>"
+  std::size_t length = 0; // bytes of the text that were used
 };
 
 // The path at the front of `text`: "<a@b>", "<>", "<@relay,@relay:a@b>" (the route is dropped), or
@@ -39,4 +39,4 @@ std::string_view domain_part(std::string_view address);
 // The form for commands and headers: local part quoted when it is not a dot-string.
 std::string to_external(std::string_view address);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

@@ -15,12 +15,12 @@ bool is_ip(int family, std::string_view text) {
   if (text.size() >= INET6_ADDRSTRLEN) return false;
   char buffer[INET6_ADDRSTRLEN] = {};
   text.copy(buffer, text.size());
-  if (std::string_view(buffer).size() != text.size()) return false;  // a NUL inside
+  if (std::string_view(buffer).size() != text.size()) return false; // a NUL inside
   unsigned char address[16];
   return inet_pton(family, buffer, address) == 1;
 }
 
-}  // namespace
+} // namespace
 
 bool is_domain(std::string_view text) {
   if (text.empty() || text.size() > kMaxDomain) return false;
@@ -31,7 +31,8 @@ bool is_domain(std::string_view text) {
       if (label == 0 || before == '-') return false;
       label = 0;
     } else {
-      const bool fits = is_alnum(c) || c == '-' || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+      const bool fits =
+          is_alnum(c) || c == '-' || c == '_' || static_cast<unsigned char>(c) >= 0x80;
       if (!fits || (label == 0 && c == '-') || ++label > kMaxLabel) return false;
     }
     before = c;
@@ -75,4 +76,4 @@ Result<std::string> to_ascii(std::string_view domain) {
   return result;
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

@@ -23,4 +23,4 @@ std::string literal_address(std::string_view text);
 // Lower case, IDNA A-labels. Error protocol when the text is no domain.
 Result<std::string> to_ascii(std::string_view domain);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

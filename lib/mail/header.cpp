@@ -19,11 +19,12 @@ bool any_8bit(ByteView bytes) {
     std::memcpy(&word, bytes.data() + i, 8);
     seen |= word;
   }
-  for (; i < bytes.size(); ++i) seen |= static_cast<unsigned char>(bytes[i]);
+  for (; i < bytes.size(); ++i)
+    seen |= static_cast<unsigned char>(bytes[i]);
   return (seen & 0x8080808080808080ULL) != 0;
 }
 
-}  // namespace
+} // namespace
 
 void ContentScanner::feed(ByteView piece) {
   facts_.size += piece.size();
@@ -92,18 +93,18 @@ void ContentScanner::header_line() {
   if (colon == std::string::npos) return;
   const std::string_view name = trim_right(std::string_view(start_).substr(0, colon));
   switch (to_lower(first)) {
-    case 'r':
-      if (iequals(name, "Received") && facts_.hops < UINT16_MAX) ++facts_.hops;
-      break;
-    case 'f': has_from_ = has_from_ || iequals(name, "From"); break;
-    case 'd': has_date_ = has_date_ || iequals(name, "Date"); break;
-    case 'm':
-      if (has_message_id_ || !iequals(name, "Message-ID")) break;
-      has_message_id_ = true;
-      message_id_ = trim(std::string_view(start_).substr(colon + 1));
-      id_follows_ = message_id_.empty();
-      break;
-    default: break;
+  case 'r':
+    if (iequals(name, "Received") && facts_.hops < UINT16_MAX) ++facts_.hops;
+    break;
+  case 'f': has_from_ = has_from_ || iequals(name, "From"); break;
+  case 'd': has_date_ = has_date_ || iequals(name, "Date"); break;
+  case 'm':
+    if (has_message_id_ || !iequals(name, "Message-ID")) break;
+    has_message_id_ = true;
+    message_id_ = trim(std::string_view(start_).substr(colon + 1));
+    id_follows_ = message_id_.empty();
+    break;
+  default: break;
   }
 }
 
@@ -113,4 +114,4 @@ std::size_t header_length(ByteView content) {
   return end == ByteView::npos ? content.size() : end + 4;
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

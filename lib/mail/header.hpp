@@ -31,12 +31,12 @@ class ContentScanner {
   void header_line();
 
   ContentFacts facts_;
-  std::string start_;             // beginning of the current header line
+  std::string start_; // beginning of the current header line
   std::string message_id_;
-  std::uint64_t line_length_ = 0;  // bytes of the current line so far, CR included
+  std::uint64_t line_length_ = 0; // bytes of the current line so far, CR included
   bool in_header_ = true;
   bool last_was_cr_ = false;
-  bool id_follows_ = false;        // "Message-ID:" stood alone; the value is on the next line
+  bool id_follows_ = false; // "Message-ID:" stood alone; the value is on the next line
   bool has_from_ = false;
   bool has_date_ = false;
   bool has_message_id_ = false;
@@ -45,4 +45,4 @@ class ContentScanner {
 // Length of the header, its empty line included; content.size() when there is no body.
 std::size_t header_length(ByteView content);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

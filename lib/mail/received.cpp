@@ -13,7 +13,7 @@ void append_safe(std::string& out, std::string_view text) {
   }
 }
 
-}  // namespace
+} // namespace
 
 std::string received_header(const ReceivedFacts& facts) {
   std::string out;
@@ -48,4 +48,4 @@ std::string received_header(const ReceivedFacts& facts) {
   return out;
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

@@ -11,16 +11,16 @@
 namespace postrider::mail {
 
 struct ReceivedFacts {
-  std::string_view helo;            // what the client called itself
-  std::string_view client_name;     // verified name or "unknown"
-  std::string_view client_address;  // "192.0.2.1", "2001:db8::1"; empty for local submission
-  std::string_view sasl_username;   // empty: not shown
-  std::string_view by;              // our host name
+  std::string_view helo;           // what the client called itself
+  std::string_view client_name;    // verified name or "unknown"
+  std::string_view client_address; // "192.0.2.1", "2001:db8::1"; empty for local submission
+  std::string_view sasl_username;  // empty: not shown
+  std::string_view by;             // our host name
   std::string_view mail_name = "Postrider";
-  std::string_view protocol;        // "SMTP", "ESMTP", "UTF8SMTP", ...
-  std::string_view id;              // queue id
-  std::string_view recipient;       // shown as "for <...>" when not empty: pass the only recipient
-  std::uint32_t uid = 0;            // of the local submitter
+  std::string_view protocol;  // "SMTP", "ESMTP", "UTF8SMTP", ...
+  std::string_view id;        // queue id
+  std::string_view recipient; // shown as "for <...>" when not empty: pass the only recipient
+  std::uint32_t uid = 0;      // of the local submitter
   WallTime when;
 };
 
@@ -28,4 +28,4 @@ struct ReceivedFacts {
 // non-ASCII byte, no parenthesis, no line break gets through, and each is cut at 255 bytes.
 std::string received_header(const ReceivedFacts& facts);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

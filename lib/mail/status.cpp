@@ -11,7 +11,8 @@ std::string_view leading_status(std::string_view text) {
   for (int part = 0; part < 2; ++part) {
     if (at >= text.size() || text[at] != '.') return {};
     const std::size_t start = ++at;
-    while (at < text.size() && at - start < 4 && is_digit(text[at])) ++at;
+    while (at < text.size() && at - start < 4 && is_digit(text[at]))
+      ++at;
     if (at == start || at - start > 3) return {};
   }
   if (at < text.size() && text[at] != ' ' && text[at] != '\t') return {};
@@ -22,9 +23,9 @@ bool is_status(std::string_view text) { return !text.empty() && leading_status(t
 
 std::string status_of_code(int reply_code) {
   switch (reply_code / 100) {
-    case 2: return "2.0.0";
-    case 5: return "5.0.0";
-    default: return "4.0.0";
+  case 2: return "2.0.0";
+  case 5: return "5.0.0";
+  default: return "4.0.0";
   }
 }
 
@@ -34,4 +35,4 @@ std::string with_class(std::string_view status, char new_class) {
   return out;
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

@@ -16,4 +16,4 @@ std::string status_of_code(int reply_code);
 // The same code in another class: ("5.7.1", '4') is "4.7.1". REQUIRES is_status(status).
 std::string with_class(std::string_view status, char new_class);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

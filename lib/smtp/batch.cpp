@@ -13,8 +13,10 @@ constexpr std::size_t kMaxGroup = 32 << 10;
 
 void append_address(std::string& out, const std::string& address, bool quote) {
   out.push_back('<');
-  if (quote) out.append(mail::to_external(address));
-  else out.append(address);
+  if (quote)
+    out.append(mail::to_external(address));
+  else
+    out.append(address);
   out.push_back('>');
 }
 
@@ -23,8 +25,10 @@ void append_mail(std::string& out, const Transaction& t, const Features& f) {
   append_address(out, t.envelope->sender, t.quote_addresses);
   if (f.size) out.append(" SIZE=").append(std::to_string(t.facts->size));
   if (f.eight_bit_mime) {
-    if (t.facts->has_8bit) out.append(" BODY=8BITMIME");
-    else if (t.envelope->body == mail::Body::seven_bit) out.append(" BODY=7BIT");
+    if (t.facts->has_8bit)
+      out.append(" BODY=8BITMIME");
+    else if (t.envelope->body == mail::Body::seven_bit)
+      out.append(" BODY=7BIT");
   }
   if (f.dsn) {
     if (t.envelope->ret == mail::Ret::full) out.append(" RET=FULL");
@@ -71,13 +75,14 @@ void append_rcpt(std::string& out, const mail::Recipient& r, const Transaction& 
   out.append("\r\n");
 }
 
-}  // namespace
+} // namespace
 
 Obstacle find_obstacle(const Transaction& t, const Features& f) {
   if (f.size && f.size_limit > 0 && t.facts->size > f.size_limit) return Obstacle::too_large;
   if (!f.smtputf8) {
     bool needed = !is_ascii(t.envelope->sender) || (t.envelope->smtputf8 && t.facts->utf8_headers);
-    for (const mail::Recipient& r : *t.recipients) needed = needed || !is_ascii(r.address);
+    for (const mail::Recipient& r : *t.recipients)
+      needed = needed || !is_ascii(r.address);
     if (needed) return Obstacle::needs_smtputf8;
   }
   return Obstacle::none;
@@ -108,4 +113,4 @@ Batch plan_transaction(const Transaction& t, const Features& f) {
   return batch;
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

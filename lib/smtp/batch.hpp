@@ -16,8 +16,8 @@ namespace postrider::smtp {
 struct Batch {
   struct Command {
     Step step;
-    std::uint32_t recipient = 0;  // Step::rcpt: index into the recipients
-    std::uint32_t end = 0;        // of its text in `wire`
+    std::uint32_t recipient = 0; // Step::rcpt: index into the recipients
+    std::uint32_t end = 0;       // of its text in `wire`
     bool last_of_group = false;
   };
   std::string wire;
@@ -26,10 +26,10 @@ struct Batch {
 
 // What the transaction is about. Views: the batch copies what it needs.
 struct Transaction {
-  const mail::Envelope* envelope = nullptr;          // REQUIRED; its recipients are not used
-  const std::vector<mail::Recipient>* recipients = nullptr;  // REQUIRED
-  const mail::ContentFacts* facts = nullptr;         // REQUIRED
-  bool quote_addresses = true;                       // smtp_quote_rfc821_envelope
+  const mail::Envelope* envelope = nullptr;                 // REQUIRED; its recipients are not used
+  const std::vector<mail::Recipient>* recipients = nullptr; // REQUIRED
+  const mail::ContentFacts* facts = nullptr;                // REQUIRED
+  bool quote_addresses = true;                              // smtp_quote_rfc821_envelope
 };
 
 // What the peer must offer, or the message cannot go to it.
@@ -39,4 +39,4 @@ Obstacle find_obstacle(const Transaction& transaction, const Features& features)
 // MAIL, RCPT..., DATA. REQUIRES find_obstacle() was none.
 Batch plan_transaction(const Transaction& transaction, const Features& features);
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -11,11 +11,24 @@ namespace postrider::smtp {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, Verb>, 18> kVerbs{{
-    {"HELO", Verb::helo}, {"EHLO", Verb::ehlo}, {"LHLO", Verb::lhlo}, {"MAIL", Verb::mail},
-    {"RCPT", Verb::rcpt}, {"DATA", Verb::data}, {"BDAT", Verb::bdat}, {"RSET", Verb::rset},
-    {"NOOP", Verb::noop}, {"QUIT", Verb::quit}, {"VRFY", Verb::vrfy}, {"EXPN", Verb::expn},
-    {"HELP", Verb::help}, {"ETRN", Verb::etrn}, {"STARTTLS", Verb::starttls},
-    {"AUTH", Verb::auth}, {"XCLIENT", Verb::xclient}, {"XFORWARD", Verb::xforward},
+    {"HELO", Verb::helo},
+    {"EHLO", Verb::ehlo},
+    {"LHLO", Verb::lhlo},
+    {"MAIL", Verb::mail},
+    {"RCPT", Verb::rcpt},
+    {"DATA", Verb::data},
+    {"BDAT", Verb::bdat},
+    {"RSET", Verb::rset},
+    {"NOOP", Verb::noop},
+    {"QUIT", Verb::quit},
+    {"VRFY", Verb::vrfy},
+    {"EXPN", Verb::expn},
+    {"HELP", Verb::help},
+    {"ETRN", Verb::etrn},
+    {"STARTTLS", Verb::starttls},
+    {"AUTH", Verb::auth},
+    {"XCLIENT", Verb::xclient},
+    {"XFORWARD", Verb::xforward},
 }};
 
 // RFC 3461 sections 4.4 and 4.2: at most 100 characters of ENVID, 500 of ORCPT, before decoding.
@@ -58,7 +71,8 @@ std::optional<Refusal> take_path(std::string_view& rest, std::string_view keywor
     return Refusal{501, std::string(bad_address_dsn), "Bad address syntax: " + path.error().text()};
   rest.remove_prefix(path->length);
   if (!rest.empty() && !is_space(rest.front()))
-    return Refusal{501, std::string(bad_address_dsn), "Bad address syntax: text behind the address"};
+    return Refusal{501, std::string(bad_address_dsn),
+                   "Bad address syntax: text behind the address"};
   address = std::move(path->address);
   return std::nullopt;
 }
@@ -69,14 +83,20 @@ std::optional<Refusal> mail_parameter(const Parameter& p, MailCommand& out) {
     if (!size) return syntax("Bad message size syntax");
     out.size = *size;
   } else if (iequals(p.name, "BODY")) {
-    if (iequals(p.value, "7BIT")) out.body = mail::Body::seven_bit;
-    else if (iequals(p.value, "8BITMIME")) out.body = mail::Body::eight_bit_mime;
-    else return not_recognized("BODY=" + std::string(p.value));
+    if (iequals(p.value, "7BIT"))
+      out.body = mail::Body::seven_bit;
+    else if (iequals(p.value, "8BITMIME"))
+      out.body = mail::Body::eight_bit_mime;
+    else
+      return not_recognized("BODY=" + std::string(p.value));
   } else if (iequals(p.name, "RET")) {
     if (out.ret != mail::Ret::unset) return syntax("Duplicate RET parameter");
-    if (iequals(p.value, "FULL")) out.ret = mail::Ret::full;
-    else if (iequals(p.value, "HDRS")) out.ret = mail::Ret::hdrs;
-    else return syntax("Bad RET parameter syntax");
+    if (iequals(p.value, "FULL"))
+      out.ret = mail::Ret::full;
+    else if (iequals(p.value, "HDRS"))
+      out.ret = mail::Ret::hdrs;
+    else
+      return syntax("Bad RET parameter syntax");
   } else if (iequals(p.name, "ENVID")) {
     if (!out.envid.empty()) return syntax("Duplicate ENVID parameter");
     auto envid = from_xtext(p.value);
@@ -102,11 +122,16 @@ std::optional<Refusal> notify_parameter(std::string_view value, std::uint8_t& no
   if (value.empty() || value.back() == ',' || value.front() == ',') return bad();
   for (const std::string_view word : split(value, ",")) {
     std::uint8_t bit;
-    if (iequals(word, "NEVER")) bit = mail::notify_never;
-    else if (iequals(word, "SUCCESS")) bit = mail::notify_success;
-    else if (iequals(word, "FAILURE")) bit = mail::notify_failure;
-    else if (iequals(word, "DELAY")) bit = mail::notify_delay;
-    else return bad();
+    if (iequals(word, "NEVER"))
+      bit = mail::notify_never;
+    else if (iequals(word, "SUCCESS"))
+      bit = mail::notify_success;
+    else if (iequals(word, "FAILURE"))
+      bit = mail::notify_failure;
+    else if (iequals(word, "DELAY"))
+      bit = mail::notify_delay;
+    else
+      return bad();
     notify |= bit;
   }
   if ((notify & mail::notify_never) != 0 && notify != mail::notify_never) return bad();
@@ -127,7 +152,7 @@ std::optional<Refusal> orcpt_parameter(std::string_view value, std::string& orcp
   return std::nullopt;
 }
 
-}  // namespace
+} // namespace
 
 Command parse_command(std::string_view line) {
   Command command;
@@ -145,7 +170,8 @@ Command parse_command(std::string_view line) {
 
 std::optional<Refusal> parse_mail(std::string_view arguments, MailCommand& out) {
   out = {};
-  if (auto wrong = take_path(arguments, "FROM:", mail::Utf8::yes, out.sender, "5.1.7")) return wrong;
+  if (auto wrong = take_path(arguments, "FROM:", mail::Utf8::yes, out.sender, "5.1.7"))
+    return wrong;
   Parameter parameter;
   while (next_parameter(arguments, parameter))
     if (auto wrong = mail_parameter(parameter, out)) return wrong;
@@ -196,4 +222,4 @@ std::optional<Refusal> parse_helo(std::string_view arguments, std::string& name)
   return std::nullopt;
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

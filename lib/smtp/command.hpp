@@ -18,20 +18,37 @@ namespace postrider::smtp {
 inline constexpr std::size_t kMaxCommandLine = 2048;
 
 enum class Verb : std::uint8_t {
-  unknown, helo, ehlo, lhlo, mail, rcpt, data, bdat, rset, noop, quit, vrfy, expn, help, etrn,
-  starttls, auth, xclient, xforward,
+  unknown,
+  helo,
+  ehlo,
+  lhlo,
+  mail,
+  rcpt,
+  data,
+  bdat,
+  rset,
+  noop,
+  quit,
+  vrfy,
+  expn,
+  help,
+  etrn,
+  starttls,
+  auth,
+  xclient,
+  xforward,
 };
 
 struct Command {
   Verb verb = Verb::unknown;
-  std::string_view word;       // as written
-  std::string_view arguments;  // without blanks around them
+  std::string_view word;      // as written
+  std::string_view arguments; // without blanks around them
 };
 
 // What to answer instead of 250.
 struct Refusal {
   int code = 501;
-  std::string dsn;   // "5.5.4"
+  std::string dsn; // "5.5.4"
   std::string text;
 };
 
@@ -44,13 +61,13 @@ struct MailCommand {
   std::optional<std::uint64_t> size;
   mail::Body body = mail::Body::unset;
   mail::Ret ret = mail::Ret::unset;
-  std::string envid;  // decoded
-  std::optional<std::string> auth;  // decoded; "<>" is the empty string
+  std::string envid;               // decoded
+  std::optional<std::string> auth; // decoded; "<>" is the empty string
   bool smtputf8 = false;
 };
 
 struct RcptCommand {
-  mail::Recipient recipient;  // orcpt: type in lower case, ';', decoded address
+  mail::Recipient recipient; // orcpt: type in lower case, ';', decoded address
 };
 
 struct BdatCommand {
@@ -66,4 +83,4 @@ std::optional<Refusal> parse_bdat(std::string_view arguments, BdatCommand& out);
 // The name behind HELO, EHLO or LHLO: any printable word of 255 bytes at most.
 std::optional<Refusal> parse_helo(std::string_view arguments, std::string& name);
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -26,11 +26,12 @@ bool has_cr_or_nul(ByteView bytes) {
 
 std::size_t plain_bytes(ByteView bytes) {
   std::size_t i = 0;
-  while (i < bytes.size() && bytes[i] != '\r' && bytes[i] != '\n' && bytes[i] != '\0') ++i;
+  while (i < bytes.size() && bytes[i] != '\r' && bytes[i] != '\n' && bytes[i] != '\0')
+    ++i;
   return i;
 }
 
-}  // namespace
+} // namespace
 
 void append_stuffed(std::string& out, ByteView content, bool& at_line_start) {
   if (content.empty()) return;
@@ -49,7 +50,7 @@ void append_stuffed(std::string& out, ByteView content, bool& at_line_start) {
 
 void LineFolder::append(std::string& out, ByteView content) {
   for (const char c : content) {
-    if (c == '\r') continue;  // stored content holds no bare CR: it comes back with its LF
+    if (c == '\r') continue; // stored content holds no bare CR: it comes back with its LF
     if (c == '\n') {
       out.append("\r\n");
       length_ = 0;
@@ -111,56 +112,56 @@ std::size_t DataDecoder::whole_lines(ByteView in, std::string& out) {
 void DataDecoder::one(char c, std::string& out) {
   // First what was held back.
   switch (state_) {
-    case State::cr:
-      if (c == '\n') {
-        out.append("\r\n");
-        state_ = State::line_start;
-        return;
-      }
-      ++stray_;
-      out.push_back(' ');
-      state_ = State::in_line;
-      break;
-    case State::dot_cr:
-      if (c == '\n') {
-        state_ = State::ended;
-        return;
-      }
-      ++stray_;
-      out.push_back(' ');
-      state_ = State::in_line;
-      break;
-    case State::dot:
-      if (c == '\r') {
-        state_ = State::dot_cr;
-        return;
-      }
-      state_ = State::in_line;
-      break;
-    case State::line_start:
-    case State::after_lf:
-      if (c == '.' && framing_ == Framing::dot) {
-        state_ = state_ == State::line_start ? State::dot : State::in_line;
-        return;
-      }
-      state_ = State::in_line;
-      break;
-    case State::in_line: break;
-    case State::ended: POSTRIDER_UNREACHABLE();
+  case State::cr:
+    if (c == '\n') {
+      out.append("\r\n");
+      state_ = State::line_start;
+      return;
+    }
+    ++stray_;
+    out.push_back(' ');
+    state_ = State::in_line;
+    break;
+  case State::dot_cr:
+    if (c == '\n') {
+      state_ = State::ended;
+      return;
+    }
+    ++stray_;
+    out.push_back(' ');
+    state_ = State::in_line;
+    break;
+  case State::dot:
+    if (c == '\r') {
+      state_ = State::dot_cr;
+      return;
+    }
+    state_ = State::in_line;
+    break;
+  case State::line_start:
+  case State::after_lf:
+    if (c == '.' && framing_ == Framing::dot) {
+      state_ = state_ == State::line_start ? State::dot : State::in_line;
+      return;
+    }
+    state_ = State::in_line;
+    break;
+  case State::in_line: break;
+  case State::ended: POSTRIDER_UNREACHABLE();
   }
   // Then this byte, in the middle of a line.
   switch (c) {
-    case '\r': state_ = State::cr; break;
-    case '\n':
-      ++stray_;
-      out.append("\r\n");
-      state_ = State::after_lf;
-      break;
-    case '\0':
-      ++stray_;
-      out.push_back(' ');
-      break;
-    default: out.push_back(c);
+  case '\r': state_ = State::cr; break;
+  case '\n':
+    ++stray_;
+    out.append("\r\n");
+    state_ = State::after_lf;
+    break;
+  case '\0':
+    ++stray_;
+    out.push_back(' ');
+    break;
+  default: out.push_back(c);
   }
 }
 
@@ -175,4 +176,4 @@ void DataDecoder::finish(std::string& out) {
   scanner_.feed(ByteView(out).substr(had));
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

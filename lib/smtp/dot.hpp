@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The dot of RFC 5321 section 4.5.2, both ways. Sending: a dot before each line that begins with
-// one. Receiving: the end of the data is CR LF '.' CR LF and nothing else, however the bytes are cut
-// into pieces and whatever else stands where a line end might be. Pure.
+// one. Receiving: the end of the data is CR LF '.' CR LF and nothing else, however the bytes are
+// cut into pieces and whatever else stands where a line end might be. Pure.
 #pragma once
 
 #include <cstdint>
@@ -25,18 +25,18 @@ class LineFolder {
 
  private:
   std::size_t limit_;
-  std::size_t length_ = 0;  // of the current line
+  std::size_t length_ = 0; // of the current line
 };
 
 // A bare LF or CR never ends the message, whatever the mode says.
 enum class BareNewline : std::uint8_t {
-  normalize,  // a bare LF becomes CR LF; a bare CR and a NUL become a space
-  reject,     // the same, and rejected() turns true: the message must be refused
-  no,         // the same as normalize: there is no mode in which they are stored or sent on
+  normalize, // a bare LF becomes CR LF; a bare CR and a NUL become a space
+  reject,    // the same, and rejected() turns true: the message must be refused
+  no,        // the same as normalize: there is no mode in which they are stored or sent on
 };
 enum class Framing : std::uint8_t {
-  dot,    // DATA: dots are removed; ends at CR LF '.' CR LF
-  chunk,  // BDAT: the bytes as they are; the caller knows the end and calls finish()
+  dot,   // DATA: dots are removed; ends at CR LF '.' CR LF
+  chunk, // BDAT: the bytes as they are; the caller knows the end and calls finish()
 };
 
 class DataDecoder {
@@ -45,8 +45,8 @@ class DataDecoder {
       : mode_(mode), framing_(framing) {}
 
   struct Fed {
-    std::size_t consumed = 0;  // all of the input unless `ended`
-    bool ended = false;        // what follows `consumed` is the next command
+    std::size_t consumed = 0; // all of the input unless `ended`
+    bool ended = false;       // what follows `consumed` is the next command
   };
   // Appends the content found in `in` to `out`. REQUIRES that it has not ended.
   Fed feed(ByteView in, std::string& out);
@@ -57,18 +57,18 @@ class DataDecoder {
   const mail::ContentFacts& facts() const { return scanner_.facts(); }
   const mail::ContentScanner& scanner() const { return scanner_; }
   bool rejected() const { return mode_ == BareNewline::reject && stray_ > 0; }
-  std::uint64_t stray() const { return stray_; }  // bare CR, bare LF and NUL seen
+  std::uint64_t stray() const { return stray_; } // bare CR, bare LF and NUL seen
   bool ended() const { return state_ == State::ended; }
 
  private:
   // Where we are in the input, in terms of what was read last.
   enum class State : std::uint8_t {
-    line_start,  // nothing of this line yet; the line before ended in CR LF (or this is the first)
-    after_lf,    // nothing of this line yet; the line before ended in a bare LF
+    line_start, // nothing of this line yet; the line before ended in CR LF (or this is the first)
+    after_lf,   // nothing of this line yet; the line before ended in a bare LF
     in_line,
-    cr,          // in_line and a CR
-    dot,         // the '.' that began a line after CR LF: removed, perhaps the end
-    dot_cr,      // and a CR
+    cr,     // in_line and a CR
+    dot,    // the '.' that began a line after CR LF: removed, perhaps the end
+    dot_cr, // and a CR
     ended,
   };
   std::size_t whole_lines(ByteView in, std::string& out);
@@ -81,4 +81,4 @@ class DataDecoder {
   State state_ = State::line_start;
 };
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -12,7 +12,7 @@ bool is_discarded(std::string_view word, const std::vector<std::string>& discard
   return false;
 }
 
-}  // namespace
+} // namespace
 
 Features parse_features(const Reply& reply, const std::vector<std::string>& discard) {
   Features f;
@@ -26,14 +26,22 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
     const auto words = split(line.substr(4), " \t");
     if (words.empty() || is_discarded(words[0], discard)) continue;
     const std::string_view word = words[0];
-    if (iequals(word, "PIPELINING")) f.pipelining = true;
-    else if (iequals(word, "8BITMIME")) f.eight_bit_mime = true;
-    else if (iequals(word, "DSN")) f.dsn = true;
-    else if (iequals(word, "SMTPUTF8")) f.smtputf8 = true;
-    else if (iequals(word, "ENHANCEDSTATUSCODES")) f.enhanced_status = true;
-    else if (iequals(word, "CHUNKING")) f.chunking = true;
-    else if (iequals(word, "STARTTLS")) f.starttls = true;
-    else if (iequals(word, "XFORWARD")) f.xforward = true;
+    if (iequals(word, "PIPELINING"))
+      f.pipelining = true;
+    else if (iequals(word, "8BITMIME"))
+      f.eight_bit_mime = true;
+    else if (iequals(word, "DSN"))
+      f.dsn = true;
+    else if (iequals(word, "SMTPUTF8"))
+      f.smtputf8 = true;
+    else if (iequals(word, "ENHANCEDSTATUSCODES"))
+      f.enhanced_status = true;
+    else if (iequals(word, "CHUNKING"))
+      f.chunking = true;
+    else if (iequals(word, "STARTTLS"))
+      f.starttls = true;
+    else if (iequals(word, "XFORWARD"))
+      f.xforward = true;
     else if (iequals(word, "SIZE")) {
       f.size = true;
       // A number that is none, or beyond 2^64, is as good as no limit.
@@ -52,9 +60,9 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
 std::string_view first_word(const Reply& reply) {
   std::string_view text = reply.text;
   if (text.size() <= 4) return {};
-  text = trim(text.substr(4, text.find('\n') == std::string_view::npos ? text.npos
-                                                                       : text.find('\n') - 4));
+  text = trim(
+      text.substr(4, text.find('\n') == std::string_view::npos ? text.npos : text.find('\n') - 4));
   return text.substr(0, text.find_first_of(" \t"));
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -12,18 +12,18 @@
 namespace postrider::smtp {
 
 struct Features {
-  bool esmtp = false;          // EHLO or LHLO was accepted
-  bool pipelining = false;     // RFC 2920
-  bool eight_bit_mime = false; // RFC 6152
-  bool size = false;           // RFC 1870
-  std::uint64_t size_limit = 0;  // 0: none given
-  bool dsn = false;            // RFC 3461
-  bool smtputf8 = false;       // RFC 6531
-  bool enhanced_status = false;  // RFC 2034
-  bool chunking = false;       // RFC 3030
-  bool starttls = false;       // RFC 3207
+  bool esmtp = false;           // EHLO or LHLO was accepted
+  bool pipelining = false;      // RFC 2920
+  bool eight_bit_mime = false;  // RFC 6152
+  bool size = false;            // RFC 1870
+  std::uint64_t size_limit = 0; // 0: none given
+  bool dsn = false;             // RFC 3461
+  bool smtputf8 = false;        // RFC 6531
+  bool enhanced_status = false; // RFC 2034
+  bool chunking = false;        // RFC 3030
+  bool starttls = false;        // RFC 3207
   bool xforward = false;
-  std::string auth;            // RFC 4954: the mechanisms, blanks between
+  std::string auth; // RFC 4954: the mechanisms, blanks between
 
   bool operator==(const Features&) const = default;
 };
@@ -33,4 +33,4 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
 // First word behind the code of the reply's first line: the name of the server.
 std::string_view first_word(const Reply& reply);
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

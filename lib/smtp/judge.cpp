@@ -7,7 +7,8 @@ namespace postrider::smtp {
 
 std::size_t Judge::count(Decision decision) const {
   std::size_t n = 0;
-  for (const One& one : recipients_) n += one.decision == decision ? 1 : 0;
+  for (const One& one : recipients_)
+    n += one.decision == decision ? 1 : 0;
   return n;
 }
 
@@ -28,7 +29,7 @@ void Judge::mail(const Reply& reply) {
 
 void Judge::rcpt(std::size_t recipient, const Reply& reply) {
   One& one = recipients_.at(recipient);
-  if (one.decision != Decision::open) return;  // MAIL was refused
+  if (one.decision != Decision::open) return; // MAIL was refused
   if (reply.ok()) {
     one.decision = Decision::accepted;
     return;
@@ -66,4 +67,4 @@ void Judge::end_of_data_next(const Reply& reply) {
   POSTRIDER_UNREACHABLE();
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

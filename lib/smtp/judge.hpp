@@ -12,10 +12,10 @@
 namespace postrider::smtp {
 
 enum class Decision : std::uint8_t {
-  open,       // nothing said yet
-  accepted,   // RCPT was accepted; waits for the end of the data
-  refused,    // by `reply` to `step`
-  delivered,  // by `reply` to the end of the data
+  open,      // nothing said yet
+  accepted,  // RCPT was accepted; waits for the end of the data
+  refused,   // by `reply` to `step`
+  delivered, // by `reply` to the end of the data
 };
 
 class Judge {
@@ -25,9 +25,9 @@ class Judge {
   void mail(const Reply& reply);
   void rcpt(std::size_t recipient, const Reply& reply);
   enum class Next : std::uint8_t {
-    content,  // 354, and somebody wants it
-    nothing,  // 354 though nobody is left: the data must be ended at once, empty
-    stop,     // no 354
+    content, // 354, and somebody wants it
+    nothing, // 354 though nobody is left: the data must be ended at once, empty
+    stop,    // no 354
   };
   Next data(const Reply& reply);
   // SMTP: the one reply is about all who are accepted.
@@ -54,7 +54,7 @@ class Judge {
   void refuse_all(Step step, const Reply& reply);
 
   std::vector<One> recipients_;
-  std::vector<Reply> replies_;  // those that decided something
+  std::vector<Reply> replies_; // those that decided something
 };
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -9,16 +9,16 @@
 
 namespace postrider::smtp {
 
-std::string Reply::status() const {
-  return dsn.empty() ? mail::status_of_code(code) : dsn;
-}
+std::string Reply::status() const { return dsn.empty() ? mail::status_of_code(code) : dsn; }
 
 std::string Reply::joined(std::string_view between) const {
   std::string out;
   out.reserve(text.size());
   for (const char c : text) {
-    if (c == '\n') out.append(between);
-    else out.push_back(c);
+    if (c == '\n')
+      out.append(between);
+    else
+      out.push_back(c);
   }
   return out;
 }
@@ -75,4 +75,4 @@ Result<bool> ReplyParser::line(ByteView text) {
   return true;
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

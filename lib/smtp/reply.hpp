@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Replies as a client reads them (RFC 5321 section 4.2, enhanced codes RFC 2034). Whatever a hostile
-// server sends, memory stays below the limits and no byte of the text can break a log line or a
-// record. Pure.
+// Replies as a client reads them (RFC 5321 section 4.2, enhanced codes RFC 2034). Whatever a
+// hostile server sends, memory stays below the limits and no byte of the text can break a log line
+// or a record. Pure.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,23 @@
 namespace postrider::smtp {
 
 struct Reply {
-  int code = 0;      // 200..599, of the last line: it wins when the lines disagree
-  std::string dsn;   // "5.1.1" when one stands in the reply and agrees with the code; else empty
-  std::string text;  // the lines with their codes, '\n' between; printable, cut at kMaxStored
+  int code = 0;     // 200..599, of the last line: it wins when the lines disagree
+  std::string dsn;  // "5.1.1" when one stands in the reply and agrees with the code; else empty
+  std::string text; // the lines with their codes, '\n' between; printable, cut at kMaxStored
 
   bool ok() const { return code / 100 == 2; }
   bool temporary() const { return code / 100 == 4; }
   bool permanent() const { return code / 100 == 5; }
   // The enhanced code, or "4.0.0" made from the reply code.
   std::string status() const;
-  std::string joined(std::string_view between) const;  // lines with other text between them
+  std::string joined(std::string_view between) const; // lines with other text between them
 };
 
 class ReplyParser {
  public:
   static constexpr std::size_t kMaxLine = 2048;
   static constexpr std::size_t kMaxLines = 500;
-  static constexpr std::size_t kMaxBytes = 64 << 10;  // of one reply
+  static constexpr std::size_t kMaxBytes = 64 << 10; // of one reply
   static constexpr std::size_t kMaxStored = 8 << 10;
 
   // Takes bytes off the front of `in` up to the end of a reply: true when reply() is complete, and
@@ -44,10 +44,10 @@ class ReplyParser {
   Result<bool> line(ByteView text);
 
   Reply reply_;
-  std::string line_;  // of a line cut by the input
+  std::string line_; // of a line cut by the input
   std::size_t lines_ = 0;
   std::size_t bytes_ = 0;
   bool complete_ = true;
 };
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

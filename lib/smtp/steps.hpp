@@ -9,16 +9,28 @@
 namespace postrider::smtp {
 
 enum class Step : std::uint8_t {
-  lookup, connect, greeting, ehlo, helo, lhlo, mail, rcpt, data, body, end_of_data, rset, quit,
+  lookup,
+  connect,
+  greeting,
+  ehlo,
+  helo,
+  lhlo,
+  mail,
+  rcpt,
+  data,
+  body,
+  end_of_data,
+  rset,
+  quit,
 };
 inline constexpr int kSteps = 13;
 
 struct StepInfo {
   Step step;
-  std::string_view doing;     // "timed out while ...", "lost connection with x while ..."
-  std::string_view request;   // "(in reply to ...)"
-  std::string_view timeout;   // parameter name without prefix; empty: another step's covers it
-  std::string_view clause;    // RFC 5321 unless named
+  std::string_view doing;   // "timed out while ...", "lost connection with x while ..."
+  std::string_view request; // "(in reply to ...)"
+  std::string_view timeout; // parameter name without prefix; empty: another step's covers it
+  std::string_view clause;  // RFC 5321 unless named
 };
 
 inline constexpr StepInfo kStepTable[kSteps] = {
@@ -48,6 +60,6 @@ constexpr bool in_order() {
   return true;
 }
 static_assert(in_order());
-}  // namespace steps_detail
+} // namespace steps_detail
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

@@ -9,10 +9,10 @@ namespace {
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;  // RFC 3461 allows upper case only
+  return -1; // RFC 3461 allows upper case only
 }
 
-}  // namespace
+} // namespace
 
 std::string to_xtext(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
@@ -50,4 +50,4 @@ std::optional<std::string> from_xtext(std::string_view text) {
   return out;
 }
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

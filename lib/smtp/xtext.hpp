@@ -13,4 +13,4 @@ std::string to_xtext(std::string_view text);
 // can begin a line, or a record, of its own.
 std::optional<std::string> from_xtext(std::string_view text);
 
-}  // namespace postrider::smtp
+} // namespace postrider::smtp

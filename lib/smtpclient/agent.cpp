@@ -18,7 +18,7 @@ double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
 
-}  // namespace
+} // namespace
 
 // The board, mapped. Its size is sealed by qmgr; we look again, because a short file would be a
 // SIGBUS later.
@@ -28,7 +28,7 @@ struct Agent::Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   static Result<std::unique_ptr<Mapping>> map(const Fd& fd, std::uint32_t slots) {
-    struct stat info{};
+    struct stat info {};
     if (slots == 0 || slots > kMaxSlots || ::fstat(fd.get(), &info) != 0 ||
         info.st_size < static_cast<off_t>(slots))
       return wrong("board of a wrong size");
@@ -75,8 +75,7 @@ ev::RootTask Agent::converse() {
   while (true) {
     Result<ipc::Frame> frame = co_await channel_->receive(ev::Deadline::never());
     if (!frame) {
-      if (frame.error().kind() != ErrorKind::closed &&
-          frame.error().kind() != ErrorKind::cancelled)
+      if (frame.error().kind() != ErrorKind::closed && frame.error().kind() != ErrorKind::cancelled)
         log::warning("connection from qmgr: " + frame.error().text());
       break;
     }
@@ -90,7 +89,7 @@ ev::RootTask Agent::converse() {
   // doubt stands on the board.
   deliveries_.cancel();
   Result<void> empty = co_await deliveries_.wait_empty(ev::Deadline::never());
-  if (!empty && deliveries_.size() > 0) co_return;  // torn down
+  if (!empty && deliveries_.size() > 0) co_return; // torn down
   contents_.clear();
   busy_.clear();
   board_.reset();
@@ -101,30 +100,30 @@ ev::RootTask Agent::converse() {
 
 Result<void> Agent::handle(ipc::Frame& frame) {
   switch (frame.type) {
-    case proto::Board::kType: {
-      POSTRIDER_TRY(const proto::Board board, ipc::as<proto::Board>(frame));
-      if (frame.fds.size() != 1 || board_) return wrong("unexpected board");
-      POSTRIDER_TRY(board_, Mapping::map(frame.fds[0], board.slots));
-      busy_.assign(board.slots, false);
-      return {};
-    }
-    case proto::OpenContent::kType: {
-      POSTRIDER_TRY(const proto::OpenContent open, ipc::as<proto::OpenContent>(frame));
-      if (frame.fds.size() != 1) return wrong("OpenContent without a descriptor");
-      if (contents_.size() >= kMaxContents) return wrong("too many open contents");
-      contents_[open.handle] = std::make_shared<const Fd>(std::move(frame.fds[0]));
-      return {};
-    }
-    case proto::CloseContent::kType: {
-      POSTRIDER_TRY(const proto::CloseContent close, ipc::as<proto::CloseContent>(frame));
-      contents_.erase(close.handle);
-      return {};
-    }
-    case proto::Deliver::kType: {
-      POSTRIDER_TRY(proto::Deliver request, ipc::as<proto::Deliver>(frame));
-      return take(std::move(request));
-    }
-    default: return wrong("unexpected frame type " + std::to_string(frame.type));
+  case proto::Board::kType: {
+    POSTRIDER_TRY(const proto::Board board, ipc::as<proto::Board>(frame));
+    if (frame.fds.size() != 1 || board_) return wrong("unexpected board");
+    POSTRIDER_TRY(board_, Mapping::map(frame.fds[0], board.slots));
+    busy_.assign(board.slots, false);
+    return {};
+  }
+  case proto::OpenContent::kType: {
+    POSTRIDER_TRY(const proto::OpenContent open, ipc::as<proto::OpenContent>(frame));
+    if (frame.fds.size() != 1) return wrong("OpenContent without a descriptor");
+    if (contents_.size() >= kMaxContents) return wrong("too many open contents");
+    contents_[open.handle] = std::make_shared<const Fd>(std::move(frame.fds[0]));
+    return {};
+  }
+  case proto::CloseContent::kType: {
+    POSTRIDER_TRY(const proto::CloseContent close, ipc::as<proto::CloseContent>(frame));
+    contents_.erase(close.handle);
+    return {};
+  }
+  case proto::Deliver::kType: {
+    POSTRIDER_TRY(proto::Deliver request, ipc::as<proto::Deliver>(frame));
+    return take(std::move(request));
+  }
+  default: return wrong("unexpected frame type " + std::to_string(frame.type));
   }
 }
 
@@ -203,4 +202,4 @@ void Agent::retire() {
   }
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

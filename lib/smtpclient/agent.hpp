@@ -60,9 +60,9 @@ class Agent {
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;
   std::unique_ptr<Mapping> board_;
-  std::vector<bool> busy_;  // by slot
+  std::vector<bool> busy_; // by slot
   std::unordered_map<std::uint64_t, std::shared_ptr<const Fd>> contents_;
   bool retiring_ = false;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -32,7 +32,8 @@ ev::Task<void> Delivery::run() {
   }
   timing_.finished = engine_.loop.now();
   const std::int64_t now = to_unix_micros(engine_.loop.clock().wall());
-  for (mail::Outcome& outcome : outcomes_) outcome.at = now;
+  for (mail::Outcome& outcome : outcomes_)
+    outcome.at = now;
 }
 
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
@@ -54,8 +55,8 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, bool last)
     co_return;
   }
   const std::size_t limit = engine_.options.session_limit;
-  const bool detect_loop = engine_.options.flavor == Flavor::smtp &&
-                           nexthop->port == engine_.options.default_port;
+  const bool detect_loop =
+      engine_.options.flavor == Flavor::smtp && nexthop->port == engine_.options.default_port;
   for (std::size_t i = 0; i < targets.endpoints.size() && !done() && !stop_; ++i) {
     if (limit > 0 && sessions_ >= limit) break;
     const Endpoint& endpoint = targets.endpoints[i];
@@ -86,7 +87,8 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     if (!reply || !reply->ok()) {
       session->mark_broken();
       const bool cancelled = !reply && reply.error().kind() == ErrorKind::cancelled;
-      if (cancelled) fail_all(trouble_from(reply.error(), smtp::Step::rset), session->peer(), false);
+      if (cancelled)
+        fail_all(trouble_from(reply.error(), smtp::Step::rset), session->peer(), false);
       co_return cancelled;
     }
     session->needs_reset = false;
@@ -107,9 +109,10 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   if (obstacle != smtp::Obstacle::none) {
     ++sessions_;
     tried_.push_back(session->peer());
-    Trouble trouble{Cause::needs_smtputf8, smtp::Step::mail, {},
-                    "SMTPUTF8 is required, but was not offered by host " +
-                        session->peer().shown()};
+    Trouble trouble{Cause::needs_smtputf8,
+                    smtp::Step::mail,
+                    {},
+                    "SMTPUTF8 is required, but was not offered by host " + session->peer().shown()};
     if (obstacle == smtp::Obstacle::too_large) {
       trouble.cause = Cause::too_large;
       trouble.detail = "message size " + std::to_string(request_.facts.size) +
@@ -123,8 +126,8 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   co_await transaction.run();
   // Gone, or "421 idle too long": the connection was over before this message, so nothing happened.
   const smtp::Judge& judge = transaction.judge();
-  const bool gone = transaction.failed_before_mail() &&
-                    transaction.trouble()->cause != Cause::cancelled;
+  const bool gone =
+      transaction.failed_before_mail() && transaction.trouble()->cause != Cause::cancelled;
   const bool dismissed = judge.decision(0) == smtp::Decision::refused &&
                          judge.step(0) == smtp::Step::mail && judge.reply(0).code == 421;
   if (reused && (gone || dismissed)) co_return false;
@@ -140,21 +143,21 @@ void Delivery::apply(const Transact& transaction, const std::vector<std::uint32_
   const smtp::Judge& judge = transaction.judge();
   for (std::size_t i = 0; i < who.size(); ++i) {
     switch (judge.decision(i)) {
-      case smtp::Decision::delivered: settle(who[i], delivered(judge.reply(i), peer), true); break;
-      case smtp::Decision::refused: {
-        const Trouble trouble = trouble_from(judge.reply(i), judge.step(i));
-        const Row row = decide(trouble.cause, trouble.step);
-        settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
-        break;
-      }
-      case smtp::Decision::open:
-      case smtp::Decision::accepted: {
-        POSTRIDER_CHECK(transaction.trouble().has_value());
-        const Trouble& trouble = *transaction.trouble();
-        const Row row = decide(trouble.cause, trouble.step);
-        settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
-        break;
-      }
+    case smtp::Decision::delivered: settle(who[i], delivered(judge.reply(i), peer), true); break;
+    case smtp::Decision::refused: {
+      const Trouble trouble = trouble_from(judge.reply(i), judge.step(i));
+      const Row row = decide(trouble.cause, trouble.step);
+      settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
+      break;
+    }
+    case smtp::Decision::open:
+    case smtp::Decision::accepted: {
+      POSTRIDER_CHECK(transaction.trouble().has_value());
+      const Trouble& trouble = *transaction.trouble();
+      const Row row = decide(trouble.cause, trouble.step);
+      settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
+      break;
+    }
     }
   }
   if (transaction.trouble() &&
@@ -174,10 +177,11 @@ void Delivery::fail_all(const Trouble& trouble, const Peer& peer, bool more_host
   const Row row = decide(trouble.cause, trouble.step);
   // Look-up failures do not end it when another next hop is left.
   const bool lookup = trouble.step == smtp::Step::lookup;
-  const bool final = !more_hosts || (row.next == Next::none && !lookup) ||
-                     trouble.cause == Cause::cancelled;
+  const bool final =
+      !more_hosts || (row.next == Next::none && !lookup) || trouble.cause == Cause::cancelled;
   const mail::Outcome outcome = to_outcome(trouble, peer);
-  for (std::uint32_t i = 0; i < settled_.size(); ++i) settle(i, outcome, final);
+  for (std::uint32_t i = 0; i < settled_.size(); ++i)
+    settle(i, outcome, final);
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

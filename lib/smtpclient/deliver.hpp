@@ -34,7 +34,7 @@ struct Request {
 
 struct Timing {
   SteadyTime started{};
-  SteadyTime connected{};  // the last session was ready
+  SteadyTime connected{}; // the last session was ready
   SteadyTime finished{};
 };
 
@@ -69,13 +69,13 @@ class Delivery {
   std::vector<mail::Outcome> outcomes_;
   std::vector<bool> settled_;
   std::size_t open_;
-  std::vector<Peer> tried_;   // servers that were offered the message
-  std::size_t sessions_ = 0;  // that got past the greeting
+  std::vector<Peer> tried_;  // servers that were offered the message
+  std::size_t sessions_ = 0; // that got past the greeting
   std::size_t uses_ = 0;
   bool peer_has_dsn_ = false;
   bool found_self_ = false;
-  bool stop_ = false;  // trouble that no other host can mend
+  bool stop_ = false; // trouble that no other host can mend
   Timing timing_;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -13,84 +13,84 @@ using mail::Verdict;
 using smtp::Step;
 
 Row decide(Cause cause, Step step) {
-  const bool dot = step == Step::end_of_data;  // the final dot may have been read: duplicate possible
-  const bool early = step <= Step::lhlo;       // no message has been named yet
+  const bool dot =
+      step == Step::end_of_data;         // the final dot may have been read: duplicate possible
+  const bool early = step <= Step::lhlo; // no message has been named yet
   const Scope session_or_site = early ? Scope::site : Scope::session;
   switch (cause) {
-    case Cause::timeout:
-    case Cause::closed:
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.4.2"};
-      return {Verdict::deferred, session_or_site, Next::host,
-              step == Step::connect ? "4.4.1" : "4.4.2"};
-    case Cause::refused:
-    case Cause::unreachable:
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.4.2"};
-      return {Verdict::deferred, session_or_site, Next::host, "4.4.1"};
-    case Cause::protocol:
-    case Cause::too_much:
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.5.0"};
-      return {Verdict::deferred, session_or_site, Next::host, "4.5.0"};
-    // Our own trouble is never the mail's, and another host would see it again.
-    case Cause::local_resources:
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.0"};
-      return {Verdict::deferred, Scope::transport, Next::none, "4.3.0"};
-    case Cause::cancelled:
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.2"};
-      return {Verdict::deferred, Scope::transport, Next::none, "4.3.2"};
+  case Cause::timeout:
+  case Cause::closed:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.4.2"};
+    return {Verdict::deferred, session_or_site, Next::host,
+            step == Step::connect ? "4.4.1" : "4.4.2"};
+  case Cause::refused:
+  case Cause::unreachable:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.4.2"};
+    return {Verdict::deferred, session_or_site, Next::host, "4.4.1"};
+  case Cause::protocol:
+  case Cause::too_much:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.5.0"};
+    return {Verdict::deferred, session_or_site, Next::host, "4.5.0"};
+  // Our own trouble is never the mail's, and another host would see it again.
+  case Cause::local_resources:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.0"};
+    return {Verdict::deferred, Scope::transport, Next::none, "4.3.0"};
+  case Cause::cancelled:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.2"};
+    return {Verdict::deferred, Scope::transport, Next::none, "4.3.2"};
 
-    case Cause::reply_421:
-      return {Verdict::deferred, session_or_site, Next::host, "4.0.0"};
-    case Cause::reply_temporary:
-      if (early) return {Verdict::deferred, Scope::site, Next::host, "4.0.0"};
-      return {Verdict::deferred, step == Step::rcpt ? Scope::recipient : Scope::message, Next::host,
-              "4.0.0"};
-    case Cause::reply_permanent:
-      if (early) return {Verdict::bounced, Scope::site, Next::host, "5.0.0"};
-      return {Verdict::bounced, step == Step::rcpt ? Scope::recipient : Scope::message, Next::none,
-              "5.0.0"};
-    case Cause::reply_odd:  // 2xx or 3xx where it makes no sense
-      if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.5.0"};
-      return {Verdict::deferred, session_or_site, Next::host, "4.5.0"};
+  case Cause::reply_421: return {Verdict::deferred, session_or_site, Next::host, "4.0.0"};
+  case Cause::reply_temporary:
+    if (early) return {Verdict::deferred, Scope::site, Next::host, "4.0.0"};
+    return {Verdict::deferred, step == Step::rcpt ? Scope::recipient : Scope::message, Next::host,
+            "4.0.0"};
+  case Cause::reply_permanent:
+    if (early) return {Verdict::bounced, Scope::site, Next::host, "5.0.0"};
+    return {Verdict::bounced, step == Step::rcpt ? Scope::recipient : Scope::message, Next::none,
+            "5.0.0"};
+  case Cause::reply_odd: // 2xx or 3xx where it makes no sense
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.5.0"};
+    return {Verdict::deferred, session_or_site, Next::host, "4.5.0"};
 
-    case Cause::dns_temporary: return {Verdict::deferred, Scope::site, Next::none, "4.4.3"};
-    case Cause::no_domain: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
-    case Cause::null_mx: return {Verdict::bounced, Scope::site, Next::none, "5.1.10"};
-    case Cause::no_address: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
-    case Cause::no_address_yet: return {Verdict::deferred, Scope::site, Next::none, "4.4.4"};
-    case Cause::loop: return {Verdict::bounced, Scope::site, Next::none, "5.4.6"};
-    case Cause::bad_nexthop: return {Verdict::deferred, Scope::transport, Next::none, "4.3.5"};
+  case Cause::dns_temporary: return {Verdict::deferred, Scope::site, Next::none, "4.4.3"};
+  case Cause::no_domain: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
+  case Cause::null_mx: return {Verdict::bounced, Scope::site, Next::none, "5.1.10"};
+  case Cause::no_address: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
+  case Cause::no_address_yet: return {Verdict::deferred, Scope::site, Next::none, "4.4.4"};
+  case Cause::loop: return {Verdict::bounced, Scope::site, Next::none, "5.4.6"};
+  case Cause::bad_nexthop: return {Verdict::deferred, Scope::transport, Next::none, "4.3.5"};
 
-    case Cause::too_large: return {Verdict::bounced, Scope::message, Next::none, "5.3.4"};
-    case Cause::needs_smtputf8: return {Verdict::bounced, Scope::message, Next::host, "5.6.7"};
-    case Cause::content_unreadable:
-    case Cause::content_changed: return {Verdict::deferred, Scope::message, Next::none, "4.3.0"};
+  case Cause::too_large: return {Verdict::bounced, Scope::message, Next::none, "5.3.4"};
+  case Cause::needs_smtputf8: return {Verdict::bounced, Scope::message, Next::host, "5.6.7"};
+  case Cause::content_unreadable:
+  case Cause::content_changed: return {Verdict::deferred, Scope::message, Next::none, "4.3.0"};
   }
   POSTRIDER_UNREACHABLE();
 }
 
 Cause to_cause(const Error& error) {
   switch (error.kind()) {
-    case ErrorKind::timeout: return Cause::timeout;
-    case ErrorKind::closed: return Cause::closed;
-    case ErrorKind::refused: return Cause::refused;
-    case ErrorKind::protocol: return Cause::protocol;
-    case ErrorKind::limit: return Cause::too_much;
-    case ErrorKind::cancelled: return Cause::cancelled;
-    case ErrorKind::busy: return Cause::local_resources;
-    case ErrorKind::config: return Cause::bad_nexthop;
-    case ErrorKind::not_found: return Cause::unreachable;
-    case ErrorKind::io: break;
+  case ErrorKind::timeout: return Cause::timeout;
+  case ErrorKind::closed: return Cause::closed;
+  case ErrorKind::refused: return Cause::refused;
+  case ErrorKind::protocol: return Cause::protocol;
+  case ErrorKind::limit: return Cause::too_much;
+  case ErrorKind::cancelled: return Cause::cancelled;
+  case ErrorKind::busy: return Cause::local_resources;
+  case ErrorKind::config: return Cause::bad_nexthop;
+  case ErrorKind::not_found: return Cause::unreachable;
+  case ErrorKind::io: break;
   }
   switch (error.saved_errno()) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case EACCES:
-    case EPERM:
-    case EADDRINUSE:
-    case EADDRNOTAVAIL: return Cause::local_resources;
-    default: return Cause::unreachable;
+  case EMFILE:
+  case ENFILE:
+  case ENOBUFS:
+  case ENOMEM:
+  case EACCES:
+  case EPERM:
+  case EADDRINUSE:
+  case EADDRNOTAVAIL: return Cause::local_resources;
+  default: return Cause::unreachable;
   }
 }
 
@@ -109,54 +109,52 @@ Trouble trouble_from(const smtp::Reply& reply, Step step) {
   return Trouble{to_cause(reply), step, reply, {}};
 }
 
-std::string Peer::shown() const {
-  return address.empty() ? host : host + "[" + address + "]";
-}
+std::string Peer::shown() const { return address.empty() ? host : host + "[" + address + "]"; }
 
 namespace {
 
 std::string text_of(const Trouble& t, const Peer& peer) {
   const smtp::StepInfo& step = smtp::info(t.step);
   switch (t.cause) {
-    case Cause::timeout:
-      if (t.step == Step::connect) return "connect to " + peer.shown() + ": Connection timed out";
-      return "conversation with " + peer.shown() + " timed out while " + std::string(step.doing);
-    case Cause::closed:
-      if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
-      return "lost connection with " + peer.shown() + " while " + std::string(step.doing);
-    case Cause::refused:
-    case Cause::unreachable:
-    case Cause::local_resources:
-      if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
-      return t.detail + " while " + std::string(step.doing) + " with " + peer.shown();
-    case Cause::protocol:
-    case Cause::too_much:
-      return "Protocol error: " + peer.shown() + ": " + t.detail + " while " +
-             std::string(step.doing);
-    case Cause::cancelled:
-      return "delivery interrupted while " + std::string(step.doing) +
-             (peer.address.empty() ? std::string() : " with " + peer.shown());
-    case Cause::reply_421:
-    case Cause::reply_temporary:
-    case Cause::reply_permanent:
-      if (t.step <= Step::lhlo)
-        return "host " + peer.shown() + " refused to talk to me: " + t.reply.joined(" ");
-      return "host " + peer.shown() + " said: " + t.reply.joined(" ") + " (in reply to " +
-             std::string(step.request) + ")";
-    case Cause::reply_odd:
-      return "Protocol error: host " + peer.shown() + " said: " + t.reply.joined(" ") +
-             " (in reply to " + std::string(step.request) + ")";
-    case Cause::dns_temporary:
-    case Cause::no_domain:
-    case Cause::null_mx:
-    case Cause::no_address:
-    case Cause::no_address_yet:
-    case Cause::loop:
-    case Cause::bad_nexthop:
-    case Cause::content_unreadable:
-    case Cause::content_changed:
-    case Cause::too_large:
-    case Cause::needs_smtputf8: return t.detail;
+  case Cause::timeout:
+    if (t.step == Step::connect) return "connect to " + peer.shown() + ": Connection timed out";
+    return "conversation with " + peer.shown() + " timed out while " + std::string(step.doing);
+  case Cause::closed:
+    if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
+    return "lost connection with " + peer.shown() + " while " + std::string(step.doing);
+  case Cause::refused:
+  case Cause::unreachable:
+  case Cause::local_resources:
+    if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
+    return t.detail + " while " + std::string(step.doing) + " with " + peer.shown();
+  case Cause::protocol:
+  case Cause::too_much:
+    return "Protocol error: " + peer.shown() + ": " + t.detail + " while " +
+           std::string(step.doing);
+  case Cause::cancelled:
+    return "delivery interrupted while " + std::string(step.doing) +
+           (peer.address.empty() ? std::string() : " with " + peer.shown());
+  case Cause::reply_421:
+  case Cause::reply_temporary:
+  case Cause::reply_permanent:
+    if (t.step <= Step::lhlo)
+      return "host " + peer.shown() + " refused to talk to me: " + t.reply.joined(" ");
+    return "host " + peer.shown() + " said: " + t.reply.joined(" ") + " (in reply to " +
+           std::string(step.request) + ")";
+  case Cause::reply_odd:
+    return "Protocol error: host " + peer.shown() + " said: " + t.reply.joined(" ") +
+           " (in reply to " + std::string(step.request) + ")";
+  case Cause::dns_temporary:
+  case Cause::no_domain:
+  case Cause::null_mx:
+  case Cause::no_address:
+  case Cause::no_address_yet:
+  case Cause::loop:
+  case Cause::bad_nexthop:
+  case Cause::content_unreadable:
+  case Cause::content_changed:
+  case Cause::too_large:
+  case Cause::needs_smtputf8: return t.detail;
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -167,7 +165,7 @@ void put_peer(mail::Outcome& outcome, const Peer& peer) {
   outcome.port = peer.port;
 }
 
-}  // namespace
+} // namespace
 
 mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer) {
   const Row row = decide(trouble.cause, trouble.step);
@@ -177,7 +175,8 @@ mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer) {
   outcome.dsn = row.dsn;
   // The server's own enhanced code, unless it contradicts what we do about it.
   const std::string given = trouble.reply.code == 0 ? std::string() : trouble.reply.status();
-  if (!given.empty() && given[0] == outcome.dsn[0]) outcome.dsn = given;
+  if (!given.empty() && given[0] == outcome.dsn[0])
+    outcome.dsn = given;
   else if (!given.empty() && given[0] != '2')
     outcome.dsn = mail::with_class(given, outcome.dsn[0]);
   outcome.text = text_of(trouble, peer);
@@ -196,4 +195,4 @@ mail::Outcome delivered(const smtp::Reply& reply, const Peer& peer) {
   return outcome;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -15,50 +15,69 @@ namespace postrider::smtpclient {
 
 enum class Cause : std::uint8_t {
   // the connection
-  timeout, closed, refused, unreachable, protocol, too_much, local_resources, cancelled,
+  timeout,
+  closed,
+  refused,
+  unreachable,
+  protocol,
+  too_much,
+  local_resources,
+  cancelled,
   // a reply that is no success
-  reply_421, reply_temporary, reply_permanent, reply_odd,
+  reply_421,
+  reply_temporary,
+  reply_permanent,
+  reply_odd,
   // where to
-  dns_temporary, no_domain, null_mx, no_address, no_address_yet, loop, bad_nexthop,
+  dns_temporary,
+  no_domain,
+  null_mx,
+  no_address,
+  no_address_yet,
+  loop,
+  bad_nexthop,
   // the message
-  too_large, needs_smtputf8, content_unreadable, content_changed,
+  too_large,
+  needs_smtputf8,
+  content_unreadable,
+  content_changed,
 };
 inline constexpr int kCauses = 23;
 
 struct Trouble {
   Cause cause = Cause::closed;
   smtp::Step step = smtp::Step::connect;
-  smtp::Reply reply;   // for Cause::reply_*
-  std::string detail;  // "Connection refused"; for the log
+  smtp::Reply reply;  // for Cause::reply_*
+  std::string detail; // "Connection refused"; for the log
 };
 
-enum class Next : std::uint8_t { none, host };  // may another host of the destination be tried now?
+enum class Next : std::uint8_t { none, host }; // may another host of the destination be tried now?
 
 struct Row {
   mail::Verdict verdict;
   mail::Scope scope;
   Next next;
-  std::string_view dsn;  // used when no reply gives a better one
+  std::string_view dsn; // used when no reply gives a better one
 };
 // Total: every pair has a row.
 Row decide(Cause cause, smtp::Step step);
 
 Cause to_cause(const Error& error);
-Cause to_cause(const smtp::Reply& reply);  // of a reply that was not the one hoped for
+Cause to_cause(const smtp::Reply& reply); // of a reply that was not the one hoped for
 Trouble trouble_from(const Error& error, smtp::Step step);
 Trouble trouble_from(const smtp::Reply& reply, smtp::Step step);
 
 // Who we talked to, for the texts.
 struct Peer {
-  std::string host = "none";  // as in relay=host[address]:port
+  std::string host = "none"; // as in relay=host[address]:port
   std::string address;
   std::uint16_t port = 0;
   bool operator==(const Peer&) const = default;
-  std::string shown() const;  // "host[address]", or "none"
+  std::string shown() const; // "host[address]", or "none"
 };
 
 // The record for one recipient. `at` is left 0.
 mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer);
 mail::Outcome delivered(const smtp::Reply& reply, const Peer& peer);
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

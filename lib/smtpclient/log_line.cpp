@@ -13,7 +13,7 @@ namespace postrider::smtpclient {
 
 std::string format_seconds(double seconds, int decimals) {
   seconds = std::max(seconds, 0.0);
-  int digits = 0;  // behind the point
+  int digits = 0; // behind the point
   if (seconds < 10) digits = 1;
   for (double rest = seconds * 10; digits > 0 && digits < decimals && rest < 10; rest *= 10)
     ++digits;
@@ -37,10 +37,10 @@ std::string format_relay(const mail::Outcome& outcome) {
 
 std::string_view format_status(mail::Verdict verdict) {
   switch (verdict) {
-    case mail::Verdict::delivered: return "sent";
-    case mail::Verdict::bounced: return "bounced";
-    case mail::Verdict::deferred:
-    case mail::Verdict::in_doubt: return "deferred";
+  case mail::Verdict::delivered: return "sent";
+  case mail::Verdict::bounced: return "bounced";
+  case mail::Verdict::deferred:
+  case mail::Verdict::in_doubt: return "deferred";
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -63,8 +63,13 @@ void log_delivery(std::string_view id, const mail::Recipient& recipient,
   text.append(", dsn=").append(outcome.dsn).append(", status=").append(status);
   text.append(" (").append(outcome.text).append(")");
   log::event("delivery", id, text,
-             {{"to", to}, {"relay", relay}, {"delay", delay}, {"delays", delays},
-              {"dsn", outcome.dsn}, {"status", status}, {"text", outcome.text}});
+             {{"to", to},
+              {"relay", relay},
+              {"delay", delay},
+              {"delays", delays},
+              {"dsn", outcome.dsn},
+              {"status", status},
+              {"text", outcome.text}});
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

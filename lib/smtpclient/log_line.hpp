@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The line that log tools read: to=<..>, relay=.., delay=.., delays=a/b/c/d, dsn=.., status=.. (..).
-// Pure but for log_delivery().
+// The line that log tools read: to=<..>, relay=.., delay=.., delays=a/b/c/d, dsn=.., status=..
+// (..). Pure but for log_delivery().
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@
 namespace postrider::smtpclient {
 
 struct Delays {
-  double before_queue = 0;  // arrival until in memory
-  double in_queue = 0;      // until this request began
-  double connecting = 0;    // look-ups, connection, greeting
+  double before_queue = 0; // arrival until in memory
+  double in_queue = 0;     // until this request began
+  double connecting = 0;   // look-ups, connection, greeting
   double sending = 0;
   double total() const { return before_queue + in_queue + connecting + sending; }
 };
@@ -23,10 +23,10 @@ struct Delays {
 std::string format_seconds(double seconds, int decimals);
 // "mx.example[192.0.2.1]:25", "host[/path]", "none"
 std::string format_relay(const mail::Outcome& outcome);
-std::string_view format_status(mail::Verdict verdict);  // "sent", "deferred", "bounced"
+std::string_view format_status(mail::Verdict verdict); // "sent", "deferred", "bounced"
 
 void log_delivery(std::string_view id, const mail::Recipient& recipient,
                   const mail::Outcome& outcome, const Delays& delays, std::size_t connection_uses,
                   int decimals);
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -18,11 +18,11 @@ Trouble refused_greeting(const smtp::Reply& reply, smtp::Step step, const Option
 }
 
 Trouble loops_back(const Session& session, smtp::Step step) {
-  return Trouble{Cause::loop, step, {},
-                 "mail for " + session.peer().host + " loops back to myself"};
+  return Trouble{
+      Cause::loop, step, {}, "mail for " + session.peer().host + " loops back to myself"};
 }
 
-}  // namespace
+} // namespace
 
 ev::Task<std::optional<Trouble>> greet(Session& session, bool detect_loop) {
   using smtp::Step;
@@ -74,8 +74,8 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options,
                                                    : net::Address();
   Result<std::unique_ptr<net::TcpStream>> stream =
       co_await net::connect(loop, endpoint->address, source, deadline);
-  const bool cannot_bind = !stream && source.family() != 0 &&
-                           stream.error().text().starts_with("bind ");
+  const bool cannot_bind =
+      !stream && source.family() != 0 && stream.error().text().starts_with("bind ");
   if (cannot_bind && !options.bind_enforce) {
     log::warning(stream.error().text());
     const net::Address any;
@@ -88,12 +88,13 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options,
     opened.trouble = std::move(trouble);
     co_return opened;
   }
-  auto session =
-      std::make_unique<Session>(loop, std::move(*stream), options, endpoint->peer());
+  auto session = std::make_unique<Session>(loop, std::move(*stream), options, endpoint->peer());
   std::optional<Trouble> trouble = co_await greet(*session, detect_loop);
-  if (trouble) opened.trouble = std::move(trouble);
-  else opened.session = std::move(session);
+  if (trouble)
+    opened.trouble = std::move(trouble);
+  else
+    opened.session = std::move(session);
   co_return opened;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

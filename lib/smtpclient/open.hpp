@@ -11,7 +11,7 @@
 namespace postrider::smtpclient {
 
 struct Opened {
-  std::unique_ptr<Session> session;  // or:
+  std::unique_ptr<Session> session; // or:
   std::optional<Trouble> trouble;
   Opened() {}
 };
@@ -24,4 +24,4 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options,
 // The part behind the connection; for tests as well.
 ev::Task<std::optional<Trouble>> greet(Session& session, bool detect_loop);
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

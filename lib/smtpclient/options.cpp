@@ -33,7 +33,7 @@ void add_addresses(std::vector<net::Address>& out, const std::vector<std::string
   }
 }
 
-}  // namespace
+} // namespace
 
 Options::Options() {
   using namespace std::chrono_literals;
@@ -55,7 +55,7 @@ Result<std::uint16_t> parse_port(std::string_view text,
     return static_cast<std::uint16_t>(*number);
   }
   for (const std::string& entry : known_ports) {
-    const auto names = split(entry, "=");  // "smtps=submissions=465"
+    const auto names = split(entry, "="); // "smtps=submissions=465"
     if (names.size() < 2 || std::find(names.begin(), names.end() - 1, text) == names.end() - 1)
       continue;
     return parse_port(names.back());
@@ -111,9 +111,12 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.use_dns = support.empty() ? !settings.flag("disable_dns_lookups") : support != "disabled";
   o.lookup_dns = o.lookup_native = false;
   for (const std::string& word : client.words("host_lookup")) {
-    if (word == "dns") o.lookup_dns = true;
-    else if (word == "native") o.lookup_native = true;
-    else return config_error("host_lookup: neither dns nor native: " + word);
+    if (word == "dns")
+      o.lookup_dns = true;
+    else if (word == "native")
+      o.lookup_native = true;
+    else
+      return config_error("host_lookup: neither dns nor native: " + word);
   }
   if (!o.use_dns) {
     o.lookup_dns = false;
@@ -143,4 +146,4 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   return o;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

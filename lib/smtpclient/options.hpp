@@ -22,7 +22,7 @@ enum class Family : std::uint8_t { any, ipv4, ipv6 };
 struct Options {
   Flavor flavor = Flavor::smtp;
   std::string hello_name = "localhost";
-  std::string my_name = "localhost";  // for loop detection and the log of UNIX sockets
+  std::string my_name = "localhost"; // for loop detection and the log of UNIX sockets
   bool always_send_ehlo = true;
   bool never_send_ehlo = false;
   bool skip_5xx_greeting = true;
@@ -33,29 +33,29 @@ struct Options {
 
   bool defer_if_no_address = false;
   bool ignore_mx_lookup_error = false;
-  std::size_t address_limit = 5;  // 0: none
-  std::size_t session_limit = 2;  // 0: none
+  std::size_t address_limit = 5; // 0: none
+  std::size_t session_limit = 2; // 0: none
   bool randomize = true;
   Family preference = Family::any;
   bool balance_families = true;
   bool use_ipv4 = true;
   bool use_ipv6 = true;
   bool use_dns = true;
-  bool lookup_dns = true;     // smtp_host_lookup
+  bool lookup_dns = true; // smtp_host_lookup
   bool lookup_native = false;
   std::uint16_t default_port = 25;
-  net::Address bind4, bind6;  // family 0: none
+  net::Address bind4, bind6; // family 0: none
   bool bind_enforce = false;
   std::vector<std::string> fallback_relays;
-  std::vector<net::Address> own_addresses;  // loop detection
+  std::vector<net::Address> own_addresses; // loop detection
   std::chrono::milliseconds dns_time_limit{30000};
 
-  std::array<std::chrono::milliseconds, smtp::kSteps> timeouts{};  // by Step; 0: none
+  std::array<std::chrono::milliseconds, smtp::kSteps> timeouts{}; // by Step; 0: none
   bool cache_on_demand = true;
   std::vector<std::string> cache_destinations;
   std::chrono::milliseconds cache_time_limit{2000};
   std::chrono::milliseconds reuse_time_limit{300000};
-  std::size_t reuse_count_limit = 0;  // 0: none
+  std::size_t reuse_count_limit = 0; // 0: none
   std::size_t capacity = 5000;
   int log_decimals = 2;
 
@@ -73,4 +73,4 @@ struct Options {
 Result<std::uint16_t> parse_port(std::string_view text,
                                  const std::vector<std::string>& known_ports = {});
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -12,11 +12,12 @@ std::string endpoint_key(const Peer& peer) {
 
 ev::RootTask say_goodbye(std::unique_ptr<Session> session) { co_await session->quit(); }
 
-}  // namespace
+} // namespace
 
 Pool::Pool(ev::Group& group, const Options& options)
     : group_(group), options_(options),
-      timer_(group.loop(), [](void* self) { static_cast<Pool*>(self)->expire(); }, this) {}
+      timer_(
+          group.loop(), [](void* self) { static_cast<Pool*>(self)->expire(); }, this) {}
 
 std::unique_ptr<Session> Pool::take_for(std::string_view destination) {
   return take(by_destination_, destination);
@@ -63,9 +64,8 @@ bool Pool::worth_keeping(std::string_view destination, bool hint) {
   if (!options_.cache_on_demand) return false;
   const SteadyTime now = group_.loop().now();
   if (now - recent_swept_ > options_.cache_time_limit) {
-    std::erase_if(recent_, [&](const auto& pair) {
-      return now - pair.second > options_.cache_time_limit;
-    });
+    std::erase_if(recent_,
+                  [&](const auto& pair) { return now - pair.second > options_.cache_time_limit; });
     recent_swept_ = now;
   }
   const auto [place, is_first] = recent_.try_emplace(std::string(destination), now);
@@ -89,13 +89,15 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
 
 void Pool::expire() {
   const SteadyTime now = group_.loop().now();
-  while (!entries_.empty() && entries_.front().until <= now) dismiss(remove(entries_.begin()));
+  while (!entries_.empty() && entries_.front().until <= now)
+    dismiss(remove(entries_.begin()));
   if (!entries_.empty()) timer_.arm(ev::Deadline::at(entries_.front().until));
 }
 
 void Pool::clear() {
-  while (!entries_.empty()) dismiss(remove(entries_.begin()));
+  while (!entries_.empty())
+    dismiss(remove(entries_.begin()));
   timer_.disarm();
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

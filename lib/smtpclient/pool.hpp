@@ -53,12 +53,12 @@ class Pool {
 
   ev::Group& group_;
   const Options& options_;
-  std::list<Entry> entries_;  // the oldest first: all are kept equally long
+  std::list<Entry> entries_; // the oldest first: all are kept equally long
   Keys by_destination_;
   Keys by_endpoint_;
-  std::unordered_map<std::string, SteadyTime> recent_;  // when a destination last gave one back
+  std::unordered_map<std::string, SteadyTime> recent_; // when a destination last gave one back
   SteadyTime recent_swept_{};
   ev::Timer timer_;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -85,4 +85,4 @@ bool Session::is_idle() const {
   return tcp == nullptr || tcp->is_quiet();
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -63,4 +63,4 @@ class Session {
   bool broken_ = false;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

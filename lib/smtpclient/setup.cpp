@@ -6,9 +6,9 @@
 namespace postrider::smtpclient {
 namespace {
 
-constexpr const char* kSystemAnchor = "/usr/share/dns/root.key";  // Debian: dns-root-data
+constexpr const char* kSystemAnchor = "/usr/share/dns/root.key"; // Debian: dns-root-data
 
-}  // namespace
+} // namespace
 
 Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor flavor) {
   ClientSetup setup;
@@ -25,4 +25,4 @@ Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor f
   return setup;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a client program reads before its jail closes: parameters, own addresses, name servers, trust
-// anchors.
+// What a client program reads before its jail closes: parameters, own addresses, name servers,
+// trust anchors.
 #pragma once
 
 #include "dns/resolver.hpp"
@@ -15,4 +15,4 @@ struct ClientSetup {
   static Result<ClientSetup> load(const config::Settings& settings, Flavor flavor);
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

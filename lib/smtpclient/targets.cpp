@@ -12,11 +12,12 @@
 namespace postrider::smtpclient {
 namespace {
 
-constexpr std::size_t kMaxHosts = 32;      // of one MX list that are looked up in one delivery
-constexpr std::size_t kMaxPerHost = 16;    // addresses of one host
+constexpr std::size_t kMaxHosts = 32;   // of one MX list that are looked up in one delivery
+constexpr std::size_t kMaxPerHost = 16; // addresses of one host
 
 Error bad_nexthop(std::string_view text, std::string_view why) {
-  return Error(ErrorKind::config, "bad next hop \"" + std::string(text) + "\": " + std::string(why));
+  return Error(ErrorKind::config,
+               "bad next hop \"" + std::string(text) + "\": " + std::string(why));
 }
 
 Result<Nexthop> parse_inet(std::string_view text, std::string_view whole, const Options& options) {
@@ -57,7 +58,7 @@ Result<Nexthop> parse_inet(std::string_view text, std::string_view whole, const 
   return hop;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::vector<Nexthop>> parse_nexthops(std::string_view text, const Options& options) {
   std::vector<Nexthop> hops;
@@ -192,20 +193,20 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
     list.hosts.push_back({nexthop.name, 0});
   }
   switch (list.kind) {
-    case dns::MxList::Kind::hosts: break;
-    case dns::MxList::Kind::null_mx:
-      fail(Cause::null_mx, "Domain " + nexthop.name + " does not accept mail (nullMX)");
-      co_return targets;
-    case dns::MxList::Kind::no_domain:
-      fail(Cause::no_domain, name_service(nexthop.name, "MX", "Host not found"));
-      co_return targets;
-    case dns::MxList::Kind::unusable:
-      fail(options_.defer_if_no_address ? Cause::no_address_yet : Cause::no_address,
-           name_service(nexthop.name, "MX", "Malformed or unexpected name server reply"));
-      co_return targets;
-    case dns::MxList::Kind::temporary:
-      fail(Cause::dns_temporary, name_service(nexthop.name, "MX", list.reason));
-      co_return targets;
+  case dns::MxList::Kind::hosts: break;
+  case dns::MxList::Kind::null_mx:
+    fail(Cause::null_mx, "Domain " + nexthop.name + " does not accept mail (nullMX)");
+    co_return targets;
+  case dns::MxList::Kind::no_domain:
+    fail(Cause::no_domain, name_service(nexthop.name, "MX", "Host not found"));
+    co_return targets;
+  case dns::MxList::Kind::unusable:
+    fail(options_.defer_if_no_address ? Cause::no_address_yet : Cause::no_address,
+         name_service(nexthop.name, "MX", "Malformed or unexpected name server reply"));
+    co_return targets;
+  case dns::MxList::Kind::temporary:
+    fail(Cause::dns_temporary, name_service(nexthop.name, "MX", list.reason));
+    co_return targets;
   }
 
   // Hosts in groups of equal preference. A group that this host is in, and all behind it, are left
@@ -250,7 +251,7 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
     group.clear();
     if (options_.address_limit > 0 && targets.endpoints.size() >= options_.address_limit) break;
   }
-  arrange(group);  // kMaxHosts cut a group
+  arrange(group); // kMaxHosts cut a group
   std::move(group.begin(), group.end(), std::back_inserter(targets.endpoints));
 
   if (targets.endpoints.empty()) {
@@ -280,4 +281,4 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
   co_return targets;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

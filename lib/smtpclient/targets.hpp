@@ -4,7 +4,8 @@
 //   domain  domain:port             MX look-up (SMTP); LMTP: inet:host, inet:host:port
 //   [host]  [host]:port             addresses of that host
 //   [192.0.2.1]:port [ipv6:::1]     that address
-//   unix:path                       UNIX socket (LMTP); a relative path is below the queue directory
+//   unix:path                       UNIX socket (LMTP); a relative path is below the queue
+//   directory
 //
 // Several may stand in a row, between commas or blanks.
 #pragma once
@@ -24,7 +25,7 @@ namespace postrider::smtpclient {
 struct Nexthop {
   enum class Kind : std::uint8_t { domain, host, unix_socket };
   Kind kind = Kind::domain;
-  std::string name;  // domain, host name, numeric address, or path
+  std::string name; // domain, host name, numeric address, or path
   std::uint16_t port = 0;
   bool operator==(const Nexthop&) const = default;
 };
@@ -34,15 +35,15 @@ Result<std::vector<Nexthop>> parse_nexthops(std::string_view text, const Options
 
 struct Endpoint {
   net::Address address;
-  std::string host;  // name for the log and, one day, for TLS
+  std::string host; // name for the log and, one day, for TLS
   std::uint16_t preference = 0;
   Peer peer() const;
 };
 
 struct Targets {
-  std::vector<Endpoint> endpoints;  // not empty, or:
+  std::vector<Endpoint> endpoints; // not empty, or:
   std::optional<Trouble> trouble;
-  bool we_are_mx = false;  // hosts were left out because they are this host, or no better
+  bool we_are_mx = false; // hosts were left out because they are this host, or no better
 };
 
 class TargetFinder {
@@ -58,7 +59,7 @@ class TargetFinder {
  private:
   struct Found {
     std::vector<net::Address> addresses;
-    bool temporary = false;  // some look-up has to be tried again
+    bool temporary = false; // some look-up has to be tried again
     std::string reason;
     bool cancelled = false;
   };
@@ -72,4 +73,4 @@ class TargetFinder {
   Jitter jitter_;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

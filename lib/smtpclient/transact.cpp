@@ -13,12 +13,12 @@ namespace {
 
 using smtp::Step;
 
-constexpr std::size_t kPiece = 64 << 10;  // content read and written at a time
+constexpr std::size_t kPiece = 64 << 10; // content read and written at a time
 
 constexpr auto kWorking = static_cast<std::uint8_t>(proto::SlotState::working);
 constexpr auto kInDoubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
 
-}  // namespace
+} // namespace
 
 Transact::Transact(Session& session, const smtp::Transaction& what, const Content& content,
                    FlightMark mark)
@@ -47,7 +47,8 @@ ev::Task<bool> Transact::envelope() {
   std::size_t sent = 0;
   for (std::size_t i = 0; i < batch.commands.size();) {
     std::size_t last = i;
-    while (!batch.commands[last].last_of_group) ++last;
+    while (!batch.commands[last].last_of_group)
+      ++last;
     const ByteView group = ByteView(batch.wire).substr(sent, batch.commands[last].end - sent);
     Result<void> written = co_await session_.send(group, batch.commands[i].step);
     if (!written) {
@@ -62,9 +63,12 @@ ev::Task<bool> Transact::envelope() {
         fail(reply.error(), command.step);
         co_return false;
       }
-      if (command.step == Step::mail) judge_.mail(*reply);
-      else if (command.step == Step::rcpt) judge_.rcpt(command.recipient, *reply);
-      else next = judge_.data(*reply);
+      if (command.step == Step::mail)
+        judge_.mail(*reply);
+      else if (command.step == Step::rcpt)
+        judge_.rcpt(command.recipient, *reply);
+      else
+        next = judge_.data(*reply);
     }
     // One group at a time: no DATA when nobody is left to get it.
     if (i < batch.commands.size() && !judge_.any_undecided()) co_return false;
@@ -110,7 +114,8 @@ ev::Task<bool> Transact::content() {
   std::uint64_t from = 0;
   bool last = false;
   while (!last) {
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, content_.size - from));
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, content_.size - from));
     piece.clear();
     if (from == 0) piece.reserve(count + 8);
     Result<void> read = read_piece(piece, from, count);
@@ -121,15 +126,19 @@ ev::Task<bool> Transact::content() {
     if (!read) {
       session_.mark_broken();
       const bool changed = read.error().kind() == ErrorKind::protocol;
-      trouble_ = Trouble{changed ? Cause::content_changed : Cause::content_unreadable, Step::body,
-                         {}, read.error().text()};
+      trouble_ = Trouble{changed ? Cause::content_changed : Cause::content_unreadable,
+                         Step::body,
+                         {},
+                         read.error().text()};
       co_return false;
     }
     std::string* wire = &piece;
     if (!as_it_is) {
       encoded.clear();
-      if (fold) folder.append(encoded, piece);
-      else smtp::append_stuffed(encoded, piece, at_line_start);
+      if (fold)
+        folder.append(encoded, piece);
+      else
+        smtp::append_stuffed(encoded, piece, at_line_start);
       wire = &encoded;
     }
     Step step = Step::body;
@@ -137,7 +146,7 @@ ev::Task<bool> Transact::content() {
       if (!facts.ends_with_newline) wire->append("\r\n");
       wire->append(".\r\n");
       step = Step::end_of_data;
-      in_doubt_ = true;  // duplicate possible from here: the peer may get the dot
+      in_doubt_ = true; // duplicate possible from here: the peer may get the dot
       mark_.set(kInDoubt);
     }
     Result<void> sent = co_await session_.send_more(*wire, step);
@@ -157,8 +166,10 @@ ev::Task<void> Transact::final_replies() {
       fail(reply.error(), Step::end_of_data);
       co_return;
     }
-    if (lmtp) judge_.end_of_data_next(*reply);
-    else judge_.end_of_data(*reply);
+    if (lmtp)
+      judge_.end_of_data_next(*reply);
+    else
+      judge_.end_of_data(*reply);
   } while (judge_.count(smtp::Decision::accepted) > 0);
   in_doubt_ = false;
   // A mark of a delivered message stays until the slot is used again: should we die before qmgr has
@@ -167,4 +178,4 @@ ev::Task<void> Transact::final_replies() {
   session_.needs_reset = false;
 }
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

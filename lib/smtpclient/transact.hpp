@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One mail transaction on an open session. Every recipient gets exactly one verdict, from a reply or
-// from the trouble that ended it. The one dangerous interval, from the final dot to its reply, is
-// marked where qmgr can see it even after our death.
+// One mail transaction on an open session. Every recipient gets exactly one verdict, from a reply
+// or from the trouble that ended it. The one dangerous interval, from the final dot to its reply,
+// is marked where qmgr can see it even after our death.
 //
 //   X1  in_doubt() holds only between the final dot and its last reply
 //   X2  content is sent only after its record was found to be the one asked for, or the connection
@@ -59,8 +59,8 @@ class Transact {
   bool failed_before_mail() const { return trouble_ && trouble_->step == smtp::Step::mail; }
 
  private:
-  ev::Task<bool> envelope();  // true: the content may follow
-  ev::Task<bool> content();   // true: all sent, dot included
+  ev::Task<bool> envelope(); // true: the content may follow
+  ev::Task<bool> content();  // true: all sent, dot included
   ev::Task<void> final_replies();
   ev::Task<void> end_empty();
   Result<void> read_piece(std::string& out, std::uint64_t from, std::size_t count);
@@ -76,4 +76,4 @@ class Transact {
   bool in_doubt_ = false;
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -69,4 +69,4 @@ ev::Task<Result<dns::Answer>> FakeDns::query(std::string_view name, dns::Type ty
   co_return nothing;
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

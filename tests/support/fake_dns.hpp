@@ -29,15 +29,15 @@ class FakeDns final : public dns::Resolver {
   // From now on queries wait until release().
   void hold() { held_ = true; }
   void release();
-  const std::vector<std::string>& asked() const { return asked_; }  // "MX a.example"
+  const std::vector<std::string>& asked() const { return asked_; } // "MX a.example"
 
  private:
   ev::Condition released_;
   bool held_ = false;
   std::map<std::pair<std::string, dns::Type>, dns::Answer> answers_;
-  std::map<std::string, dns::Answer> whole_names_;  // NXDOMAIN, TEMPORARY
+  std::map<std::string, dns::Answer> whole_names_; // NXDOMAIN, TEMPORARY
   std::set<std::string> names_;
   std::vector<std::string> asked_;
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

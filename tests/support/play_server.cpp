@@ -53,7 +53,8 @@ ev::RootTask PlayServer::play(Fd fd, Script script) {
     } else if (step.kind == ScriptStep::Kind::stall) {
       ++finished_;
       Result<void> more;
-      while (more) more = co_await stream.fill(deadline);
+      while (more)
+        more = co_await stream.fill(deadline);
       co_return;
     } else {
       std::string message;
@@ -81,4 +82,4 @@ ev::RootTask PlayServer::play(Fd fd, Script script) {
   ++finished_;
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

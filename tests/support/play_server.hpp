@@ -23,9 +23,9 @@ class PlayServer {
   void then(Script script) { scripts_.push_back(std::move(script)); }
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return connections_; }
-  std::size_t finished() const { return finished_; }  // scripts played to their end
+  std::size_t finished() const { return finished_; } // scripts played to their end
   const std::string& problem() const { return problem_; }
-  const std::vector<std::string>& lines() const { return lines_; }  // all that clients said
+  const std::vector<std::string>& lines() const { return lines_; } // all that clients said
   const std::vector<std::string>& messages() const { return messages_; }
 
  private:
@@ -45,4 +45,4 @@ class PlayServer {
   std::vector<std::string> messages_;
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

@@ -36,15 +36,15 @@ ScriptStream::State ScriptStream::play() {
     }
     const ScriptStep& step = script_[at_];
     switch (step.kind) {
-      case ScriptStep::Kind::expect:
-        if (!take_line()) return State::blocked;
-        break;
-      case ScriptStep::Kind::expect_data:
-        if (!take_data()) return State::blocked;
-        break;
-      case ScriptStep::Kind::send: to_client_ = step.text; break;
-      case ScriptStep::Kind::close: closed_ = true; break;
-      case ScriptStep::Kind::stall: return State::blocked;
+    case ScriptStep::Kind::expect:
+      if (!take_line()) return State::blocked;
+      break;
+    case ScriptStep::Kind::expect_data:
+      if (!take_data()) return State::blocked;
+      break;
+    case ScriptStep::Kind::send: to_client_ = step.text; break;
+    case ScriptStep::Kind::close: closed_ = true; break;
+    case ScriptStep::Kind::stall: return State::blocked;
     }
     if (on_step) on_step(step);
     ++at_;
@@ -54,9 +54,9 @@ ScriptStream::State ScriptStream::play() {
 
 ev::Task<Result<void>> ScriptStream::fill(ev::Deadline) {
   switch (play()) {
-    case State::blocked: co_return Error(ErrorKind::timeout, "time limit exceeded");
-    case State::closed: co_return Error(ErrorKind::closed, "connection closed by peer");
-    case State::more: break;
+  case State::blocked: co_return Error(ErrorKind::timeout, "time limit exceeded");
+  case State::closed: co_return Error(ErrorKind::closed, "connection closed by peer");
+  case State::more: break;
   }
   const std::size_t count = std::min(mode_.piece, to_client_.size());
   received(ByteView(to_client_).substr(0, count));
@@ -70,4 +70,4 @@ ev::Task<Result<void>> ScriptStream::write(ByteView bytes, ev::Deadline) {
   co_return Result<void>();
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

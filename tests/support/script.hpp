@@ -31,8 +31,8 @@ inline ScriptStep stall() { return {ScriptStep::Kind::stall, ""}; }
 class ScriptStream final : public net::Stream {
  public:
   struct Mode {
-    std::size_t piece = 1 << 20;                 // bytes given to the client at a time
-    std::size_t cut = static_cast<std::size_t>(-1);  // steps after which the connection is gone
+    std::size_t piece = 1 << 20;                    // bytes given to the client at a time
+    std::size_t cut = static_cast<std::size_t>(-1); // steps after which the connection is gone
   };
   ScriptStream(Script script, Mode mode) : script_(std::move(script)), mode_(mode) {}
 
@@ -42,8 +42,8 @@ class ScriptStream final : public net::Stream {
 
   // Called before each step is played.
   std::function<void(const ScriptStep&)> on_step;
-  const std::string& problem() const { return problem_; }  // the client did not keep to the script
-  const std::string& data() const { return data_; }        // of the last expect_data
+  const std::string& problem() const { return problem_; } // the client did not keep to the script
+  const std::string& data() const { return data_; }       // of the last expect_data
   std::size_t played() const { return at_; }
   bool all_played() const { return at_ == script_.size(); }
 
@@ -63,4 +63,4 @@ class ScriptStream final : public net::Stream {
   bool closed_ = false;
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

@@ -32,7 +32,7 @@ class Message {
     put16(bytes_, 1);
   }
   Message& add(int type, std::string_view rdata) {
-    put16(bytes_, 0xc00c);  // the question's name
+    put16(bytes_, 0xc00c); // the question's name
     put16(bytes_, type);
     put16(bytes_, 1);
     put16(bytes_, 0);
@@ -79,11 +79,13 @@ constexpr int kA = 1, kCname = 5, kMx = 15, kTlsa = 52;
 
 TEST(ReplyOfTheDns, StatusFollowsFromCodeAndRecords) {
   const auto status = [](int rcode) {
-    return parse_reply(Message(1, rcode, "a.example", Type::mx).bytes(), "a.example", Type::mx).status;
+    return parse_reply(Message(1, rcode, "a.example", Type::mx).bytes(), "a.example", Type::mx)
+        .status;
   };
   EXPECT_EQ(status(0), Status::no_data);
   EXPECT_EQ(status(3), Status::no_domain);
-  for (const int code : {1, 2, 4, 5, 9}) EXPECT_EQ(status(code), Status::temporary) << code;
+  for (const int code : {1, 2, 4, 5, 9})
+    EXPECT_EQ(status(code), Status::temporary) << code;
 }
 
 TEST(ReplyOfTheDns, ReadsRecordsBehindACname) {
@@ -122,7 +124,8 @@ TEST(ReplyOfTheDns, SurvivesEveryTruncationAndEveryFlippedByte) {
   m.add(kCname, Message::name("b.example")).add(kMx, Message::mx(10, "mx.b.example"));
   const std::string good = m.bytes();
   for (std::size_t length = 0; length < good.size(); ++length)
-    EXPECT_NE(parse_reply(ByteView(good).substr(0, length), "a.example", Type::mx).records.size(), 2U);
+    EXPECT_NE(parse_reply(ByteView(good).substr(0, length), "a.example", Type::mx).records.size(),
+              2U);
   for (std::size_t at = 0; at < good.size(); ++at)
     for (const int value : {0x00, 0x3f, 0xc0, 0xff}) {
       std::string bad = good;
@@ -133,7 +136,8 @@ TEST(ReplyOfTheDns, SurvivesEveryTruncationAndEveryFlippedByte) {
 
 TEST(ReplyOfTheDns, KeepsABoundedNumberOfRecords) {
   Message m(1, 0, "a.example", Type::a);
-  for (int i = 0; i < 3000; ++i) m.add(kA, "\x7f\0\0\x01"sv);
+  for (int i = 0; i < 3000; ++i)
+    m.add(kA, "\x7f\0\0\x01"sv);
   EXPECT_EQ(parse_reply(m.bytes(), "a.example", Type::a).records.size(), kMaxRecords);
 }
 
@@ -150,9 +154,9 @@ Answer mx_answer(std::vector<std::pair<int, std::string>> records) {
 }
 
 TEST(MxHosts, SortedUniqueAndUsable) {
-  const MxList list = read_mx(
-      mx_answer({{20, "b"}, {10, "a"}, {30, "a"}, {20, "192.0.2.1"}, {20, "c"}, {5, ""}}), "d",
-      nullptr);
+  const MxList list =
+      read_mx(mx_answer({{20, "b"}, {10, "a"}, {30, "a"}, {20, "192.0.2.1"}, {20, "c"}, {5, ""}}),
+              "d", nullptr);
   EXPECT_EQ(list.kind, MxList::Kind::hosts);
   EXPECT_EQ(list.hosts, (std::vector<MxHost>{{"a", 10}, {"b", 20}, {"c", 20}}));
 }
@@ -223,7 +227,8 @@ class Server {
       reply[2] = static_cast<char>(0x81);
       reply[3] = static_cast<char>(0x80 | (label == "servfail" ? 2 : label == "gone" ? 3 : 0));
       std::size_t end = 12;
-      while (reply[end] != 0) end += static_cast<std::size_t>(reply[end]) + 1;
+      while (reply[end] != 0)
+        end += static_cast<std::size_t>(reply[end]) + 1;
       const bool asks_a = reply[end + 2] == 1;
       reply.resize(end + 5);
       reply[7] = static_cast<char>(asks_a && label == "host" ? 1 : 0);
@@ -250,7 +255,7 @@ TEST(Unbound, AsksItsForwarder) {
     EXPECT_TRUE(answer);
     return answer.value();
   };
-  for (int i = 0; i < 2; ++i) {  // the second time from its cache
+  for (int i = 0; i < 2; ++i) { // the second time from its cache
     const Answer answer = ask("host.example");
     EXPECT_EQ(answer.status, Status::ok) << answer.reason;
     ASSERT_EQ(answer.records.size(), 1U);
@@ -277,21 +282,23 @@ TEST(Unbound, RefusesWrongSetup) {
 TEST(NativeLookup, KnowsLocalhost) {
   const HostAnswer answer = look_up_host_now("localhost");
   EXPECT_EQ(answer.kind, HostAnswer::Kind::found);
-  for (const auto& address : answer.addresses) EXPECT_TRUE(address.is_loopback());
+  for (const auto& address : answer.addresses)
+    EXPECT_TRUE(address.is_loopback());
 }
 
 TEST(FakeZone, AnswersLikeADomain) {
   ev::Loop loop;
   test::FakeDns fake(loop, "a.example MX 10 mx.a.example\nmx.a.example A 192.0.2.1\n");
   const auto status = [&](std::string_view name, Type type) {
-    return test::run_task<Result<Answer>>(loop, [&] {
-             return fake.query(name, type, loop.after(1s));
-           }).value().status;
+    return test::run_task<Result<Answer>>(loop,
+                                          [&] { return fake.query(name, type, loop.after(1s)); })
+        .value()
+        .status;
   };
   EXPECT_EQ(status("a.example", Type::mx), Status::ok);
   EXPECT_EQ(status("a.example", Type::a), Status::no_data);
   EXPECT_EQ(status("b.example", Type::a), Status::no_domain);
 }
 
-}  // namespace
-}  // namespace postrider::dns
+} // namespace
+} // namespace postrider::dns

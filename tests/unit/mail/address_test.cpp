@@ -45,12 +45,37 @@ TEST(PathGrammar, Accepts) {
 
 TEST(PathGrammar, Refuses) {
   using namespace std::literals;
-  for (const std::string_view text : std::vector<std::string_view>{
-           "", "<", "<@b>", "<a@b", "<a@>", "<a@b@c>", "<a b@c>", "<a@b c>", "<;cmd;>",
-           "<\"\"@b>", "<\"a@b>", "<\"a\\", "<a@-b>", "<a@b->", "<a@b..c>", "<a@.b>", "<a@[1.2.3]>",
-           "<a@[2001:db8::1]>", "<a@[IPv6:1.2.3.4]>", "<a@[x>", "<@a a@b>", "<@a:@b:c@d>",
-           "<\"a\nb\"@c>"sv, "<\"a\0b\"@c>"sv, "<a\x7f@b>", "<a@b\0>"sv, "<\xc3\xa9@b>", "<a@\xc3\xa9>",
-           "<a@b/../c>", "<a,b@c>", "<(x)a@b>"}) {
+  for (const std::string_view text : std::vector<std::string_view>{"",
+                                                                   "<",
+                                                                   "<@b>",
+                                                                   "<a@b",
+                                                                   "<a@>",
+                                                                   "<a@b@c>",
+                                                                   "<a b@c>",
+                                                                   "<a@b c>",
+                                                                   "<;cmd;>",
+                                                                   "<\"\"@b>",
+                                                                   "<\"a@b>",
+                                                                   "<\"a\\",
+                                                                   "<a@-b>",
+                                                                   "<a@b->",
+                                                                   "<a@b..c>",
+                                                                   "<a@.b>",
+                                                                   "<a@[1.2.3]>",
+                                                                   "<a@[2001:db8::1]>",
+                                                                   "<a@[IPv6:1.2.3.4]>",
+                                                                   "<a@[x>",
+                                                                   "<@a a@b>",
+                                                                   "<@a:@b:c@d>",
+                                                                   "<\"a\nb\"@c>"sv,
+                                                                   "<\"a\0b\"@c>"sv,
+                                                                   "<a\x7f@b>",
+                                                                   "<a@b\0>"sv,
+                                                                   "<\xc3\xa9@b>",
+                                                                   "<a@\xc3\xa9>",
+                                                                   "<a@b/../c>",
+                                                                   "<a,b@c>",
+                                                                   "<(x)a@b>"}) {
     EXPECT_FALSE(parse_path(text, Utf8::no)) << text;
   }
 }
@@ -62,7 +87,7 @@ TEST(PathGrammar, Limits) {
   EXPECT_FALSE(parse_path("<" + local + "a@b>", Utf8::no));
   EXPECT_TRUE(parse_path("<a@" + label + ">", Utf8::no));
   EXPECT_FALSE(parse_path("<a@" + label + "b>", Utf8::no));
-  const std::string longest = label + "." + label + "." + label + "." + label;  // 255
+  const std::string longest = label + "." + label + "." + label + "." + label; // 255
   EXPECT_TRUE(parse_path("<a@" + longest + ">", Utf8::no));
   EXPECT_FALSE(parse_path("<a@" + longest + ".c>", Utf8::no));
   EXPECT_FALSE(parse_path("<" + std::string(65535, 'a') + "@b>", Utf8::no));
@@ -85,8 +110,14 @@ TEST(Parts, DivideAtTheLastAt) {
 
 TEST(Domains, ToAscii) {
   EXPECT_EQ(to_ascii("EXAMPLE.org").value(), "example.org");
-  EXPECT_EQ(to_ascii("b\xc3\xbc" "cher.example").value(), "xn--bcher-kva.example");
-  EXPECT_EQ(to_ascii("stra\xc3\x9f" "e.example").value(), "xn--strae-oqa.example");
+  EXPECT_EQ(to_ascii("b\xc3\xbc"
+                     "cher.example")
+                .value(),
+            "xn--bcher-kva.example");
+  EXPECT_EQ(to_ascii("stra\xc3\x9f"
+                     "e.example")
+                .value(),
+            "xn--strae-oqa.example");
   EXPECT_FALSE(to_ascii("a..b"));
   EXPECT_FALSE(to_ascii(""));
   EXPECT_FALSE(to_ascii("a b"));
@@ -102,5 +133,5 @@ TEST(Domains, LiteralsAndHostNames) {
   EXPECT_FALSE(is_hostname(""));
 }
 
-}  // namespace
-}  // namespace postrider::mail
+} // namespace
+} // namespace postrider::mail

@@ -12,7 +12,8 @@ namespace {
 
 ContentScanner scanned(std::string_view content, std::size_t piece) {
   ContentScanner scanner;
-  for (std::size_t at = 0; at < content.size(); at += piece) scanner.feed(content.substr(at, piece));
+  for (std::size_t at = 0; at < content.size(); at += piece)
+    scanner.feed(content.substr(at, piece));
   return scanner;
 }
 
@@ -71,12 +72,12 @@ TEST(ReceivedHeader, OfANetworkClient) {
 }
 
 TEST(ReceivedHeader, OfALocalSubmitter) {
-  const std::string line = received_header(
-      {.by = "mx.example", .id = "ID", .uid = 1000, .when = from_unix_micros(0)});
+  const std::string line =
+      received_header({.by = "mx.example", .id = "ID", .uid = 1000, .when = from_unix_micros(0)});
   EXPECT_TRUE(
       line.starts_with("Received: by mx.example (Postrider, from userid 1000)\r\n\tid ID; "))
       << line;
 }
 
-}  // namespace
-}  // namespace postrider::mail
+} // namespace
+} // namespace postrider::mail

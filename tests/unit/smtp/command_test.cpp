@@ -26,7 +26,8 @@ TEST(CommandLine, SplitsVerbAndArguments) {
 TEST(MailCommand, ReadsEveryParameter) {
   MailCommand c;
   ASSERT_FALSE(parse_mail("from:<A@b.example> SIZE=12 body=8bitmime RET=HDRS ENVID=q+2B1 "
-                          "AUTH=<> SMTPUTF8", c));
+                          "AUTH=<> SMTPUTF8",
+                          c));
   EXPECT_EQ(c.sender, "A@b.example");
   EXPECT_EQ(c.size, 12U);
   EXPECT_EQ(c.body, mail::Body::eight_bit_mime);
@@ -130,5 +131,5 @@ TEST(Xtext, RoundTripsAndRefusesControls) {
     EXPECT_EQ(from_xtext(bad), std::nullopt) << bad;
 }
 
-}  // namespace
-}  // namespace postrider::smtp
+} // namespace
+} // namespace postrider::smtp

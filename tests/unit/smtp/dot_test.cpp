@@ -109,12 +109,14 @@ TEST(DataDecodingChunks, KeepsDotsAndEndsOnlyWhenTold) {
 TEST(DataDecodingFacts, AreThoseOfTheContent) {
   const std::string wire =
       "Received: one\r\n\tmore\r\nreceived : two\r\nSubject: \xc3\xa9\r\nMessage-Id:\r\n <1@x>\r\n"
-      "\r\nReceived: not a header\r\n..dot\r\n" + std::string(2000, 'x') + "\r\n.\r\n";
+      "\r\nReceived: not a header\r\n..dot\r\n" +
+      std::string(2000, 'x') + "\r\n.\r\n";
   for (const std::size_t piece : {1U, 7U, 100000U}) {
     DataDecoder decoder;
     std::string out;
     std::string_view rest = wire;
-    while (!decoder.ended()) rest.remove_prefix(decoder.feed(rest.substr(0, piece), out).consumed);
+    while (!decoder.ended())
+      rest.remove_prefix(decoder.feed(rest.substr(0, piece), out).consumed);
     const auto& facts = decoder.facts();
     EXPECT_EQ(facts.size, out.size());
     EXPECT_EQ(facts.hops, 2);
@@ -129,8 +131,12 @@ TEST(DataDecodingFacts, AreThoseOfTheContent) {
 
 TEST(DotStuffing, DoublesAtEveryLineStartHoweverItIsCut) {
   for (const auto& [in, out] : std::vector<std::pair<std::string_view, std::string_view>>{
-           {"a\r\n", "a\r\n"}, {".\r\n", "..\r\n"}, {"a\r\n.b\r\n..\r\n", "a\r\n..b\r\n...\r\n"},
-           {"a.\r\n", "a.\r\n"}, {"", ""}, {"\r\n.", "\r\n.."}}) {
+           {"a\r\n", "a\r\n"},
+           {".\r\n", "..\r\n"},
+           {"a\r\n.b\r\n..\r\n", "a\r\n..b\r\n...\r\n"},
+           {"a.\r\n", "a.\r\n"},
+           {"", ""},
+           {"\r\n.", "\r\n.."}}) {
     for (std::size_t piece = 1; piece <= in.size() + 1; ++piece) {
       std::string got;
       bool at_line_start = true;
@@ -143,12 +149,15 @@ TEST(DotStuffing, DoublesAtEveryLineStartHoweverItIsCut) {
 
 TEST(LineFolding, BreaksLongLinesAndStuffs) {
   for (const auto& [in, out] : std::vector<std::pair<std::string_view, std::string_view>>{
-           {"abcde\r\n", "abcde\r\n"}, {"abcdef\r\n", "abcde\r\n f\r\n"},
-           {".bcdefghijk\r\n", "..bcde\r\n fghi\r\n jk\r\n"}, {"\r\n\r\n", "\r\n\r\n"}}) {
+           {"abcde\r\n", "abcde\r\n"},
+           {"abcdef\r\n", "abcde\r\n f\r\n"},
+           {".bcdefghijk\r\n", "..bcde\r\n fghi\r\n jk\r\n"},
+           {"\r\n\r\n", "\r\n\r\n"}}) {
     for (std::size_t piece = 1; piece <= in.size() + 1; ++piece) {
       LineFolder folder(5);
       std::string got;
-      for (std::size_t at = 0; at < in.size(); at += piece) folder.append(got, in.substr(at, piece));
+      for (std::size_t at = 0; at < in.size(); at += piece)
+        folder.append(got, in.substr(at, piece));
       EXPECT_EQ(got, out) << in << " in pieces of " << piece;
     }
   }
@@ -162,5 +171,5 @@ TEST(DotStuffing, RoundTrips) {
   EXPECT_EQ(decode(wire + ".\r\n", 3).content, content);
 }
 
-}  // namespace
-}  // namespace postrider::smtp
+} // namespace
+} // namespace postrider::smtp

@@ -78,12 +78,14 @@ TEST(ReplyParsing, Limits) {
   EXPECT_EQ(replies(longest + "xx\r\n", 100), std::vector<std::string>{"limit"});
   EXPECT_EQ(replies(std::string(1 << 20, 'x'), 4096), std::vector<std::string>{"limit"});
   std::string endless;
-  for (int i = 0; i < 100000; ++i) endless += "250-more\r\n";
+  for (int i = 0; i < 100000; ++i)
+    endless += "250-more\r\n";
   EXPECT_EQ(replies(endless, 4096), std::vector<std::string>{"limit"});
   // What is kept of a long reply is bounded, the code still right.
   ReplyParser parser;
   std::string many;
-  for (int i = 0; i < 40; ++i) many += "550-" + std::string(1000, 'y') + "\r\n";
+  for (int i = 0; i < 40; ++i)
+    many += "550-" + std::string(1000, 'y') + "\r\n";
   many += "550 5.7.1 end\r\n";
   ByteView in = many;
   const auto complete = parser.feed(in);
@@ -117,12 +119,13 @@ TEST(Ehlo, ReadsFeatures) {
 }
 
 TEST(Ehlo, SurvivesNonsense) {
-  for (const auto text : {"250", "250 ", "250-\n", "250 x\n", "250 x\n250", "250 x\n250 SIZE 99999999999999999999999",
-                          "250 x\n250 SIZE -1", "250 x\n250 SIZE"}) {
+  for (const auto text :
+       {"250", "250 ", "250-\n", "250 x\n", "250 x\n250", "250 x\n250 SIZE 99999999999999999999999",
+        "250 x\n250 SIZE -1", "250 x\n250 SIZE"}) {
     const Features f = parse_features(Reply{250, "", text});
     EXPECT_EQ(f.size_limit, 0U) << text;
   }
 }
 
-}  // namespace
-}  // namespace postrider::smtp
+} // namespace
+} // namespace postrider::smtp

@@ -27,31 +27,29 @@ TEST(Planning, PlainSmtpIsOneCommandAtATime) {
   p.envelope.envid = "x";
   p.envelope.recipients = {{"d@e", "rfc822;d@e", mail::notify_never}, {"f@g", "", 0}};
   const Batch batch = p.plan();
-  EXPECT_EQ(batch.wire,
-            "MAIL FROM:<\"a b\"@c>\r\nRCPT TO:<d@e>\r\nRCPT TO:<f@g>\r\nDATA\r\n");
+  EXPECT_EQ(batch.wire, "MAIL FROM:<\"a b\"@c>\r\nRCPT TO:<d@e>\r\nRCPT TO:<f@g>\r\nDATA\r\n");
   ASSERT_EQ(batch.commands.size(), 4U);
-  for (const auto& command : batch.commands) EXPECT_TRUE(command.last_of_group);
+  for (const auto& command : batch.commands)
+    EXPECT_TRUE(command.last_of_group);
   EXPECT_EQ(batch.commands[2].recipient, 1U);
   EXPECT_EQ(batch.commands.back().end, batch.wire.size());
 }
 
 TEST(Planning, UsesWhatIsOffered) {
   Planned p;
-  p.features = {.pipelining = true, .eight_bit_mime = true, .size = true, .dsn = true,
-                .smtputf8 = true};
+  p.features = {
+      .pipelining = true, .eight_bit_mime = true, .size = true, .dsn = true, .smtputf8 = true};
   p.facts.size = 77;
   p.facts.has_8bit = true;
   p.envelope.ret = mail::Ret::hdrs;
   p.envelope.envid = "a+b";
   p.envelope.smtputf8 = true;
-  p.envelope.recipients = {
-      {"d@e", "rfc822;d=d@e", mail::notify_success | mail::notify_delay},
-      {"f@g", "utf-8;f@g", mail::notify_never}};
+  p.envelope.recipients = {{"d@e", "rfc822;d=d@e", mail::notify_success | mail::notify_delay},
+                           {"f@g", "utf-8;f@g", mail::notify_never}};
   const Batch batch = p.plan();
-  EXPECT_EQ(batch.wire,
-            "MAIL FROM:<> SIZE=77 BODY=8BITMIME RET=HDRS ENVID=a+2Bb SMTPUTF8\r\n"
-            "RCPT TO:<d@e> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;d+3Dd@e\r\n"
-            "RCPT TO:<f@g> NOTIFY=NEVER ORCPT=utf-8;f@g\r\nDATA\r\n");
+  EXPECT_EQ(batch.wire, "MAIL FROM:<> SIZE=77 BODY=8BITMIME RET=HDRS ENVID=a+2Bb SMTPUTF8\r\n"
+                        "RCPT TO:<d@e> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;d+3Dd@e\r\n"
+                        "RCPT TO:<f@g> NOTIFY=NEVER ORCPT=utf-8;f@g\r\nDATA\r\n");
   for (std::size_t i = 0; i + 1 < batch.commands.size(); ++i)
     EXPECT_FALSE(batch.commands[i].last_of_group);
   EXPECT_TRUE(batch.commands.back().last_of_group);
@@ -60,7 +58,8 @@ TEST(Planning, UsesWhatIsOffered) {
 TEST(Planning, GroupsAreBounded) {
   Planned p;
   p.features.pipelining = true;
-  for (int i = 0; i < 5000; ++i) p.envelope.recipients.push_back({std::string(40, 'r') + "@e"});
+  for (int i = 0; i < 5000; ++i)
+    p.envelope.recipients.push_back({std::string(40, 'r') + "@e"});
   std::size_t start = 0;
   for (const auto& command : p.plan().commands) {
     EXPECT_LE(command.end - start, 40000U);
@@ -132,7 +131,7 @@ TEST(Judging, RefusedDataAndRefusedContent) {
   data.mail(kOk);
   data.rcpt(0, kOk);
   data.rcpt(1, kNo);
-  EXPECT_EQ(data.data(kOk), Judge::Next::stop);  // 250 to DATA is no go-ahead
+  EXPECT_EQ(data.data(kOk), Judge::Next::stop); // 250 to DATA is no go-ahead
   EXPECT_EQ(data.step(0), Step::data);
   EXPECT_EQ(data.step(1), Step::rcpt);
   Judge content(1);
@@ -160,5 +159,5 @@ TEST(Judging, LmtpAnswersForEachAcceptedRecipient) {
   EXPECT_FALSE(judge.any_undecided());
 }
 
-}  // namespace
-}  // namespace postrider::smtp
+} // namespace
+} // namespace postrider::smtp

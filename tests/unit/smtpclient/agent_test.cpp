@@ -82,7 +82,8 @@ class Serving : public testing::Test {
   }
   // The agent ends the connection and is ready for the next.
   void expect_gone() {
-    while (gone == 0) loop.turn(true);
+    while (gone == 0)
+      loop.turn(true);
     EXPECT_FALSE(agent->serving());
     EXPECT_EQ(agent->in_flight(), 0U);
   }
@@ -114,7 +115,7 @@ TEST_F(Serving, DeliversAndReports) {
   qmgr->send(deliver(message, "[127.0.0.1]:" + std::to_string(server.port())));
   proto::CloseContent close;
   close.handle = 5;
-  qmgr->send(close);  // A2
+  qmgr->send(close); // A2
   const auto delivered = receive<proto::Delivered>();
   EXPECT_EQ(delivered.slot, 1U);
   ASSERT_EQ(delivered.outcomes.size(), 2U);
@@ -137,7 +138,8 @@ TEST_F(Serving, RetiresWhenTheLastDeliveryIsDone) {
   qmgr->send(deliver(message, "slow.example"));
   receive<ipc::Hello>();
   receive<proto::Ready>();
-  while (agent->in_flight() == 0) loop.turn(true);
+  while (agent->in_flight() == 0)
+    loop.turn(true);
   EXPECT_EQ(bytes[1], static_cast<std::uint8_t>(proto::SlotState::working));
   agent->retire();
   receive<proto::Retiring>();
@@ -153,7 +155,8 @@ TEST_F(Serving, EndsItsWorkWhenQmgrGoes) {
   send_board();
   send_content(message, 5);
   qmgr->send(deliver(message, "slow.example"));
-  while (agent->in_flight() == 0) loop.turn(true);
+  while (agent->in_flight() == 0)
+    loop.turn(true);
   qmgr.reset();
   expect_gone();
 }
@@ -161,12 +164,12 @@ TEST_F(Serving, EndsItsWorkWhenQmgrGoes) {
 TEST_F(Serving, WrongFramesEndTheConnectionOnly) {
   Message message("x\r\n", 1);
   const std::vector<std::function<void()>> wrongs = {
-      [&] { qmgr->send(deliver(message, "d.example")); },  // no board, no content
-      [&] { send_board(5); },                              // larger than its file
+      [&] { qmgr->send(deliver(message, "d.example")); }, // no board, no content
+      [&] { send_board(5); },                             // larger than its file
       [&] { send_board(0); },
       [&] {
         send_board();
-        qmgr->send(deliver(message, "d.example"));  // content not open
+        qmgr->send(deliver(message, "d.example")); // content not open
       },
       [&] {
         send_board();
@@ -189,8 +192,8 @@ TEST_F(Serving, WrongFramesEndTheConnectionOnly) {
         d.envelope.sender = "a\r\nRCPT TO:<x@y>";
         qmgr->send(d);
       },
-      [&] { qmgr->send(proto::OpenContent{}); },  // no descriptor
-      [&] { qmgr->send(proto::Reported{}); },     // not for agents
+      [&] { qmgr->send(proto::OpenContent{}); }, // no descriptor
+      [&] { qmgr->send(proto::Reported{}); },    // not for agents
   };
   for (const auto& wrong : wrongs) {
     gone = 0;
@@ -205,10 +208,11 @@ TEST_F(Serving, WrongFramesEndTheConnectionOnly) {
 
 TEST(LogLine, Seconds) {
   const std::vector<std::pair<double, std::string>> cases = {
-      {0, "0"},      {0.004, "0"},  {0.012, "0.01"}, {0.1, "0.1"},     {1.234, "1.2"},
-      {9.96, "10"},  {12.3, "12"},  {123.4, "123"},  {86400, "86400"}, {-1, "0"},
+      {0, "0"},     {0.004, "0"}, {0.012, "0.01"}, {0.1, "0.1"},     {1.234, "1.2"},
+      {9.96, "10"}, {12.3, "12"}, {123.4, "123"},  {86400, "86400"}, {-1, "0"},
   };
-  for (const auto& [seconds, text] : cases) EXPECT_EQ(format_seconds(seconds, 2), text) << seconds;
+  for (const auto& [seconds, text] : cases)
+    EXPECT_EQ(format_seconds(seconds, 2), text) << seconds;
   EXPECT_EQ(format_seconds(0.012345, 6), "0.012");
   EXPECT_EQ(format_seconds(1.9, 0), "2");
 }
@@ -225,5 +229,5 @@ TEST(LogLine, Relay) {
   EXPECT_EQ(format_relay(outcome), "mx.example[/run/store]");
 }
 
-}  // namespace
-}  // namespace postrider::smtpclient
+} // namespace
+} // namespace postrider::smtpclient

@@ -60,7 +60,8 @@ class Delivering : public testing::Test {
   void TearDown() override {
     pool.clear();
     goodbyes.close();
-    while (!goodbyes.empty()) loop.turn(true);
+    while (!goodbyes.empty())
+      loop.turn(true);
     if (first) {
       EXPECT_EQ(first->problem(), "");
     }
@@ -121,7 +122,8 @@ TEST_F(Delivering, ToTheFirstHostAndGoodbye) {
   EXPECT_EQ(outcomes[0].host, "a.d.example");
   EXPECT_EQ(outcomes[0].address, "127.0.0.1");
   EXPECT_EQ(outcomes[0].port, first->port());
-  while (first->finished() == 0) loop.turn(true);
+  while (first->finished() == 0)
+    loop.turn(true);
   EXPECT_EQ(first->messages(), std::vector<std::string>{kText});
   EXPECT_EQ(pool.idle(), 0U);
 }
@@ -133,13 +135,14 @@ TEST_F(Delivering, ASessionIsUsedAgainWhileMoreWaits) {
     EXPECT_EQ(uses, i);
   }
   EXPECT_EQ(first->connections(), 1U);
-  EXPECT_EQ(dns.asked().size(), 3U);  // MX and two addresses, once
+  EXPECT_EQ(dns.asked().size(), 3U); // MX and two addresses, once
 }
 
 TEST_F(Delivering, ABusyDestinationNeedsNoHint) {
   first->then(kHello + kOne + kQuit);
   first->then(kHello + kOne + kOne + kQuit);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(verdicts(1), Verdicts{Verdict::delivered});
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(verdicts(1), Verdicts{Verdict::delivered});
   EXPECT_EQ(first->connections(), 2U);
 }
 
@@ -155,7 +158,8 @@ TEST_F(Delivering, ADeadSessionIsNoAttempt) {
   first->then(kHello + kOne + Script{close_now()});
   first->then(kHello + kOne + kQuit);
   EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
-  while (first->finished() == 0) loop.turn(true);
+  while (first->finished() == 0)
+    loop.turn(true);
   EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
   EXPECT_EQ(first->connections(), 2U);
 }
@@ -179,7 +183,8 @@ TEST_F(Delivering, AnIdleSessionEndsWithQuit) {
   first->then(kHello + kOne + kQuit);
   EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
   EXPECT_EQ(pool.idle(), 1U);
-  while (first->finished() == 0) loop.turn(true);
+  while (first->finished() == 0)
+    loop.turn(true);
   EXPECT_EQ(pool.idle(), 0U);
 }
 
@@ -251,7 +256,8 @@ TEST_F(Delivering, TwoDomainsShareAServer) {
 }
 
 TEST_F(Delivering, TooLargeForTheServer) {
-  first->then({send("220 mx\r\n"), expect("EHLO"), send("250-mx\r\n250 SIZE 3\r\n"), expect("QUIT")});
+  first->then(
+      {send("220 mx\r\n"), expect("EHLO"), send("250-mx\r\n250 SIZE 3\r\n"), expect("QUIT")});
   const auto outcomes = deliver(1);
   EXPECT_EQ(outcomes[0].verdict, Verdict::bounced);
   EXPECT_EQ(outcomes[0].dsn, "5.3.4");
@@ -289,10 +295,11 @@ TEST_F(Delivering, CancelledBeforeTheDotDefers) {
   group.spawn(Run::run(delivery), "delivery");
   loop.turn(false);
   group.cancel();
-  while (!group.empty()) loop.turn(false);
+  while (!group.empty())
+    loop.turn(false);
   EXPECT_EQ(delivery.outcomes()[1].verdict, Verdict::deferred);
   EXPECT_EQ(delivery.outcomes()[1].dsn, "4.3.2");
 }
 
-}  // namespace
-}  // namespace postrider::smtpclient
+} // namespace
+} // namespace postrider::smtpclient

@@ -32,7 +32,8 @@ const std::vector<Case> kRows = {
     {Cause::closed, Step::connect, Verdict::deferred, Scope::site, Next::host, "4.4.1"},
     {Cause::refused, Step::connect, Verdict::deferred, Scope::site, Next::host, "4.4.1"},
     {Cause::unreachable, Step::connect, Verdict::deferred, Scope::site, Next::host, "4.4.1"},
-    {Cause::local_resources, Step::connect, Verdict::deferred, Scope::transport, Next::none, "4.3.0"},
+    {Cause::local_resources, Step::connect, Verdict::deferred, Scope::transport, Next::none,
+     "4.3.0"},
     {Cause::cancelled, Step::connect, Verdict::deferred, Scope::transport, Next::none, "4.3.2"},
     {Cause::timeout, Step::greeting, Verdict::deferred, Scope::site, Next::host, "4.4.2"},
     {Cause::closed, Step::greeting, Verdict::deferred, Scope::site, Next::host, "4.4.2"},
@@ -70,11 +71,14 @@ const std::vector<Case> kRows = {
     {Cause::protocol, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.5.0"},
     {Cause::too_much, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.5.0"},
     {Cause::cancelled, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.3.2"},
-    {Cause::local_resources, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.3.0"},
+    {Cause::local_resources, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none,
+     "4.3.0"},
     {Cause::reply_odd, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.5.0"},
     {Cause::reply_421, Step::end_of_data, Verdict::deferred, Scope::session, Next::host, "4.0.0"},
-    {Cause::reply_temporary, Step::end_of_data, Verdict::deferred, Scope::message, Next::host, "4.0.0"},
-    {Cause::reply_permanent, Step::end_of_data, Verdict::bounced, Scope::message, Next::none, "5.0.0"},
+    {Cause::reply_temporary, Step::end_of_data, Verdict::deferred, Scope::message, Next::host,
+     "4.0.0"},
+    {Cause::reply_permanent, Step::end_of_data, Verdict::bounced, Scope::message, Next::none,
+     "5.0.0"},
     {Cause::dns_temporary, Step::lookup, Verdict::deferred, Scope::site, Next::none, "4.4.3"},
     {Cause::no_domain, Step::lookup, Verdict::bounced, Scope::site, Next::none, "5.4.4"},
     {Cause::null_mx, Step::lookup, Verdict::bounced, Scope::site, Next::none, "5.1.10"},
@@ -158,5 +162,5 @@ TEST(OutcomeRecord, NamesHostStepAndReply) {
   EXPECT_EQ(delivered(smtp::Reply{250, "", "250 queued"}, peer).dsn, "2.0.0");
 }
 
-}  // namespace
-}  // namespace postrider::smtpclient
+} // namespace
+} // namespace postrider::smtpclient

@@ -49,4 +49,4 @@ struct Message {
   }
 };
 
-}  // namespace postrider::smtpclient
+} // namespace postrider::smtpclient

@@ -31,7 +31,11 @@ TEST(NexthopSyntax, Accepts) {
   EXPECT_EQ(one("[127.0.0.1]:2525", smtp), (Nexthop{Kind::host, "127.0.0.1", 2525}));
   EXPECT_EQ(one("[::1]:2525", smtp), (Nexthop{Kind::host, "::1", 2525}));
   EXPECT_EQ(one("[ipv6:2001:db8::1]", smtp), (Nexthop{Kind::host, "2001:db8::1", 25}));
-  EXPECT_EQ(one("b\xc3\xbc" "cher.example", smtp).name, "xn--bcher-kva.example");
+  EXPECT_EQ(one("b\xc3\xbc"
+                "cher.example",
+                smtp)
+                .name,
+            "xn--bcher-kva.example");
   EXPECT_EQ(one("inet:host", lmtp), (Nexthop{Kind::host, "host", 24}));
   EXPECT_EQ(one("inet:host:2424", lmtp), (Nexthop{Kind::host, "host", 2424}));
   EXPECT_EQ(one("inet:[192.0.2.1]:24", lmtp), (Nexthop{Kind::host, "192.0.2.1", 24}));
@@ -41,8 +45,8 @@ TEST(NexthopSyntax, Accepts) {
 
 TEST(NexthopSyntax, Refuses) {
   const Options options;
-  for (const auto text : {"", " , ", "[", "[a", "[a]x", "[a]:", "a:", "a:0", "a:65536", "a:nosuchport",
-                          "a..b", "-a", "a b/c", "unix:", ":25", "[]:25"})
+  for (const auto text : {"", " , ", "[", "[a", "[a]x", "[a]:", "a:", "a:0", "a:65536",
+                          "a:nosuchport", "a..b", "-a", "a b/c", "unix:", ":25", "[]:25"})
     EXPECT_FALSE(parse_nexthops(text, options)) << text;
 }
 
@@ -91,7 +95,8 @@ class Finding : public testing::Test {
   }
   std::vector<std::string> addresses(std::string_view nexthop) {
     std::vector<std::string> out;
-    for (const Endpoint& e : find(nexthop).endpoints) out.push_back(e.address.text());
+    for (const Endpoint& e : find(nexthop).endpoints)
+      out.push_back(e.address.text());
     return out;
   }
   Cause cause(std::string_view nexthop) {
@@ -164,7 +169,8 @@ TEST_F(Finding, KeepsBothFamiliesWithinTheLimit) {
 TEST_F(Finding, ShufflesEqualPreferences) {
   options.randomize = true;
   std::set<std::string> first;
-  for (int i = 0; i < 100; ++i) first.insert(addresses("many.example").front());
+  for (int i = 0; i < 100; ++i)
+    first.insert(addresses("many.example").front());
   EXPECT_GT(first.size(), 2U);
 }
 
@@ -176,5 +182,5 @@ TEST_F(Finding, UnixSocket) {
   EXPECT_EQ(cause("unix:" + std::string(200, 'x')), Cause::bad_nexthop);
 }
 
-}  // namespace
-}  // namespace postrider::smtpclient
+} // namespace
+} // namespace postrider::smtpclient

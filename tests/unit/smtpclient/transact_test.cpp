@@ -98,21 +98,33 @@ constexpr auto pipelining = [] {
 };
 
 Script plain_script() {
-  return {expect("MAIL FROM:<s@example.org>"), send("250 2.1.0 ok\r\n"),
-          expect("RCPT TO:<r0@example.com>"), send("250 ok\r\n"),
-          expect("RCPT TO:<r1@example.com>"), send("550 5.1.1 no\r\n"),
-          expect("DATA"), send("354 go\r\n"), expect_data(), send("250 2.0.0 queued\r\n")};
+  return {expect("MAIL FROM:<s@example.org>"),
+          send("250 2.1.0 ok\r\n"),
+          expect("RCPT TO:<r0@example.com>"),
+          send("250 ok\r\n"),
+          expect("RCPT TO:<r1@example.com>"),
+          send("550 5.1.1 no\r\n"),
+          expect("DATA"),
+          send("354 go\r\n"),
+          expect_data(),
+          send("250 2.0.0 queued\r\n")};
 }
 Script pipelined_script() {
-  return {expect("MAIL FROM:<s@example.org>"), expect("RCPT TO:<r0@example.com>"),
-          expect("RCPT TO:<r1@example.com>"), expect("DATA"),
-          send("250 ok\r\n250 ok\r\n550-5.1.1 a\r\n550 5.1.1 b\r\n"), send("354 go\r\n"),
-          expect_data(), send("250 ok\r\n")};
+  return {expect("MAIL FROM:<s@example.org>"),
+          expect("RCPT TO:<r0@example.com>"),
+          expect("RCPT TO:<r1@example.com>"),
+          expect("DATA"),
+          send("250 ok\r\n250 ok\r\n550-5.1.1 a\r\n550 5.1.1 b\r\n"),
+          send("354 go\r\n"),
+          expect_data(),
+          send("250 ok\r\n")};
 }
 Script lmtp_script() {
-  return {expect("MAIL FROM"), expect("RCPT TO"), expect("RCPT TO"), expect("RCPT TO"),
-          expect("DATA"), send("250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n"),
-          expect_data(), send("250 ok\r\n"), send("452 full\r\n")};
+  return {expect("MAIL FROM"), expect("RCPT TO"),
+          expect("RCPT TO"),   expect("RCPT TO"),
+          expect("DATA"),      send("250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n"),
+          expect_data(),       send("250 ok\r\n"),
+          send("452 full\r\n")};
 }
 
 TEST(Transaction, PlainWholeAndByteByByte) {
@@ -151,7 +163,8 @@ TEST(Transaction, LmtpOneReplyPerAcceptedRecipient) {
 // dot and its reply.
 void cut_everywhere(const Script& script, std::size_t recipients, const Setting& setting) {
   std::size_t dot = 0;
-  while (script[dot].kind != ScriptStep::Kind::expect_data) ++dot;
+  while (script[dot].kind != ScriptStep::Kind::expect_data)
+    ++dot;
   for (std::size_t cut = 0; cut < script.size(); ++cut) {
     for (const std::size_t piece : {1U, 1000U}) {
       SCOPED_TRACE("cut behind step " + std::to_string(cut));
@@ -226,25 +239,41 @@ TEST(Transaction, HostileServers) {
       {"garbage for the final reply",
        {expect("MAIL"), expect("RCPT"), expect("DATA"), go, expect_data(),
         send("what?\r\n250 ok\r\n")},
-       Decision::accepted, Cause::protocol, true},
+       Decision::accepted,
+       Cause::protocol,
+       true},
       {"stall after the dot",
        {expect("MAIL"), expect("RCPT"), expect("DATA"), go, expect_data(), stall()},
-       Decision::accepted, Cause::timeout, true},
-      {"stall at RCPT", {expect("MAIL"), send("250 ok\r\n"), stall()}, Decision::open,
-       Cause::timeout, false},
+       Decision::accepted,
+       Cause::timeout,
+       true},
+      {"stall at RCPT",
+       {expect("MAIL"), send("250 ok\r\n"), stall()},
+       Decision::open,
+       Cause::timeout,
+       false},
       {"more replies than commands",
        {expect("MAIL"), expect("RCPT"), expect("DATA"),
         send("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")},
-       Decision::refused, std::nullopt, false},
+       Decision::refused,
+       std::nullopt,
+       false},
       {"250 and then more",
        {expect("MAIL"), expect("RCPT"), expect("DATA"), go, expect_data(),
         send("250 ok\r\n452 no\r\n")},
-       Decision::delivered, std::nullopt, false},
-      {"endless reply", {expect("MAIL"), send("250-" + std::string(100000, 'x') + "\r\n")},
-       Decision::open, Cause::too_much, false},
+       Decision::delivered,
+       std::nullopt,
+       false},
+      {"endless reply",
+       {expect("MAIL"), send("250-" + std::string(100000, 'x') + "\r\n")},
+       Decision::open,
+       Cause::too_much,
+       false},
       {"354 for the content",
        {expect("MAIL"), expect("RCPT"), expect("DATA"), go, expect_data(), send("354 more\r\n")},
-       Decision::refused, std::nullopt, false},
+       Decision::refused,
+       std::nullopt,
+       false},
   };
   for (const Hostile& c : cases) {
     SCOPED_TRACE(c.name);
@@ -268,8 +297,9 @@ TEST(Transaction, EarlyRepliesAreOutOfStep) {
 }
 
 TEST(Transaction, ContentIsStuffedFoldedAndEnded) {
-  const Script script = {expect("MAIL"), expect("RCPT"), expect("DATA"),
-                         send("250 ok\r\n250 ok\r\n354 go\r\n"), expect_data(), send("250 ok\r\n")};
+  const Script script = {expect("MAIL"), expect("RCPT"),
+                         expect("DATA"), send("250 ok\r\n250 ok\r\n354 go\r\n"),
+                         expect_data(),  send("250 ok\r\n")};
   const auto sent = [&](std::string_view text, std::size_t limit) {
     Message message(text, 1);
     const Ran ran = run(script, message, {.features = pipelining(), .line_limit = limit});
@@ -281,7 +311,8 @@ TEST(Transaction, ContentIsStuffedFoldedAndEnded) {
   EXPECT_EQ(sent("no end", 998), "no end\r\n");
   EXPECT_EQ(sent("", 998), "");
   std::string large;
-  for (int i = 0; i < 20000; ++i) large += "line " + std::to_string(i) + "\r\n";
+  for (int i = 0; i < 20000; ++i)
+    large += "line " + std::to_string(i) + "\r\n";
   EXPECT_EQ(sent(large, 998), large);
   large += ".\r\n";
   EXPECT_EQ(sent(large, 998), large.substr(0, large.size() - 3) + "..\r\n");
@@ -289,15 +320,15 @@ TEST(Transaction, ContentIsStuffedFoldedAndEnded) {
 
 // The segment was given to new mail while it was read: nobody may get it.
 TEST(Transaction, ChangedContentIsNeverEnded) {
-  const Script script = {expect("MAIL"), expect("RCPT"), expect("DATA"),
-                         send("250 ok\r\n250 ok\r\n354 go\r\n"), expect_data(), send("250 ok\r\n")};
+  const Script script = {expect("MAIL"), expect("RCPT"),
+                         expect("DATA"), send("250 ok\r\n250 ok\r\n354 go\r\n"),
+                         expect_data(),  send("250 ok\r\n")};
   const std::vector<std::pair<std::string, off_t>> damages = {
-      {"XXXXXXXX", 16}, {"Y", 0}, {"Z", -1}};  // tag, magic, last byte of the content
+      {"XXXXXXXX", 16}, {"Y", 0}, {"Z", -1}}; // tag, magic, last byte of the content
   for (const auto& [bytes, where] : damages) {
     Message message(kText, 1);
-    const off_t at = where >= 0
-                         ? where
-                         : static_cast<off_t>(message.content.offset + message.content.size) - 1;
+    const off_t at =
+        where >= 0 ? where : static_cast<off_t>(message.content.offset + message.content.size) - 1;
     ASSERT_EQ(pwrite(message.file.get(), bytes.data(), bytes.size(), at),
               static_cast<ssize_t>(bytes.size()));
     const Ran ran = run(script, message, {.features = pipelining()});
@@ -324,32 +355,52 @@ struct Greeting {
 
 TEST(Greeting, EhloHeloAndRefusals) {
   const std::vector<Greeting> cases = {
-      {"ehlo", Flavor::smtp,
+      {"ehlo",
+       Flavor::smtp,
        {send("220 mx ESMTP\r\n"), expect("EHLO me.example"), send("250-mx\r\n250 PIPELINING\r\n")},
-       std::nullopt, true},
-      {"helo after 500", Flavor::smtp,
+       std::nullopt,
+       true},
+      {"helo after 500",
+       Flavor::smtp,
        {send("220 mx\r\n"), expect("EHLO"), send("502 what\r\n"), expect("HELO me.example"),
         send("250 mx\r\n")},
-       std::nullopt, false},
-      {"no helo after 4xx", Flavor::smtp,
-       {send("220 mx\r\n"), expect("EHLO"), send("450 later\r\n")}, Cause::reply_temporary, false},
-      {"helo refused", Flavor::smtp,
+       std::nullopt,
+       false},
+      {"no helo after 4xx",
+       Flavor::smtp,
+       {send("220 mx\r\n"), expect("EHLO"), send("450 later\r\n")},
+       Cause::reply_temporary,
+       false},
+      {"helo refused",
+       Flavor::smtp,
        {send("220 mx\r\n"), expect("EHLO"), send("502 what\r\n"), expect("HELO"),
         send("550 no\r\n")},
-       Cause::reply_permanent, false},
-      {"554 greeting", Flavor::smtp, {send("554 5.7.1 go away\r\n"), expect("QUIT")},
-       Cause::reply_temporary, false},
+       Cause::reply_permanent,
+       false},
+      {"554 greeting",
+       Flavor::smtp,
+       {send("554 5.7.1 go away\r\n"), expect("QUIT")},
+       Cause::reply_temporary,
+       false},
       {"421 greeting", Flavor::smtp, {send("421 busy\r\n")}, Cause::reply_421, false},
       {"silence", Flavor::smtp, {stall()}, Cause::timeout, false},
       {"hang up", Flavor::smtp, {close_now()}, Cause::closed, false},
       {"other protocol", Flavor::smtp, {send("SSH-2.0-x\r\n")}, Cause::protocol, false},
-      {"ourselves", Flavor::smtp,
-       {send("220 x\r\n"), expect("EHLO"), send("250 me.example hello\r\n")}, Cause::loop, false},
-      {"lmtp", Flavor::lmtp,
+      {"ourselves",
+       Flavor::smtp,
+       {send("220 x\r\n"), expect("EHLO"), send("250 me.example hello\r\n")},
+       Cause::loop,
+       false},
+      {"lmtp",
+       Flavor::lmtp,
        {send("220 x\r\n"), expect("LHLO me.example"), send("250-x\r\n250 PIPELINING\r\n")},
-       std::nullopt, true},
-      {"lmtp has no helo", Flavor::lmtp, {send("220 x\r\n"), expect("LHLO"), send("500 what\r\n")},
-       Cause::reply_permanent, false},
+       std::nullopt,
+       true},
+      {"lmtp has no helo",
+       Flavor::lmtp,
+       {send("220 x\r\n"), expect("LHLO"), send("500 what\r\n")},
+       Cause::reply_permanent,
+       false},
   };
   for (const Greeting& c : cases) {
     for (const std::size_t piece : {1U, 1000U}) {
@@ -361,8 +412,8 @@ TEST(Greeting, EhloHeloAndRefusals) {
       auto stream = std::make_unique<ScriptStream>(c.script, ScriptStream::Mode{.piece = piece});
       ScriptStream* server = stream.get();
       Session session(loop, std::move(stream), options, {"mx", "192.0.2.1", 25});
-      const auto trouble = test::run_task<std::optional<Trouble>>(
-          loop, [&] { return greet(session, true); });
+      const auto trouble =
+          test::run_task<std::optional<Trouble>>(loop, [&] { return greet(session, true); });
       EXPECT_EQ(server->problem(), "");
       EXPECT_EQ(trouble.has_value(), c.cause.has_value());
       if (trouble && c.cause) {
@@ -373,5 +424,5 @@ TEST(Greeting, EhloHeloAndRefusals) {
   }
 }
 
-}  // namespace
-}  // namespace postrider::smtpclient
+} // namespace
+} // namespace postrider::smtpclient
