@@ -255,7 +255,11 @@ bool Ledger::rotation_due() const {
 
 RotateJob Ledger::begin_rotation(std::uint64_t last_loan,
                                  const std::function<void(Ledger&)>& snapshot) {
-  POSTRIDER_CHECK(!rotating_ && buffer_.empty() && synced_ >= carried_until_);
+  if (poisoned_) {
+    POSTRIDER_CHECK(!in_flight_);
+    buffer_.clear();  // the snapshot says it
+  }
+  POSTRIDER_CHECK(!rotating_ && buffer_.empty() && (poisoned_ || synced_ >= carried_until_));
   RotateJob job;
   job.layout = layout_;
   job.limits = limits_;
@@ -281,6 +285,9 @@ Result<void> Ledger::finish_rotation(RotateJob& job) {
     snapshot_size_ = offset_;  // not again before as much has come in
     return *job.error;
   }
+  poisoned_ = false;
+  waiting_marks_ = 0;
+  oldest_.reset();
   fd_ = job.fd;
   which_ = job.which;
   tag_ = job.tag;

@@ -14,7 +14,7 @@
 //
 // L1  a mark counts (segment released, file removed, report believed) only when it is synced
 // L2  after a failed sync or write the ledger is poisoned: delivery must stop, because completions
-//     can no longer be recorded (D3, D7)
+//     can no longer be recorded (D3, D7), until a rotation into the other file has succeeded
 // L3  recovery reads both files, the older first: a mark that stands in either counts (J29)
 #pragma once
 
@@ -120,7 +120,9 @@ class Ledger {
   Result<void> finish_sync(const Sync& sync, Result<void> result);
 
   bool rotation_due() const;
-  // The snapshot callback appends every mark that still matters.
+  // The snapshot callback appends every mark that still matters. REQUIRES flush() before, unless
+  // the ledger is poisoned: then a rotation that succeeds is how it becomes usable again (the disk
+  // is writable again, D7, D9), because the snapshot says all that the broken file should have.
   RotateJob begin_rotation(std::uint64_t last_loan, const std::function<void(Ledger&)>& snapshot);
   // On error the old file is kept in use (as long as it has room).
   Result<void> finish_rotation(RotateJob& job);

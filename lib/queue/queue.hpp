@@ -193,6 +193,8 @@ class Queue {
   Result<void> flush() { return ledger_->flush(fs_, clock_.steady()); }
   bool is_synced(std::uint64_t position) const { return ledger_->synced() >= position; }
   bool rotation_due() const { return ledger_->rotation_due(); }
+  // Delivery must stop while this holds; try a rotation now and then (L2).
+  bool ledger_is_broken() const { return ledger_->poisoned(); }
   RotateJob begin_rotation();
   Result<void> finish_rotation(RotateJob& job) { return ledger_->finish_rotation(job); }
 

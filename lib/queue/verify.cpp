@@ -127,7 +127,7 @@ std::optional<VerifyJob> Queue::begin_verify() {
     job.folder = kIndexed[verify_next_ / letters.size()];
     job.shard = letters[verify_next_ % letters.size()];
     for (const auto& [id, entry] : entries_)
-      if (id.text().back() == job.shard) job.active.insert(id);
+      if (letters[id.number() % letters.size()] == job.shard) job.active.insert(id);
     for (const Doomed& doomed : doomed_) job.active.insert(doomed.id);
     for (const Doomed& doomed : removing_) job.active.insert(doomed.id);
   } else {

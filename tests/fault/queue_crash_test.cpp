@@ -331,6 +331,61 @@ INSTANTIATE_TEST_SUITE_P(Errors, AcceptPathFails,
                          }),
                          [](const auto& param) { return std::string(param.param.name); });
 
+TEST(AcceptPathFails, CloseThatLosesTheFileIsNotA250) {  // D2
+  test::ScratchDir dir;
+  Actor actor(dir.path() + "/live");
+  lent(actor);
+  actor.fs.lose_at_close = [](const std::string& path) { return path.ends_with(".tmp"); };
+  EXPECT_FALSE(actor.submit_large("m1", 1, 7000));
+  actor.fs.lose_at_close = {};
+  OK(actor.submit_large("m2", 1, 7000));
+  const Verdicts verdicts = judge_all(actor.fs, dir.path() + "/crashed");
+  EXPECT_EQ(verdicts.violation_count, 0u) << print(verdicts);
+}
+
+// Not a crash but decay: any block of segment or ledger flipped, zeroed or replaced. Whatever is
+// lost by that, nothing is invented, nothing crosses over, and the queue starts.
+TEST(Damage, AnyBlockOfSegmentOrLedger) {
+  test::ScratchDir dir;
+  Actor actor(dir.path() + "/live");
+  lent(actor);
+  deliver_and_reuse(actor);
+  OK(actor.submit("m5", 2, 1500));
+  OK(actor.submit("m6", 1, 100));
+  OK(actor.commit());
+  actor.deliver("m5", 0);
+  actor.deliver("m6", 0);
+  OK(actor.sync());
+  const test::Tree whole = test::read_tree(dir.path() + "/live", "index/");
+  std::size_t states = 0, messages = 0;
+  for (const auto& [name, bytes] : whole) {
+    if (!name.starts_with("journal/") || name == "journal/pool") continue;
+    for (std::size_t block = 0; block < bytes.size(); block += 512) {
+      for (int way = 0; way < 3; ++way) {
+        test::Tree damaged = whole;
+        std::string& file = damaged[name];
+        if (way == 0) std::fill_n(file.begin() + static_cast<long>(block), 512, '\0');
+        if (way == 1) file[block + 17] = static_cast<char>(file[block + 17] ^ 0x40);
+        if (way == 2) file.replace(block, 512, file, (block + 512) % (file.size() - 512), 512);
+        test::write_tree(dir.path() + "/damaged", damaged);
+        test::ManualClock clock;
+        auto queue = Queue::open(
+            real_file_system(), clock, crash_options(dir.path() + "/damaged"), [&](Arrived&& m) {
+              ++messages;
+              const std::string& first = m.state.envelope.recipients[0].address;
+              const std::string token = first.substr(0, first.find('-'));
+              EXPECT_TRUE(token == "m4" || token == "m5" || token == "m6") << token;
+              EXPECT_EQ(m.state.envelope.sender, token + "@from.example");
+            });
+        ASSERT_TRUE(queue) << name << " " << block << ": " << queue.error().text();
+        ++states;
+      }
+    }
+  }
+  EXPECT_GT(states, 200u);
+  EXPECT_GT(messages, states);  // the others go on
+}
+
 // --- seeded bugs -------------------------------------------------------------------------------
 
 class SeededBug : public testing::Test {

@@ -6,6 +6,8 @@
 #include <map>
 #include <unistd.h>
 
+#include "support/fault_fs.hpp"
+
 namespace postrider::queue {
 
 namespace {
@@ -447,6 +449,36 @@ TEST_F(QueueTest, LedgerRotationKeepsEveryMark) {
   EXPECT_EQ(state.recipients[1].status, Status::delivered);
   EXPECT_EQ(state.recipients[2].status, Status::open);
   EXPECT_EQ(queue->recovered().stray_marks, 0u);
+}
+
+TEST_F(QueueTest, BrokenLedgerIsReplacedWhenTheDiskIsBack) {
+  test::FaultFs faulty(fs, options.directory);
+  auto opened = Queue::open(faulty, clock, options, [](Arrived&&) {});
+  ASSERT_TRUE(opened);
+  queue = std::move(*opened);
+  auto writer = lend(faulty, *queue, 1);
+  const Arrived arrived = accept(*writer, make_envelope(4), "x\r\n");
+  queue->delivered(arrived.state.id, 0);
+  ASSERT_TRUE(queue->sync_now());
+  queue->delivered(arrived.state.id, 1);
+  faulty.fail({.call = 2, .error = EIO});  // the sync
+  EXPECT_FALSE(queue->sync_now());
+  EXPECT_TRUE(queue->ledger_is_broken());
+  faulty.stop_failing();
+  queue->delivered(arrived.state.id, 2);  // was on its way
+  EXPECT_FALSE(queue->flush());
+  EXPECT_FALSE(queue->is_synced(queue->ledger().position()));
+  RotateJob job = queue->begin_rotation();
+  job.run(faulty);
+  ASSERT_TRUE(queue->finish_rotation(job));
+  EXPECT_FALSE(queue->ledger_is_broken());
+  EXPECT_TRUE(queue->is_synced(queue->ledger().position()));
+  *writer = SegmentWriter(fs, {}, Fd());
+  reopen();
+  ASSERT_EQ(found.size(), 1u);
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(found.begin()->second.state.recipients[static_cast<std::size_t>(i)].status,
+              i < 3 ? Status::delivered : Status::open);
 }
 
 TEST_F(QueueTest, DamagedRecordIsSetAsideAndOthersGoOn) {
