@@ -242,6 +242,14 @@ Result<std::unique_ptr<UnboundResolver>> UnboundResolver::create(ev::Loop& loop,
     const int status = ub_ctx_add_ta(impl->context, anchor.c_str());
     if (status != 0) return config_error("trust anchor \"" + anchor + "\": " + ub_strerror(status));
   }
+  // libunbound answers NXDOMAIN for these by itself (RFC 6761, RFC 8375). Here the name servers
+  // that were configured are the ones to know. The first such call also completes the context, so
+  // that a malformed anchor is found now.
+  for (const char* zone : {"test.", "home.arpa."}) {
+    const int status = ub_ctx_zone_remove(impl->context, zone);
+    if (status != 0)
+      return config_error(std::string("cannot start the DNS resolver: ") + ub_strerror(status));
+  }
   return std::unique_ptr<UnboundResolver>(new UnboundResolver(std::move(impl)));
 }
 

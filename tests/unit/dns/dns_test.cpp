@@ -262,6 +262,7 @@ TEST(Unbound, AsksItsForwarder) {
     EXPECT_EQ(answer.records[0].data, "\xc0\0\x02\x07"s);
     EXPECT_EQ(answer.security, Security::insecure);
   }
+  EXPECT_EQ(ask("host.test").status, Status::ok);  // not answered by libunbound itself
   EXPECT_EQ(ask("other.example").status, Status::no_data);
   EXPECT_EQ(ask("gone.example").status, Status::no_domain);
   EXPECT_EQ(ask("servfail.example").status, Status::temporary);
@@ -273,6 +274,10 @@ TEST(Unbound, AsksItsForwarder) {
 
 TEST(Unbound, RefusesWrongSetup) {
   ev::Loop loop;
+  dns::Setup malformed;
+  malformed.forwarders = {"127.0.0.1"};
+  malformed.anchors = {"this is no anchor"};
+  EXPECT_FALSE(UnboundResolver::create(loop, malformed));
   dns::Setup setup;
   setup.forwarders = {"not an address"};
   EXPECT_FALSE(UnboundResolver::create(loop, setup));
