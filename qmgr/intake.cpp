@@ -399,7 +399,8 @@ Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& fram
       POSTRIDER_TRY(const proto::SegmentDone message, decode<proto::SegmentDone>(frame.body));
       if (writer->loans.erase(message.loan) == 0)
         return Error(ErrorKind::protocol, "returns a segment that it does not have");
-      parts_.queue.writer_returned(message.loan);
+      if (message.failed) parts_.queue.writer_failed(message.loan);
+      else parts_.queue.writer_returned(message.loan);
       parts_.dispatch->segment_was_returned();
       return {};
     }

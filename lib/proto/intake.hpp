@@ -86,7 +86,12 @@ struct Committed {  // these records are durable; in the order in which they sta
 struct SegmentDone {
   static constexpr std::uint16_t kType = 22;
   std::uint64_t loan = 0;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("loan", s.loan); }
+  bool failed = false;  // a write or sync failed: no new mail into this segment ever again
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("loan", s.loan);
+    v.optional("failed", s.failed);
+  }
 };
 
 template <std::uint16_t Type>

@@ -300,6 +300,7 @@ void Submitter::settle_lease(const std::shared_ptr<Lease>& lease) {
   if (channel_ && lease->epoch == epoch_) {
     proto::SegmentDone done;
     done.loan = lease->writer.info().loan;
+    done.failed = lease->dead;
     channel_->send(done);
   }
   leases_.erase(std::find(leases_.begin(), leases_.end(), lease));
