@@ -301,8 +301,12 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
   const RetryLimits& retry = parts_.params.retry;
   request.expires = message.state.envelope.arrival +
                     (message.state.envelope.sender.empty() ? retry.bounce_lifetime : retry.lifetime);
-  for (const std::uint32_t index : entry.recipients)
-    request.outcomes.push_back(message.state.recipients[index].last);
+  for (const std::uint32_t index : entry.recipients) {
+    const queue::RecipientState& state = message.state.recipients[index];
+    request.outcomes.push_back(state.last);
+    if (state.next_try > 0 && (request.next_try == 0 || state.next_try < request.next_try))
+      request.next_try = state.next_try;
+  }
   const LentEnvelope lent(message, entry, request.envelope);
   channel_.send(request);
   return {};
