@@ -19,6 +19,7 @@ constexpr std::size_t kFlushAt = 32U << 10;
 
 // What speaks something else (HTTP, a TLS hello) gets one answer and no more of our time.
 bool is_other_protocol(std::string_view line, std::string_view word) {
+  line = trim(line);
   if (!line.empty() && !is_alpha(line.front())) return true;
   return iequals(word, "CONNECT") || iequals(word, "GET") || iequals(word, "POST");
 }

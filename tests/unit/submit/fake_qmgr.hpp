@@ -281,18 +281,17 @@ class FakeQmgr {
   int dropped_ = 0;
 };
 
-// Turns the loop until `done` says so; false when it does not come within `most`.
+// Turns the loop until `done` says so once; false when it does not come within `most`.
 template <typename Done>
 bool turn_until(ev::Loop& loop, Done done, Duration most = std::chrono::seconds(20)) {
   const SteadyTime give_up = std::chrono::steady_clock::now() + most;
-  bool late = false;
-  while (!done() && !late) {
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > give_up) return false;
     ev::Timer wake(loop, [](void*) {}, nullptr);
     wake.arm(loop.after(std::chrono::milliseconds(50)));
     loop.turn(true);
-    late = std::chrono::steady_clock::now() > give_up;
   }
-  return done();
+  return true;
 }
 
 }  // namespace postrider::test
