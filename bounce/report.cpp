@@ -397,7 +397,7 @@ Composed compose(const Report& report, ByteView original, const Letterhead& head
   mail::Envelope& envelope = out.envelope;
   // Mail to the postmaster has a sender of its own, so that its failure ends here: qmgr drops what
   // cannot be returned to it, and no bounce about a bounce is ever made.
-  if (postmaster) envelope.sender = head.double_bounce_sender + "@" + head.origin;
+  if (postmaster) envelope.sender = head.double_bounce_sender + "@" + head.hostname;
   mail::Recipient to;
   to.address = report.send_to;
   envelope.recipients.push_back(to);

@@ -16,9 +16,9 @@ int act(const Invocation& in, Action action) {
   auto select = parse_selector(in.arguments, action == Action::flush ? Empty::is_all
                                                                      : Empty::is_error);
   if (!select) return fail(in, exit_usage, select.error().text());
-  auto settings = load_settings(in);
-  if (!settings) return fail(in, settings.error());
-  auto client = Client::to_qmgr(*settings);
+  const auto directory = find_queue_directory(in);
+  if (!directory) return fail(in, directory.error());
+  auto client = Client::to_qmgr(*directory);
   if (!client) return fail(in, client.error());
   const bool by_id = !select->ids.empty();
   proto::Act request;

@@ -126,8 +126,7 @@ Result<Fd> Client::take_descriptor() {
   return fd;
 }
 
-Result<std::unique_ptr<Client>> Client::to_qmgr(const config::Settings& settings) {
-  const std::string& directory = settings.text("queue_directory");
+Result<std::unique_ptr<Client>> Client::to_qmgr(const std::string& directory) {
   auto fd = connect_unix(directory, "public/qmgr");
   if (!fd && fd.error().kind() == ErrorKind::closed) fd = connect_unix(directory, "private/qmgr");
   if (!fd) return fd.error();
@@ -141,8 +140,8 @@ Result<std::unique_ptr<Client>> Client::to_qmgr(const config::Settings& settings
   return client;
 }
 
-Result<std::unique_ptr<Client>> Client::to_master(const config::Settings& settings) {
-  auto fd = connect_unix(settings.text("queue_directory"), proto::kMasterSocket);
+Result<std::unique_ptr<Client>> Client::to_master(const std::string& directory) {
+  auto fd = connect_unix(directory, proto::kMasterSocket);
   if (!fd) return fd.error();
   std::unique_ptr<Client> client(new Client(std::move(*fd), "master"));
   if (auto greeted = client->hello(proto::kMasterProtocol, proto::kMasterVersion); !greeted)

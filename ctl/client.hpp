@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "config/settings.hpp"
 #include "ev/group.hpp"
 #include "ipc/channel.hpp"
 #include "proto/ctl.hpp"
@@ -19,8 +18,8 @@ class Client {
   static constexpr std::chrono::seconds kAnswerLimit{60};
 
   // Error closed: nobody listens there. Error refused: the system, or the service, does not let us.
-  static Result<std::unique_ptr<Client>> to_qmgr(const config::Settings& settings);
-  static Result<std::unique_ptr<Client>> to_master(const config::Settings& settings);
+  static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory);
+  static Result<std::unique_ptr<Client>> to_master(const std::string& queue_directory);
 
   // The answer to `request`; qmgr's Refused becomes an Error that fits.
   template <typename Answer, typename Request>

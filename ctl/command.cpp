@@ -4,6 +4,9 @@
 #include <cstdio>
 
 #include "base/clock.hpp"
+#include "base/text_file.hpp"
+#include "config/expand.hpp"
+#include "config/main_cf.hpp"
 #include "json.hpp"
 
 namespace postrider::ctl {
@@ -53,6 +56,25 @@ Result<config::Settings> load_settings(const Invocation& invocation) {
   if (!settings) return settings.error();
   if (!findings.errors.empty()) return Error(ErrorKind::config, findings.errors.front());
   return settings;
+}
+
+Result<std::string> find_queue_directory(const Invocation& invocation) {
+  const auto settings = load_settings(invocation);
+  if (settings) return settings->text("queue_directory");
+  const auto file = read_text_file(invocation.config_directory + "/main.cf");
+  if (!file) return settings.error();
+  const config::MainCf parsed = config::parse_main_cf(file->text);
+  const config::Lookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+    if (name == "config_directory") return invocation.config_directory;
+    for (const config::Entry& entry : parsed.entries)
+      if (entry.name == name) return entry.value;
+    const config::Parameter* known = config::find_parameter(name);
+    return known == nullptr ? std::nullopt : std::optional<std::string>(known->initial);
+  };
+  auto directory = config::expand("$queue_directory", lookup);
+  if (!directory || !directory->starts_with('/')) return settings.error();
+  complain("warning: " + settings.error().text());
+  return directory;
 }
 
 std::int64_t now_micros() { return to_unix_micros(system_clock().wall()); }

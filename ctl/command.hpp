@@ -58,6 +58,9 @@ int fail(const Invocation& invocation, int status, std::string_view text);
 // main.cf with all defaults; errors become one Error that names file and line.
 Result<config::Settings> load_settings(const Invocation& invocation);
 
+// Where the sockets are. A suite that runs can be asked, and stopped, while main.cf has a mistake.
+Result<std::string> find_queue_directory(const Invocation& invocation);
+
 void print(std::string_view text);  // to standard output
 void complain(std::string_view text);  // "postrider: text" to standard error
 std::int64_t now_micros();

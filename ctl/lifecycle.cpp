@@ -34,15 +34,15 @@ bool is_running(const config::Settings& settings) {
   return connect_unix(settings.text("queue_directory"), proto::kMasterSocket).ok();
 }
 
-Result<proto::MasterStatus> ask_status(const config::Settings& settings) {
-  POSTRIDER_TRY(auto client, Client::to_master(settings));
+Result<proto::MasterStatus> ask_status(const std::string& queue_directory) {
+  POSTRIDER_TRY(auto client, Client::to_master(queue_directory));
   proto::MasterRequest request;
   request.verb = proto::MasterVerb::status;
   return client->ask<proto::MasterStatus>(request);
 }
 
 int already_running(const Invocation& in, const config::Settings& settings) {
-  const auto status = ask_status(settings);
+  const auto status = ask_status(settings.text("queue_directory"));
   return fail(in, exit_failed, "the mail system is already running" +
                                    (status ? ", process " + std::to_string(status->pid)
                                            : std::string()));
@@ -69,7 +69,7 @@ int run_start(const Invocation& in) {
                     (settings->text("maillog_file").empty()
                          ? ""
                          : ", and " + settings->text("maillog_file")));
-  const auto now = ask_status(*settings);
+  const auto now = ask_status(settings->text("queue_directory"));
   if (!now) return fail(in, now.error());
   if (in.json)
     print(json::of(&*now, nullptr) + "\n");
@@ -90,9 +90,9 @@ int run_start_fg(const Invocation& in) {
 }
 
 int run_stop(const Invocation& in) {
-  auto settings = load_settings(in);
-  if (!settings) return fail(in, settings.error());
-  auto client = Client::to_master(*settings);
+  const auto directory = find_queue_directory(in);
+  if (!directory) return fail(in, directory.error());
+  auto client = Client::to_master(*directory);
   if (!client) {
     if (client.error().kind() == ErrorKind::closed)
       return fail(in, exit_unavailable, "the mail system is not running");
@@ -112,12 +112,11 @@ int run_stop(const Invocation& in) {
 }
 
 int run_reload(const Invocation& in) {
-  // With a broken main.cf the running suite still has to be found.
   auto settings = load_settings(in);
   if (!settings)
     return fail(in, exit_config,
                 settings.error().text() + " (the running configuration stays in force)");
-  auto client = Client::to_master(*settings);
+  auto client = Client::to_master(settings->text("queue_directory"));
   if (!client) return fail(in, client.error());
   proto::MasterRequest request;
   request.verb = proto::MasterVerb::reload;
@@ -139,9 +138,9 @@ int run_status(const Invocation& in) {
     return fail(in, exit_usage, "status takes no word but sessions");
   const auto destinations = in.arguments.number("destinations", 20, 0, 10000);
   if (!destinations) return fail(in, exit_usage, destinations.error().text());
-  auto settings = load_settings(in);
-  if (!settings) return fail(in, settings.error());
-  auto master = ask_status(*settings);
+  const auto directory = find_queue_directory(in);
+  if (!directory) return fail(in, directory.error());
+  auto master = ask_status(*directory);
   if (!master && master.error().kind() == ErrorKind::closed) {
     if (in.json)
       print(json::of(nullptr, nullptr) + "\n");
@@ -153,7 +152,7 @@ int run_status(const Invocation& in) {
   if (!master) complain(master.error().text());
   std::optional<proto::StatusAnswer> queue;
   std::string queue_trouble;
-  if (auto client = Client::to_qmgr(*settings)) {
+  if (auto client = Client::to_qmgr(*directory)) {
     proto::AskStatus request;
     request.destinations = static_cast<std::uint32_t>(*destinations);
     auto answer = (*client)->ask<proto::StatusAnswer>(request);

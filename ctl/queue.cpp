@@ -20,8 +20,8 @@ constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 62;
 constexpr std::uint64_t kFirstPage = 100;  // what people see without --limit
 
 Result<std::unique_ptr<Client>> connect(const Invocation& in) {
-  POSTRIDER_TRY(const config::Settings settings, load_settings(in));
-  return Client::to_qmgr(settings);
+  POSTRIDER_TRY(const std::string directory, find_queue_directory(in));
+  return Client::to_qmgr(directory);
 }
 
 // Pages are printed as they come: the queue may hold a million messages.

@@ -82,8 +82,8 @@ std::string view(const proto::QueueCounts& counts, std::string_view what) {
 }
 
 std::string view(const proto::WhyAnswer& a, std::int64_t now) {
-  std::string out = a.id + "  " + std::string(proto::to_string(a.where)) + ", " + show_size(a.size) +
-                    ", arrived " + show_time(a.arrival) + " (" + show_age(a.arrival, now) +
+  std::string out = a.id + "  " + std::string(proto::to_string(a.where)) + ", " + std::to_string(a.size) +
+                    " bytes, arrived " + show_time(a.arrival) + " (" + show_age(a.arrival, now) +
                     " ago)\n";
   out += "  from " + show_sender(a.sender);
   if (!a.client.empty()) out += " by " + shown(a.client);

@@ -386,7 +386,7 @@ TEST(Report, DoubleBounceGoesToThePostmasterWithItsOwnSender) {
   report.envelope.sender = "";
   report.send_to = "postmaster@example.net";
   const Composed out = composed(report, kOriginal, Audience::double_bounce);
-  EXPECT_EQ(out.envelope.sender, "double-bounce@example.net");
+  EXPECT_EQ(out.envelope.sender, "double-bounce@relay.example.net");
   EXPECT_EQ(out.envelope.report_kind, "failed");
   EXPECT_THAT(out.content, HasSubstr("Subject: Postmaster Copy: Undelivered Mail\r\n"));
   EXPECT_THAT(out.content, Not(HasSubstr("X-Postrider-Sender")));

@@ -175,7 +175,7 @@ TEST_F(BounceService, NullSenderGoesToThePostmaster) {
   channel->send(about);
   EXPECT_TRUE(next<proto::Reported>().ok);
   ASSERT_EQ(outbox.sent.size(), 1U);
-  EXPECT_EQ(outbox.sent[0].envelope.sender, "double-bounce@example.net");
+  EXPECT_EQ(outbox.sent[0].envelope.sender, "double-bounce@relay.example.net");
   EXPECT_EQ(outbox.sent[0].envelope.recipients[0].address, "postmaster@example.net");
 }
 
