@@ -25,7 +25,7 @@ std::uint32_t seed_of(std::uint64_t tag, std::uint64_t offset) {
 
 std::size_t padded(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 
-}  // namespace
+} // namespace
 
 void put_cell(std::string& out, std::uint64_t tag, std::uint64_t offset, std::uint8_t kind,
               ByteView body) {
@@ -38,7 +38,8 @@ void put_cell(std::string& out, std::uint64_t tag, std::uint64_t offset, std::ui
   out.append(3, '\0');
   out.append(body);
   const std::uint32_t crc = crc32c(ByteView(out).substr(start + 8), seed_of(tag, offset));
-  for (std::size_t i = 0; i < 4; ++i) out[start + 4 + i] = static_cast<char>(crc >> (8 * i));
+  for (std::size_t i = 0; i < 4; ++i)
+    out[start + 4 + i] = static_cast<char>(crc >> (8 * i));
   out.append(padded(body.size()) - body.size(), '\0');
 }
 
@@ -68,4 +69,4 @@ bool CellReader::next(Cell& cell) {
   return false;
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -34,9 +34,9 @@ class CellReader {
   CellReader(ByteView bytes, std::uint64_t tag, std::uint64_t base)
       : bytes_(bytes), tag_(tag), base_(base) {}
 
-  bool next(Cell& cell);                       // false: no further cell
-  std::uint64_t end() const { return base_ + end_; }  // file offset behind the last good cell
-  std::uint64_t damaged() const { return damaged_; }  // gaps that had a good cell behind them
+  bool next(Cell& cell);                             // false: no further cell
+  std::uint64_t end() const { return base_ + end_; } // file offset behind the last good cell
+  std::uint64_t damaged() const { return damaged_; } // gaps that had a good cell behind them
 
  private:
   bool at(std::size_t position, Cell& cell) const;
@@ -48,4 +48,4 @@ class CellReader {
   std::uint64_t damaged_ = 0;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

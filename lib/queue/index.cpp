@@ -12,18 +12,20 @@ namespace postrider::queue {
 namespace {
 
 constexpr std::string_view kVersion = "1";
-constexpr std::size_t kLongestName = 400;  // of a destination or reason in a key
+constexpr std::size_t kLongestName = 400; // of a destination or reason in a key
 constexpr std::size_t kReason = 160;
 
 std::string big_endian(std::uint64_t value) {
   std::string out(8, '\0');
-  for (std::size_t i = 0; i < 8; ++i) out[7 - i] = static_cast<char>(value >> (8 * i));
+  for (std::size_t i = 0; i < 8; ++i)
+    out[7 - i] = static_cast<char>(value >> (8 * i));
   return out;
 }
 
 std::uint64_t from_big_endian(std::string_view bytes) {
   std::uint64_t value = 0;
-  for (const char c : bytes.substr(0, 8)) value = (value << 8) | static_cast<unsigned char>(c);
+  for (const char c : bytes.substr(0, 8))
+    value = (value << 8) | static_cast<unsigned char>(c);
   return value;
 }
 
@@ -160,12 +162,11 @@ class LmdbIndex final : public Index {
   Result<std::vector<IndexEntry>> page(Id after, std::size_t limit) override {
     POSTRIDER_TRY(const db::Txn txn, env_.read());
     std::vector<IndexEntry> out;
-    POSTRIDER_TRY_VOID(txn.range(message_key(after) + '\0', "n",
-                                 [&](std::string_view, std::string_view value) {
-                                   if (auto entry = decode<IndexEntry>(value))
-                                     out.push_back(std::move(*entry));
-                                   return out.size() < limit;
-                                 }));
+    POSTRIDER_TRY_VOID(
+        txn.range(message_key(after) + '\0', "n", [&](std::string_view, std::string_view value) {
+          if (auto entry = decode<IndexEntry>(value)) out.push_back(std::move(*entry));
+          return out.size() < limit;
+        }));
     return out;
   }
 
@@ -182,7 +183,9 @@ class LmdbIndex final : public Index {
     return out;
   }
 
-  Result<std::vector<Tally>> destinations(std::size_t limit) override { return tallies('d', limit); }
+  Result<std::vector<Tally>> destinations(std::size_t limit) override {
+    return tallies('d', limit);
+  }
   Result<std::vector<Tally>> reasons(std::size_t limit) override { return tallies('r', limit); }
 
   Result<std::uint64_t> size() override {
@@ -199,12 +202,11 @@ class LmdbIndex final : public Index {
   Result<std::vector<Tally>> tallies(char kind, std::size_t limit) {
     POSTRIDER_TRY(const db::Txn txn, env_.read());
     std::vector<Tally> out;
-    POSTRIDER_TRY_VOID(txn.prefix(std::string("n") + kind,
-                                  [&](std::string_view key, std::string_view value) {
-                                    out.push_back({std::string(key.substr(2)),
-                                                   value.size() == 8 ? from_big_endian(value) : 0});
-                                    return true;
-                                  }));
+    POSTRIDER_TRY_VOID(txn.prefix(std::string("n") + kind, [&](std::string_view key,
+                                                               std::string_view value) {
+      out.push_back({std::string(key.substr(2)), value.size() == 8 ? from_big_endian(value) : 0});
+      return true;
+    }));
     std::stable_sort(out.begin(), out.end(),
                      [](const Tally& a, const Tally& b) { return a.messages > b.messages; });
     if (out.size() > limit) out.resize(limit);
@@ -215,7 +217,7 @@ class LmdbIndex final : public Index {
   State found_;
 };
 
-}  // namespace
+} // namespace
 
 IndexEntry make_entry(const MessageState& state, Folder folder,
                       std::vector<std::string> destinations) {
@@ -232,8 +234,7 @@ IndexEntry make_entry(const MessageState& state, Folder folder,
   for (std::size_t i = 0; i < state.recipients.size(); ++i) {
     const RecipientState& recipient = state.recipients[i];
     if (is_settled(recipient)) continue;
-    if (entry.open_recipients++ == 0)
-      entry.first_recipient = state.envelope.recipients[i].address;
+    if (entry.open_recipients++ == 0) entry.first_recipient = state.envelope.recipients[i].address;
     if (entry.reason.empty())
       entry.reason = recipient.last.reply.empty() ? recipient.last.text : recipient.last.reply;
   }
@@ -245,9 +246,8 @@ IndexEntry make_entry(const MessageState& state, Folder folder,
 Result<std::unique_ptr<Index>> Index::open(const Layout& layout, std::uint64_t pool,
                                            std::uint64_t map_size) {
   // The map never grows, so reads may go on beside the one writer.
-  const db::Options options{.path = layout.index() + "/waiting.mdb",
-                            .map_size = map_size,
-                            .map_limit = map_size};
+  const db::Options options{
+      .path = layout.index() + "/waiting.mdb", .map_size = map_size, .map_limit = map_size};
   const std::string identity = big_endian(pool);
   for (int attempt = 0;; ++attempt) {
     const auto look = [&]() -> Result<std::unique_ptr<Index>> {
@@ -267,7 +267,7 @@ Result<std::unique_ptr<Index>> Index::open(const Layout& layout, std::uint64_t p
       const auto claim = [&](db::Txn& txn) -> Result<void> {
         POSTRIDER_TRY_VOID(txn.put("Mversion", kVersion));
         POSTRIDER_TRY_VOID(txn.put("Mpool", identity));
-        return txn.put("Mstate", "dirty");  // until close_clean()
+        return txn.put("Mstate", "dirty"); // until close_clean()
       };
       POSTRIDER_TRY_VOID(env.write(claim));
       return std::unique_ptr<Index>(std::make_unique<LmdbIndex>(std::move(env), found));
@@ -279,4 +279,4 @@ Result<std::unique_ptr<Index>> Index::open(const Layout& layout, std::uint64_t p
   }
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

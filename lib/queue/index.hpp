@@ -25,16 +25,16 @@ namespace postrider::queue {
 
 // What the queue view shows without opening the file.
 struct IndexEntry {
-  std::uint64_t number = 0;      // of the id
+  std::uint64_t number = 0; // of the id
   Folder folder = Folder::deferred;
-  std::int64_t due = 0;          // unix time, microseconds
+  std::int64_t due = 0; // unix time, microseconds
   std::int64_t arrival = 0;
   std::uint64_t size = 0;
   std::string sender;
-  std::vector<std::string> destinations;  // of the open recipients, each once
+  std::vector<std::string> destinations; // of the open recipients, each once
   std::uint32_t open_recipients = 0;
   std::string first_recipient;
-  std::string reason;            // last reason, shortened
+  std::string reason; // last reason, shortened
 
   bool operator==(const IndexEntry&) const = default;
   template <typename V, typename S>
@@ -59,7 +59,7 @@ IndexEntry make_entry(const MessageState& state, Folder folder,
 
 struct IndexChange {
   Id id;
-  std::optional<IndexEntry> entry;  // absent: remove
+  std::optional<IndexEntry> entry; // absent: remove
 };
 
 struct Tally {
@@ -87,7 +87,10 @@ class Index {
 
   virtual Result<std::optional<IndexEntry>> find(Id id) = 0;
   // Deferred messages due at or before `until`, earliest first. `after`: to go on behind.
-  struct Due { std::int64_t at = 0; Id id; };
+  struct Due {
+    std::int64_t at = 0;
+    Id id;
+  };
   virtual Result<std::vector<Due>> due(std::int64_t until, std::size_t limit,
                                        std::optional<Due> after = {}) = 0;
   virtual Result<std::optional<std::int64_t>> next_due(std::int64_t after) = 0;
@@ -95,7 +98,7 @@ class Index {
   virtual Result<std::vector<IndexEntry>> page(Id after, std::size_t limit) = 0;
   virtual Result<std::vector<Id>> by_destination(const std::string& destination, Id after,
                                                  std::size_t limit) = 0;
-  virtual Result<std::vector<Tally>> destinations(std::size_t limit) = 0;  // most mail first
+  virtual Result<std::vector<Tally>> destinations(std::size_t limit) = 0; // most mail first
   virtual Result<std::vector<Tally>> reasons(std::size_t limit) = 0;
   virtual Result<std::uint64_t> size() = 0;
 
@@ -103,4 +106,4 @@ class Index {
   virtual Result<void> close_clean() = 0;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

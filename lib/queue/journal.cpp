@@ -8,14 +8,14 @@ namespace postrider::queue {
 namespace {
 
 constexpr std::string_view kMagic = "PRsg";
-constexpr std::size_t kHeaderUsed = 52;  // up to and including the checksum
+constexpr std::size_t kHeaderUsed = 52; // up to and including the checksum
 constexpr std::uint32_t kMaxSequence = (1U << Id::kSequenceBits) - 1;
 
 std::uint64_t aligned(std::uint64_t offset) {
   return (offset + kRecordAlign - 1) & ~std::uint64_t{kRecordAlign - 1};
 }
 
-}  // namespace
+} // namespace
 
 std::string segment_header(const SegmentInfo& info) {
   std::string out(kMagic);
@@ -110,8 +110,8 @@ Result<void> SegmentWriter::finish_group(const Group& group, Result<void> synced
     return synced;
   }
   if (poisoned_) return Error(ErrorKind::io, "the segment was given up during the sync");
-  committed_ = group.end;  // accepted from here
+  committed_ = group.end; // accepted from here
   return {};
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -28,7 +28,7 @@ struct SegmentInfo {
   RecordOrigin origin(std::uint64_t place) const { return {pool, segment, tag, place}; }
   bool operator==(const SegmentInfo&) const = default;
   template <typename V, typename S>
-  static void fields(V& v, S& s) {  // how qmgr tells a writer, next to the descriptor
+  static void fields(V& v, S& s) { // how qmgr tells a writer, next to the descriptor
     v("pool", s.pool);
     v("segment", s.segment);
     v("loan", s.loan);
@@ -37,7 +37,7 @@ struct SegmentInfo {
   }
 };
 
-std::string segment_header(const SegmentInfo& info);           // kSegmentHeader bytes
+std::string segment_header(const SegmentInfo& info); // kSegmentHeader bytes
 Result<SegmentInfo> parse_segment_header(ByteView block);
 
 // One record in a segment, as its writer announces it. All a reader needs to look for itself.
@@ -78,18 +78,18 @@ class SegmentWriter {
                            ByteView head, ByteView body = {});
 
   struct Group {
-    std::shared_ptr<const Fd> fd;  // keeps the descriptor alive while a thread syncs it
-    std::uint64_t end = 0;         // records that end at or before this are covered
+    std::shared_ptr<const Fd> fd; // keeps the descriptor alive while a thread syncs it
+    std::uint64_t end = 0;        // records that end at or before this are covered
   };
   bool needs_sync() const { return written_ > committed_ && !in_flight_ && !poisoned_; }
-  Group begin_group();  // REQUIRES needs_sync()
+  Group begin_group(); // REQUIRES needs_sync()
   // Blocks. Touches nothing but its arguments.
   static Result<void> sync_group(FileSystem& fs, const Group& group);
   // Accepted from here: when this returns success, every record that ends at or before group.end
   // may be answered 250, and not before.
   Result<void> finish_group(const Group& group, Result<void> synced);
 
-  std::uint64_t committed() const { return committed_; }  // file offset
+  std::uint64_t committed() const { return committed_; } // file offset
   bool is_committed(const Announced& record) const {
     return record.offset + record.length <= committed_;
   }
@@ -110,4 +110,4 @@ class SegmentWriter {
   std::string scratch_;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

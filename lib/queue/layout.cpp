@@ -15,7 +15,7 @@ namespace postrider::queue {
 namespace {
 
 constexpr std::string_view kShards = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
-constexpr std::size_t kPoolFile = 20;  // "PRpl" version(4) pool(8) crc(4)
+constexpr std::size_t kPoolFile = 20; // "PRpl" version(4) pool(8) crc(4)
 
 Result<void> ensure_directory(FileSystem& fs, const std::string& path, const std::string& parent) {
   auto stat = fs.stat(path);
@@ -31,18 +31,17 @@ Result<void> ensure_directory(FileSystem& fs, const std::string& path, const std
   if (stat->uid != ::geteuid())
     return Error(ErrorKind::config, path + " belongs to user " + std::to_string(stat->uid) +
                                         ", not to " + std::to_string(::geteuid()));
-  if ((stat->mode & 022) != 0)
-    return Error(ErrorKind::config, path + " is writable by others");
+  if ((stat->mode & 022) != 0) return Error(ErrorKind::config, path + " is writable by others");
   return {};
 }
 
-}  // namespace
+} // namespace
 
 std::string_view to_string(Folder folder) {
   switch (folder) {
-    case Folder::incoming: return "incoming";
-    case Folder::deferred: return "deferred";
-    case Folder::hold: return "hold";
+  case Folder::incoming: return "incoming";
+  case Folder::deferred: return "deferred";
+  case Folder::hold: return "hold";
   }
   return "?";
 }
@@ -142,4 +141,4 @@ Result<void> check_regular(const FileStat& stat, std::string_view path, bool all
   return {};
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

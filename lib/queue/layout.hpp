@@ -35,12 +35,12 @@ class Layout {
   std::string journal() const { return root_ + "/journal"; }
   std::string pool() const { return root_ + "/journal/pool"; }
   std::string segment(std::uint32_t number) const;
-  std::string ledger(unsigned which) const;  // 0 or 1
+  std::string ledger(unsigned which) const; // 0 or 1
   std::string corrupt() const { return root_ + "/corrupt"; }
   std::string index() const { return root_ + "/index"; }
   std::string lock() const { return root_ + "/qmgr.lock"; }
   std::string folder(Folder folder) const;
-  std::string shard(Folder folder, Id id) const;      // directory of the file
+  std::string shard(Folder folder, Id id) const; // directory of the file
   std::string file(Folder folder, Id id) const;
   std::string temporary(Folder folder, Id id) const;
 
@@ -67,4 +67,4 @@ Result<std::uint64_t> load_pool_identity(FileSystem& fs, const Layout& layout);
 // A regular file of our own user, one link, closed to others: else an Error that says what is odd.
 Result<void> check_regular(const FileStat& stat, std::string_view path, bool allow_two_links);
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

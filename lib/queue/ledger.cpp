@@ -49,11 +49,12 @@ void put_key(std::string& out, const MarkKey& key) {
 
 std::uint64_t random_tag() {
   std::uint64_t tag = secure_random();
-  while (tag == 0) tag = secure_random();
+  while (tag == 0)
+    tag = secure_random();
   return tag;
 }
 
-}  // namespace
+} // namespace
 
 Result<LedgerReplay> replay_ledger(FileSystem& fs, const Layout& layout, std::uint64_t pool,
                                    const std::function<void(const Mark&)>& each) {
@@ -114,7 +115,7 @@ Result<LedgerReplay> replay_ledger(FileSystem& fs, const Layout& layout, std::ui
     replay.found = true;
     replay.sequence = file.header.sequence;
     replay.last_loan = std::max(replay.last_loan, file.header.last_loan);
-    replay.damaged_marks = reader.damaged();  // of the newest: an older one may be half overwritten
+    replay.damaged_marks = reader.damaged(); // of the newest: an older one may be half overwritten
     replay.newest = file.which;
     replay.end = reader.end();
     replay.tag = file.header.tag;
@@ -204,7 +205,7 @@ Result<void> Ledger::flush(FileSystem& fs, SteadyTime now) {
   if (poisoned_) return Error(ErrorKind::io, "the ledger cannot record what is delivered");
   if (buffer_.empty()) return {};
   if (auto written = fs.pwrite(fd_->get(), buffer_, offset_); !written) {
-    poisoned_ = true;  // L2
+    poisoned_ = true; // L2
     return written;
   }
   offset_ += buffer_.size();
@@ -240,16 +241,15 @@ Result<void> Ledger::finish_sync(const Sync& sync, Result<void> result) {
   POSTRIDER_CHECK(in_flight_);
   in_flight_ = false;
   if (!result) {
-    poisoned_ = true;  // L2: never synced again and then believed
+    poisoned_ = true; // L2: never synced again and then believed
     return result;
   }
-  synced_ = std::max(synced_, sync.position);  // L1
+  synced_ = std::max(synced_, sync.position); // L1
   return {};
 }
 
 bool Ledger::rotation_due() const {
-  const std::uint64_t enough =
-      std::max(limits_.room / 4 * 3, kLedgerHeader + 2 * snapshot_size_);
+  const std::uint64_t enough = std::max(limits_.room / 4 * 3, kLedgerHeader + 2 * snapshot_size_);
   return !rotating_ && !poisoned_ && offset_ > enough && synced_ >= carried_until_;
 }
 
@@ -257,7 +257,7 @@ RotateJob Ledger::begin_rotation(std::uint64_t last_loan,
                                  const std::function<void(Ledger&)>& snapshot) {
   if (poisoned_) {
     POSTRIDER_CHECK(!in_flight_);
-    buffer_.clear();  // the snapshot says it
+    buffer_.clear(); // the snapshot says it
   }
   POSTRIDER_CHECK(!rotating_ && buffer_.empty() && (poisoned_ || synced_ >= carried_until_));
   RotateJob job;
@@ -282,7 +282,7 @@ Result<void> Ledger::finish_rotation(RotateJob& job) {
   std::vector<Carried> carried = std::move(carried_);
   carried_.clear();
   if (job.error) {
-    snapshot_size_ = offset_;  // not again before as much has come in
+    snapshot_size_ = offset_; // not again before as much has come in
     return *job.error;
   }
   poisoned_ = false;
@@ -297,10 +297,11 @@ Result<void> Ledger::finish_rotation(RotateJob& job) {
   buffer_.clear();
   flushed_ = synced_;
   // Marks made meanwhile stand in the old file only; until they are synced here, both files count.
-  for (const Carried& mark : carried) append_cell(mark.kind, mark.key, mark.body);
+  for (const Carried& mark : carried)
+    append_cell(mark.kind, mark.key, mark.body);
   carried_until_ = carried.empty() ? synced_ : position_;
   if (carried.empty()) flushed_ = synced_ = position_;
   return {};
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -36,9 +36,9 @@ constexpr std::uint8_t kFinishedMark = 66;
 constexpr std::uint64_t kLedgerHeader = 4096;
 
 struct LedgerLimits {
-  std::uint64_t room = 32U << 20;      // preallocated, per file
-  Duration max_delay = std::chrono::milliseconds(50);  // the published window, with max_marks:
-  std::uint32_t max_marks = 64;                        // what a power cut can make happen twice
+  std::uint64_t room = 32U << 20;                     // preallocated, per file
+  Duration max_delay = std::chrono::milliseconds(50); // the published window, with max_marks:
+  std::uint32_t max_marks = 64;                       // what a power cut can make happen twice
 };
 
 // Which message a mark is about. tag: generation of the segment, or tag of the file (segment 0).
@@ -51,19 +51,19 @@ struct MarkKey {
 
 struct Mark {
   std::uint8_t kind = 0;
-  MarkKey key;         // for kinds 64 and up, id holds the loan number
-  ByteView event;      // encode_event() or the bitmap
+  MarkKey key;    // for kinds 64 and up, id holds the loan number
+  ByteView event; // encode_event() or the bitmap
 };
 
 struct LedgerReplay {
-  bool found = false;             // some ledger file was valid
-  bool damaged_header = false;    // a file was there that could not be used
-  bool wrong_pool = false;        // a ledger of another queue (J28)
+  bool found = false;          // some ledger file was valid
+  bool damaged_header = false; // a file was there that could not be used
+  bool wrong_pool = false;     // a ledger of another queue (J28)
   std::uint64_t sequence = 0;
   std::uint64_t last_loan = 0;
   std::uint64_t marks = 0;
-  std::uint64_t damaged_marks = 0;  // skipped, those behind them counted (J8)
-  unsigned newest = 0;            // which file
+  std::uint64_t damaged_marks = 0; // skipped, those behind them counted (J8)
+  unsigned newest = 0;             // which file
   std::uint64_t end = 0;
   std::uint64_t tag = 0;
 };
@@ -78,8 +78,8 @@ struct RotateJob {
   LedgerLimits limits;
   unsigned which = 0;
   std::uint64_t pool = 0, sequence = 0, tag = 0, last_loan = 0;
-  std::string snapshot;        // cells
-  std::shared_ptr<Fd> fd;      // result
+  std::string snapshot;   // cells
+  std::shared_ptr<Fd> fd; // result
   std::optional<Error> error;
   void run(FileSystem& fs);
 };
@@ -88,10 +88,10 @@ class Ledger {
  public:
   // Writes `snapshot` into a file that is not the newest and goes on there: every start begins with
   // a fresh ledger, so recovery never appends behind a torn tail. Blocks.
-  static Result<std::unique_ptr<Ledger>> start(
-      FileSystem& fs, Layout layout, LedgerLimits limits, std::uint64_t pool,
-      const LedgerReplay& replay, std::uint64_t last_loan,
-      const std::function<void(Ledger&)>& snapshot);
+  static Result<std::unique_ptr<Ledger>> start(FileSystem& fs, Layout layout, LedgerLimits limits,
+                                               std::uint64_t pool, const LedgerReplay& replay,
+                                               std::uint64_t last_loan,
+                                               const std::function<void(Ledger&)>& snapshot);
 
   // Buffers one mark; returns its position for synced(). Between begin_snapshot() and
   // begin_rotation() it goes into the snapshot.
@@ -115,8 +115,8 @@ class Ledger {
     std::shared_ptr<Fd> fd;
     std::uint64_t position = 0;
   };
-  Sync begin_sync();                                               // REQUIRES needs_sync()
-  static Result<void> run_sync(FileSystem& fs, const Sync& sync);  // blocks
+  Sync begin_sync();                                              // REQUIRES needs_sync()
+  static Result<void> run_sync(FileSystem& fs, const Sync& sync); // blocks
   Result<void> finish_sync(const Sync& sync, Result<void> result);
 
   bool rotation_due() const;
@@ -141,19 +141,23 @@ class Ledger {
   std::uint64_t sequence_ = 0, tag_ = 0;
   unsigned which_ = 0;
   std::shared_ptr<Fd> fd_;
-  std::string buffer_;              // cells not yet written, from offset_ on
-  std::uint64_t offset_ = kLedgerHeader;  // file offset where buffer_ begins
+  std::string buffer_;                   // cells not yet written, from offset_ on
+  std::uint64_t offset_ = kLedgerHeader; // file offset where buffer_ begins
   std::uint64_t position_ = 0, flushed_ = 0, synced_ = 0;
   std::uint32_t waiting_marks_ = 0;
   std::optional<SteadyTime> oldest_;
   bool in_flight_ = false, poisoned_ = false, rotating_ = false;
-  std::string* snapshot_ = nullptr;  // where append goes during a snapshot
+  std::string* snapshot_ = nullptr; // where append goes during a snapshot
   std::uint64_t snapshot_tag_ = 0;
-  struct Carried { std::uint8_t kind; MarkKey key; std::string body; };
-  std::vector<Carried> carried_;     // marks made while a rotation runs: repeated in the new file
-  std::uint64_t carried_until_ = 0;  // no further rotation before this is synced
+  struct Carried {
+    std::uint8_t kind;
+    MarkKey key;
+    std::string body;
+  };
+  std::vector<Carried> carried_;    // marks made while a rotation runs: repeated in the new file
+  std::uint64_t carried_until_ = 0; // no further rotation before this is synced
   std::uint64_t snapshot_size_ = 0;
   std::string scratch_;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -62,7 +62,7 @@ Result<void> write_copy(FileSystem& fs, int to, MigrateJob::Item& item) {
     crc = crc32c(piece, crc);
     buffer += piece;
     at += want;
-    if (written == 0 && at == state.facts.size) break;  // all in memory: one write
+    if (written == 0 && at == state.facts.size) break; // all in memory: one write
     POSTRIDER_TRY_VOID(fs.pwrite(to, buffer, written));
     written += buffer.size();
     buffer.clear();
@@ -123,7 +123,7 @@ Result<void> append_and_move(FileSystem& fs, const Layout& layout, AppendJob::It
   return {};
 }
 
-}  // namespace
+} // namespace
 
 Result<FileContents> read_message_file(FileSystem& fs, int fd, Check check) {
   POSTRIDER_TRY(const FileStat stat, fs.stat(fd));
@@ -151,12 +151,11 @@ Result<FileContents> read_message_file(FileSystem& fs, int fd, Check check) {
 }
 
 Result<FileContents> read_message_file(FileSystem& fs, const std::string& path, Check check) {
-  POSTRIDER_TRY(const Fd fd, fs.open(path, O_RDONLY | O_NONBLOCK));  // a FIFO must not hold us up
+  POSTRIDER_TRY(const Fd fd, fs.open(path, O_RDONLY | O_NONBLOCK)); // a FIFO must not hold us up
   return read_message_file(fs, fd.get(), check);
 }
 
-std::string encode_tail(const std::vector<Event>& events, std::uint64_t tag,
-                        std::uint64_t offset) {
+std::string encode_tail(const std::vector<Event>& events, std::uint64_t tag, std::uint64_t offset) {
   std::string out;
   for (const Event& event : events)
     put_cell(out, tag, offset + out.size(), static_cast<std::uint8_t>(event.kind),
@@ -167,8 +166,10 @@ std::string encode_tail(const std::vector<Event>& events, std::uint64_t tag,
 void MigrateJob::run(FileSystem& fs) {
   std::set<std::string> directories;
   for (Item& item : items) {
-    if (auto done = migrate(fs, layout, item); !done) item.error = done.error();
-    else directories.insert(layout.shard(item.folder, item.state.id));
+    if (auto done = migrate(fs, layout, item); !done)
+      item.error = done.error();
+    else
+      directories.insert(layout.shard(item.folder, item.state.id));
   }
   for (const std::string& directory : directories) {
     auto synced = fs.sync_directory(directory);
@@ -191,8 +192,10 @@ void RemoveJob::run(FileSystem& fs) {
     for (const Folder folder : kFolders) {
       if (item.folder && *item.folder != folder) continue;
       auto gone = fs.unlink(layout.file(folder, item.id));
-      if (gone) directories.insert(layout.shard(folder, item.id));
-      else if (gone.error().kind() != ErrorKind::not_found) item.error = gone.error();
+      if (gone)
+        directories.insert(layout.shard(folder, item.id));
+      else if (gone.error().kind() != ErrorKind::not_found)
+        item.error = gone.error();
     }
   }
   for (const std::string& directory : directories) {
@@ -258,10 +261,10 @@ void AcceptFileJob::run(FileSystem& fs) {
       return Error(ErrorKind::protocol, "the file has a tail");
     POSTRIDER_TRY_VOID(fs.rename(temporary, layout.file(Folder::incoming, id)));
     POSTRIDER_TRY_VOID(fs.sync_directory(layout.shard(Folder::incoming, id)));
-    contents = std::move(read);  // accepted from here
+    contents = std::move(read); // accepted from here
     return {};
   };
   if (auto done = work(); !done) error = done.error();
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -22,7 +22,7 @@ namespace postrider::queue {
 // A message file read back: the state after all its events.
 struct FileContents {
   MessageState state;
-  std::uint64_t tail_end = 0;      // where the next cell goes
+  std::uint64_t tail_end = 0; // where the next cell goes
   std::uint64_t damaged_cells = 0;
   std::uint64_t refused_events = 0;
 };
@@ -40,13 +40,13 @@ std::string encode_tail(const std::vector<Event>& events, std::uint64_t tag, std
 // the directory syncs: items of one job. An item that fails does not stop the others.
 struct MigrateJob {
   struct Item {
-    MessageState state;      // in: place says where the content is
+    MessageState state; // in: place says where the content is
     Folder folder = Folder::deferred;
-    Fd source;               // duplicated reader of the segment or file
-    std::uint32_t content_crc = 0;  // out
-    std::uint64_t new_tag = 0;      // in: random
-    std::uint64_t tail_end = 0;     // out
-    Place new_place;                // out
+    Fd source;                     // duplicated reader of the segment or file
+    std::uint32_t content_crc = 0; // out
+    std::uint64_t new_tag = 0;     // in: random
+    std::uint64_t tail_end = 0;    // out
+    Place new_place;               // out
     std::optional<Error> error;
   };
   Layout layout{""};
@@ -60,9 +60,9 @@ struct AppendJob {
     Id id;
     Folder folder = Folder::deferred;
     std::uint64_t tag = 0;
-    std::uint64_t tail_end = 0;      // in and out
+    std::uint64_t tail_end = 0; // in and out
     std::vector<Event> events;
-    std::optional<Folder> move_to;   // then also link, sync, unlink
+    std::optional<Folder> move_to; // then also link, sync, unlink
     std::optional<Error> error;
   };
   Layout layout{""};
@@ -74,7 +74,7 @@ struct AppendJob {
 struct RemoveJob {
   struct Item {
     Id id;
-    std::optional<Folder> folder;    // unknown: all of them
+    std::optional<Folder> folder; // unknown: all of them
     std::optional<Error> error;
   };
   Layout layout{""};
@@ -95,8 +95,11 @@ class FileWriter {
   Result<void> finish(const mail::ContentFacts& facts);
   std::uint64_t length() const;
 
-  // fsync, and close with its result looked at (D2). Blocks: run it on a pool thread after finish().
-  struct Commit { Fd fd; };
+  // fsync, and close with its result looked at (D2). Blocks: run it on a pool thread after
+  // finish().
+  struct Commit {
+    Fd fd;
+  };
   Commit begin_commit() { return Commit{std::move(fd_)}; }
   static Result<void> run_commit(FileSystem& fs, Commit commit);
 
@@ -106,7 +109,7 @@ class FileWriter {
   RecordHeader header_;
   std::string envelope_;
   std::uint64_t written_ = 0;
-  std::string pending_;     // gathers small pieces
+  std::string pending_; // gathers small pieces
 };
 
 // qmgr's part of the commit: check everything in ID.tmp, rename, sync the directory. Accepted from
@@ -114,9 +117,9 @@ class FileWriter {
 struct AcceptFileJob {
   Layout layout{""};
   Id id;
-  std::optional<FileContents> contents;  // out
+  std::optional<FileContents> contents; // out
   std::optional<Error> error;
   void run(FileSystem& fs);
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

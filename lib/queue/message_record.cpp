@@ -12,13 +12,15 @@ namespace {
 
 constexpr std::string_view kMagic = "PRmr";
 constexpr std::uint16_t kVersion = 1;
-constexpr std::size_t kFirstRead = 16 << 10;   // header, envelope and most small messages
+constexpr std::size_t kFirstRead = 16 << 10; // header, envelope and most small messages
 constexpr std::size_t kPiece = 256 << 10;
 constexpr std::uint32_t kMaxFacts = 4096;
 
-Error bad(std::string_view what) { return Error(ErrorKind::protocol, "record: " + std::string(what)); }
+Error bad(std::string_view what) {
+  return Error(ErrorKind::protocol, "record: " + std::string(what));
+}
 
-}  // namespace
+} // namespace
 
 void put_header(std::string& out, const RecordHeader& h) {
   const std::size_t start = out.size();
@@ -43,7 +45,8 @@ void put_header(std::string& out, const RecordHeader& h) {
 Result<RecordHeader> parse_header(ByteView in, const RecordOrigin& origin) {
   if (in.size() < kRecordHeader) return bad("too short");
   if (in.substr(0, 4) != kMagic) return bad("no record here");
-  if (crc32c(in.substr(0, kRecordHeader - 4)) != get_le<std::uint32_t>(in.substr(kRecordHeader - 4)))
+  if (crc32c(in.substr(0, kRecordHeader - 4)) !=
+      get_le<std::uint32_t>(in.substr(kRecordHeader - 4)))
     return bad("header checksum");
   if (get_le<std::uint16_t>(in.substr(4)) != kVersion) return bad("unknown version");
   RecordHeader h;
@@ -83,7 +86,8 @@ void put_record(std::string& out, RecordHeader h, const mail::Envelope& envelope
   encode_to(out, envelope);
   h.envelope_length = static_cast<std::uint32_t>(out.size() - start - kRecordHeader);
   encode_to(out, facts);
-  h.facts_length = static_cast<std::uint32_t>(out.size() - start - kRecordHeader - h.envelope_length);
+  h.facts_length =
+      static_cast<std::uint32_t>(out.size() - start - kRecordHeader - h.envelope_length);
   h.meta_crc = crc32c(ByteView(out).substr(start + kRecordHeader));
   h.content_crc = crc32c(body, crc32c(head));
   h.type = envelope.report_for.empty() ? RecordType::message : RecordType::report;
@@ -117,9 +121,9 @@ Result<StoredRecord> parse_meta(const RecordHeader& header, ByteView meta) {
 Result<StoredRecord> read_record(ByteView bytes, const RecordOrigin& origin, Check check) {
   POSTRIDER_TRY(const RecordHeader header, parse_header(bytes, origin));
   if (bytes.size() < header.length) return bad("cut short");
-  POSTRIDER_TRY(StoredRecord record,
-                parse_meta(header, bytes.substr(kRecordHeader,
-                                                header.content_offset() - kRecordHeader)));
+  POSTRIDER_TRY(
+      StoredRecord record,
+      parse_meta(header, bytes.substr(kRecordHeader, header.content_offset() - kRecordHeader)));
   if (check == Check::everything &&
       crc32c(bytes.substr(header.content_offset(), header.content_length())) != header.content_crc)
     return bad("content checksum");
@@ -132,13 +136,14 @@ Result<StoredRecord> read_record(FileSystem& fs, int fd, const RecordOrigin& ori
   const std::uint64_t meta_end = header.content_offset();
   if (bytes.size() < meta_end) {
     // Not a reservation of what the header claims: pread returns what is there.
-    POSTRIDER_TRY(const std::string rest, fs.pread(fd, meta_end - bytes.size(),
-                                                   origin.place + bytes.size()));
+    POSTRIDER_TRY(const std::string rest,
+                  fs.pread(fd, meta_end - bytes.size(), origin.place + bytes.size()));
     bytes += rest;
     if (bytes.size() < meta_end) return bad("cut short");
   }
-  POSTRIDER_TRY(StoredRecord record,
-                parse_meta(header, ByteView(bytes).substr(kRecordHeader, meta_end - kRecordHeader)));
+  POSTRIDER_TRY(
+      StoredRecord record,
+      parse_meta(header, ByteView(bytes).substr(kRecordHeader, meta_end - kRecordHeader)));
   if (check == Check::envelope) return record;
   const ByteView have = ByteView(bytes).substr(meta_end, header.content_length());
   std::uint32_t crc = crc32c(have);
@@ -173,4 +178,4 @@ Result<void> ContentCheck::confirm(FileSystem& fs, int fd) const {
   return {};
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

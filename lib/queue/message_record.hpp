@@ -35,7 +35,7 @@ struct Place {
   std::uint32_t segment = 0;
   std::uint64_t tag = 0;
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;  // whole record
+  std::uint64_t length = 0; // whole record
 
   bool in_segment() const { return segment != 0; }
   bool operator==(const Place&) const = default;
@@ -83,7 +83,7 @@ struct StoredRecord {
   RecordHeader header;
   mail::Envelope envelope;
   mail::ContentFacts facts;
-  std::uint64_t content_offset = 0;  // in the file, not in the record
+  std::uint64_t content_offset = 0; // in the file, not in the record
 };
 
 // Appends the whole record to out. `header` needs tag, pool, segment, place, id, synced; the rest
@@ -96,7 +96,7 @@ void put_record(std::string& out, RecordHeader header, const mail::Envelope& env
 // content. Checks meta-crc, sizes and that no field holds CR, LF or NUL.
 Result<StoredRecord> parse_meta(const RecordHeader& header, ByteView meta);
 
-enum class Check : std::uint8_t { envelope, everything };  // everything: content checksum too
+enum class Check : std::uint8_t { envelope, everything }; // everything: content checksum too
 
 // Reads the record at origin.place. May block.
 Result<StoredRecord> read_record(FileSystem& fs, int fd, const RecordOrigin& origin, Check check);
@@ -121,4 +121,4 @@ class ContentCheck {
   std::uint64_t fed_ = 0;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

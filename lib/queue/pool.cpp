@@ -37,7 +37,8 @@ Result<void> make_segment(FileSystem& fs, LendJob& job, const std::string& path)
   auto filled = fill();
   if (!filled) {
     job.fd.reset();
-    if (auto gone = fs.unlink(path); !gone) return filled.error().in("and the half-made file stays");
+    if (auto gone = fs.unlink(path); !gone)
+      return filled.error().in("and the half-made file stays");
   }
   return filled;
 }
@@ -48,7 +49,7 @@ Result<void> renew_segment(FileSystem& fs, LendJob& job, const std::string& path
   POSTRIDER_TRY_VOID(check_regular(stat, path, false));
   POSTRIDER_TRY(const bool locked, fs.try_lock(job.fd.get()));
   if (!locked) {
-    job.still_held = true;  // P5
+    job.still_held = true; // P5
     return Error(ErrorKind::busy, "the segment is still held by its last writer");
   }
   if (stat.size < job.info.size) POSTRIDER_TRY_VOID(fs.preallocate(job.fd.get(), job.info.size));
@@ -72,7 +73,7 @@ Result<std::optional<std::uint64_t>> find_header(FileSystem& fs, int fd, const S
   return std::optional<std::uint64_t>{};
 }
 
-}  // namespace
+} // namespace
 
 void LendJob::run(FileSystem& fs) {
   const std::string path = layout.segment(info.segment);
@@ -108,7 +109,7 @@ Result<Scan> scan_segment(FileSystem& fs, int fd, const SegmentInfo& info, std::
     const std::string reason = record ? "reaches behind the segment" : record.error().text();
     POSTRIDER_TRY(const std::string head, fs.pread(fd, kRecordHeader, place));
     auto header = parse_header(head, info.origin(place));
-    if (header && header->length <= info.size - place) {  // the header is whole, the rest is not
+    if (header && header->length <= info.size - place) { // the header is whole, the rest is not
       scan.synced = std::max(scan.synced, std::min(header->synced, place));
       scan.damage.push_back({info.segment, place, header->length, header->id, false, reason});
       place = aligned(place + header->length);
@@ -125,9 +126,10 @@ Result<Scan> scan_segment(FileSystem& fs, int fd, const SegmentInfo& info, std::
       const std::uint64_t length = std::min<std::uint64_t>(info.size - place, kMaxSegmentRecord);
       scan.damage.push_back({info.segment, place, length, {}, false, reason});
     }
-    break;  // old bytes, or nothing: the end
+    break; // old bytes, or nothing: the end
   }
-  for (Damage& damage : scan.damage) damage.acknowledged = damage.offset < scan.synced;
+  for (Damage& damage : scan.damage)
+    damage.acknowledged = damage.offset < scan.synced;
   return scan;
 }
 
@@ -183,7 +185,8 @@ Result<LendJob> JournalPool::begin_lend(std::uint64_t holder, std::uint64_t ledg
   job.holder = holder;
   const std::uint64_t loan = std::max(now_ms, last_loan_ + 1);
   std::uint64_t tag = secure_random();
-  while (tag == 0) tag = secure_random();
+  while (tag == 0)
+    tag = secure_random();
   const auto usable = [&](const Segment& segment, bool blocked) {
     return segment.blocked == blocked && is_reusable(segment, ledger_synced) &&
            !held_by_other(segment, holder);
@@ -225,7 +228,7 @@ Result<void> JournalPool::finish_lend(LendJob& job) {
     } else if (job.still_held) {
       segment->blocked = true;
     } else if (error.saved_errno() == EIO) {
-      segment->retired = true;  // never trusted with new mail again (D3)
+      segment->retired = true; // never trusted with new mail again (D3)
     }
     return error;
   }
@@ -301,7 +304,8 @@ std::vector<std::uint32_t> JournalPool::drop_retired(std::uint64_t ledger_synced
   for (const auto& [number, segment] : segments_)
     if (segment.retired && !segment.lent && is_drained(segment, ledger_synced))
       gone.push_back(number);
-  for (const std::uint32_t number : gone) segments_.erase(number);
+  for (const std::uint32_t number : gone)
+    segments_.erase(number);
   return gone;
 }
 
@@ -309,4 +313,4 @@ void JournalPool::retire(std::uint32_t number) {
   if (Segment* segment = find(number)) segment->retired = true;
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

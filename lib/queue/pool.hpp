@@ -25,7 +25,7 @@ namespace postrider::queue {
 struct PoolLimits {
   std::uint64_t segment_size = 32U << 20;
   std::uint32_t max_segments = 64;
-  std::uint64_t min_free_bytes = 64U << 20;  // no new segment below this
+  std::uint64_t min_free_bytes = 64U << 20; // no new segment below this
   std::uint64_t min_free_inodes = 64;
 };
 
@@ -35,10 +35,10 @@ struct LendJob {
   PoolLimits limits;
   SegmentInfo info;
   std::uint64_t holder = 0;
-  bool fresh = false;        // create and preallocate
-  Fd fd;                     // write-only, locked; result
-  Fd reader;                 // for a fresh segment
-  bool still_held = false;   // some process has the old descriptor
+  bool fresh = false;      // create and preallocate
+  Fd fd;                   // write-only, locked; result
+  Fd reader;               // for a fresh segment
+  bool still_held = false; // some process has the old descriptor
   std::optional<Error> error;
 
   void run(FileSystem& fs);
@@ -48,17 +48,17 @@ struct LendJob {
 struct Damage {
   std::uint32_t segment = 0;
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;       // of the bytes set aside
+  std::uint64_t length = 0; // of the bytes set aside
   std::optional<Id> id;
-  bool acknowledged = false;      // below the synced mark: alarm
+  bool acknowledged = false; // below the synced mark: alarm
   std::string reason;
 };
 
 struct Scan {
   std::vector<StoredRecord> records;
   std::vector<Damage> damage;
-  std::uint64_t end = kSegmentHeader;     // behind the last good record
-  std::uint64_t synced = kSegmentHeader;  // greatest mark seen
+  std::uint64_t end = kSegmentHeader;    // behind the last good record
+  std::uint64_t synced = kSegmentHeader; // greatest mark seen
   std::uint64_t repeated_ids = 0;
 };
 
@@ -72,18 +72,18 @@ class JournalPool {
  public:
   struct Segment {
     SegmentInfo info;
-    Fd reader;                       // read-only
-    std::uint64_t holder = 0;        // who was lent it; 0: unknown, from before a restart
-    bool lent = false;               // its writer may still add records
-    bool preparing = false;          // a LendJob has it
-    bool blocked = false;            // found still held at the last try
-    bool retired = false;            // failed sync or damage: drained, then never lent again
-    std::uint32_t live = 0;          // records admitted and not finished
-    std::uint32_t readers = 0;       // agents that hold a descriptor for it
+    Fd reader;                 // read-only
+    std::uint64_t holder = 0;  // who was lent it; 0: unknown, from before a restart
+    bool lent = false;         // its writer may still add records
+    bool preparing = false;    // a LendJob has it
+    bool blocked = false;      // found still held at the last try
+    bool retired = false;      // failed sync or damage: drained, then never lent again
+    std::uint32_t live = 0;    // records admitted and not finished
+    std::uint32_t readers = 0; // agents that hold a descriptor for it
     std::uint64_t admitted_end = kSegmentHeader;
     std::uint32_t last_sequence = 0;
-    std::uint64_t last_mark = 0;     // ledger position that finished its latest record
-    std::vector<bool> finished;      // by sequence number
+    std::uint64_t last_mark = 0; // ledger position that finished its latest record
+    std::vector<bool> finished;  // by sequence number
   };
 
   JournalPool(Layout layout, PoolLimits limits, std::uint64_t pool_id);
@@ -95,15 +95,16 @@ class JournalPool {
 
   // Recovery hands over what it found.
   void adopt(Segment segment);
-  void reserve_number(std::uint32_t number);  // a file of this name is there and must stay
-  void note_loan(std::uint64_t loan);  // ids up to this loan have been used
+  void reserve_number(std::uint32_t number); // a file of this name is there and must stay
+  void note_loan(std::uint64_t loan);        // ids up to this loan have been used
 
   // Takes a reusable segment, or plans a new one. Error busy: none free and none may be made
   // (J25); the caller answers 452. now_ms: wall clock, milliseconds.
   Result<LendJob> begin_lend(std::uint64_t holder, std::uint64_t ledger_synced,
                              std::uint64_t now_ms);
   // Error busy: the segment is still held, try again; io: as the system said, the half-made segment
-  // is gone (J13). On success info and fd go to the writer, after the ledger's `lent` mark is synced.
+  // is gone (J13). On success info and fd go to the writer, after the ledger's `lent` mark is
+  // synced.
   Result<void> finish_lend(LendJob& job);
 
   // Places a writer announces must ascend and lie in its segment: it is not trusted.
@@ -123,7 +124,7 @@ class JournalPool {
   std::vector<std::uint32_t> drop_retired(std::uint64_t ledger_synced);
   std::uint64_t last_loan() const { return last_loan_; }
 
-  bool is_drained(const Segment& segment, std::uint64_t ledger_synced) const;  // P1-P4
+  bool is_drained(const Segment& segment, std::uint64_t ledger_synced) const; // P1-P4
   bool is_reusable(const Segment& segment, std::uint64_t ledger_synced) const;
   std::uint32_t live_segments() const;
 
@@ -137,7 +138,7 @@ class JournalPool {
   std::uint64_t last_loan_ = 0;
   std::map<std::uint32_t, Segment> segments_;
   std::uint32_t highest_ = 0;
-  std::set<std::uint64_t> holders_;  // alive
+  std::set<std::uint64_t> holders_; // alive
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -11,7 +11,7 @@ namespace postrider::queue {
 
 namespace {
 
-constexpr std::uint64_t kMaxRead = 4U << 20;  // neighbouring records, in one pread
+constexpr std::uint64_t kMaxRead = 4U << 20; // neighbouring records, in one pread
 
 std::uint8_t number_of(EventKind kind) { return static_cast<std::uint8_t>(kind); }
 
@@ -41,19 +41,21 @@ std::vector<Event> to_events(ByteView marks) {
 }
 
 void put_events(std::string& out, const std::vector<Event>& events) {
-  for (const Event& event : events) put_mark(out, number_of(event.kind), encode_event(event));
+  for (const Event& event : events)
+    put_mark(out, number_of(event.kind), encode_event(event));
 }
 
 std::string bitmap(const std::vector<bool>& bits) {
   std::string out((bits.size() + 7) / 8, '\0');
   for (std::size_t i = 0; i < bits.size(); ++i)
-    if (bits[i]) out[i / 8] = static_cast<char>(static_cast<unsigned char>(out[i / 8]) | (1U << (i % 8)));
+    if (bits[i])
+      out[i / 8] = static_cast<char>(static_cast<unsigned char>(out[i / 8]) | (1U << (i % 8)));
   return out;
 }
 
 MarkKey key_of(const SegmentInfo& info) { return {Id(info.loan), info.segment, info.tag}; }
 
-}  // namespace
+} // namespace
 
 Queue::Queue(FileSystem& fs, Clock& clock, Options options)
     : fs_(fs), clock_(clock), options_(std::move(options)), layout_(options_.directory) {}
@@ -85,8 +87,10 @@ Result<void> Queue::start(const Each& each) {
   summary_ = std::move(recovered.summary);
   alarms_ = summary_.alarms;
   pool_ = std::make_unique<JournalPool>(layout_, options_.pool, pool_id);
-  for (JournalPool::Segment& segment : recovered.segments) pool_->adopt(std::move(segment));
-  for (const std::uint32_t number : recovered.reserved_numbers) pool_->reserve_number(number);
+  for (JournalPool::Segment& segment : recovered.segments)
+    pool_->adopt(std::move(segment));
+  for (const std::uint32_t number : recovered.reserved_numbers)
+    pool_->reserve_number(number);
   pool_->note_loan(recovered.last_loan);
   old_loans_ = recovered.last_loan;
   for (auto& [id, entry] : entries_) {
@@ -97,14 +101,16 @@ Result<void> Queue::start(const Each& each) {
     marks.erase(told);
   }
   file_marks_ = std::move(recovered.file_marks);
-  for (const Id id : recovered.removed_files) doomed_.push_back({id, {}, 0, 0});
+  for (const Id id : recovered.removed_files)
+    doomed_.push_back({id, {}, 0, 0});
 
-  POSTRIDER_TRY(ledger_, Ledger::start(fs_, layout_, options_.ledger, pool_id, recovered.ledger,
-                                       recovered.last_loan,
-                                       [this](Ledger& ledger) { snapshot(ledger); }));
+  POSTRIDER_TRY(ledger_,
+                Ledger::start(fs_, layout_, options_.ledger, pool_id, recovered.ledger,
+                              recovered.last_loan, [this](Ledger& ledger) { snapshot(ledger); }));
   POSTRIDER_TRY(index_, Index::open(layout_, pool_id, options_.index_map_size));
   verifying_ = index_->found() != Index::State::clean;
-  for (Arrived& arrived : found) each(std::move(arrived));
+  for (Arrived& arrived : found)
+    each(std::move(arrived));
   return {};
 }
 
@@ -280,8 +286,8 @@ Result<Fd> Queue::lend_file(std::uint64_t loan, Id id) {
   POSTRIDER_TRY(const SpaceLeft space, fs_.space_left(layout_.root()));
   if (space.bytes < options_.pool.min_free_bytes || space.inodes < options_.pool.min_free_inodes)
     return Error(ErrorKind::limit, "no disk space for another message", ENOSPC);
-  POSTRIDER_TRY(Fd fd, fs_.open(layout_.temporary(Folder::incoming, id),
-                                O_WRONLY | O_CREAT | O_EXCL, 0600));
+  POSTRIDER_TRY(
+      Fd fd, fs_.open(layout_.temporary(Folder::incoming, id), O_WRONLY | O_CREAT | O_EXCL, 0600));
   lent_files_.insert(id);
   return fd;
 }
@@ -369,8 +375,8 @@ void Queue::note_if_drained(JournalPool::Segment& segment) {
 }
 
 void Queue::finish_file(Id id, const Entry& entry) {
-  const std::uint64_t position = ledger_->append_raw(
-      number_of(EventKind::removed), {id, 0, entry.place.tag}, ByteView("\0", 1));
+  const std::uint64_t position = ledger_->append_raw(number_of(EventKind::removed),
+                                                     {id, 0, entry.place.tag}, ByteView("\0", 1));
   doomed_.push_back({id, entry.folder, entry.place.tag, position});
   if (entry.folder != Folder::incoming) change_index({id, {}});
 }
@@ -379,12 +385,14 @@ void Queue::finish(Id id) {
   const auto found = entries_.find(id);
   POSTRIDER_CHECK(found != entries_.end(), "finish of a message that is not active");
   Entry& entry = found->second;
-  if (entry.job_out) {  // its file is being written: wait for the name it will have
+  if (entry.job_out) { // its file is being written: wait for the name it will have
     entry.finish_wanted = true;
     return;
   }
-  if (entry.place.in_segment()) finish_segment_record(id, entry.place, EventKind::removed);
-  else finish_file(id, entry);
+  if (entry.place.in_segment())
+    finish_segment_record(id, entry.place, EventKind::removed);
+  else
+    finish_file(id, entry);
   entries_.erase(found);
 }
 
@@ -400,13 +408,16 @@ MigrateJob Queue::begin_migrate(std::vector<MigrateJob::Item> items) {
     found->second.job_out = true;
     found->second.marks_in_job = found->second.marks.size();
     item.state.place = found->second.place;
-    while (item.new_tag == 0) item.new_tag = secure_random();
+    while (item.new_tag == 0)
+      item.new_tag = secure_random();
     JournalPool::Segment* segment = pool_->find(item.state.place.segment);
     POSTRIDER_CHECK(segment != nullptr);
     ++segment->readers;
     auto source = segment->reader.duplicate();
-    if (source) item.source = std::move(*source);
-    else item.error = source.error();
+    if (source)
+      item.source = std::move(*source);
+    else
+      item.error = source.error();
   }
   job.items = std::move(items);
   return job;
@@ -587,7 +598,7 @@ void LoadJob::run(FileSystem& fs) {
       }
       if (contents.error().kind() == ErrorKind::not_found) continue;
       item.error = contents.error();
-      if (contents.error().kind() != ErrorKind::protocol) break;  // EIO, EMFILE: later (D4, R2)
+      if (contents.error().kind() != ErrorKind::protocol) break; // EIO, EMFILE: later (D4, R2)
       if (auto moved = fs.rename(path, layout.corrupt() + "/" + item.id.text())) {
         item.set_aside = true;
         if (auto synced = fs.sync_directory(layout.corrupt()); !synced) item.error = synced.error();
@@ -669,7 +680,8 @@ void Queue::snapshot(Ledger& ledger) {
               [&](std::uint8_t kind, ByteView body) { ledger.append_raw(kind, key, body); });
   }
   for (const auto& [id, events] : file_marks_)
-    for (const Event& event : events) ledger.append({id, 0, 0}, event);
+    for (const Event& event : events)
+      ledger.append({id, 0, 0}, event);
   for (const std::vector<Doomed>* list : {&doomed_, &removing_})
     for (const Doomed& doomed : *list)
       ledger.append_raw(number_of(EventKind::removed), {doomed.id, 0, doomed.tag},
@@ -724,4 +736,4 @@ Result<void> Queue::close() {
   return {};
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

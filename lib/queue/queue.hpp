@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The queue, as qmgr uses it. Owned by qmgr's loop thread. No call here waits for the disk, except
 // open(), flush() (page cache) and index reads (mapped pages). What blocks is a job: begin_x() on
-// the loop, job.run(fs) on any thread, finish_x() on the loop. sync_now() and run_all() do it all at
-// once, for tests and for shutdown.
+// the loop, job.run(fs) on any thread, finish_x() on the loop. sync_now() and run_all() do it all
+// at once, for tests and for shutdown.
 //
 // The states of a message, in terms of files (doc/queue.md):
 //   announced   record durable in a segment, known to its writer only
@@ -43,16 +43,16 @@ struct Lent {
 // A message that entered the active queue.
 struct Arrived {
   MessageState state;
-  Folder folder = Folder::incoming;  // meaningful when it lives in a file
+  Folder folder = Folder::incoming; // meaningful when it lives in a file
 };
 
 // Reads message files that are due, or that the operator named. Damaged ones are set aside.
 struct LoadJob {
   struct Item {
     Id id;
-    std::optional<Folder> folder;  // unknown: look in all
+    std::optional<Folder> folder; // unknown: look in all
     std::optional<FileContents> contents;
-    std::optional<Error> error;    // not_found: the index was stale, or it is gone meanwhile
+    std::optional<Error> error; // not_found: the index was stale, or it is gone meanwhile
     bool set_aside = false;
   };
   Layout layout{""};
@@ -67,20 +67,20 @@ struct VerifyJob {
   Layout layout{""};
   Index* index = nullptr;
   Folder folder = Folder::deferred;
-  char shard = 0;                            // 0: a page of the index
-  Id after;                                  // page: where it begins; out: where the next begins
-  std::uint64_t old_loans = 0;               // temporaries of later loans are somebody's
-  std::unordered_set<Id> active;             // not to be looked at
-  std::vector<std::string> names;            // of the shard, not yet looked at, last first
+  char shard = 0;                 // 0: a page of the index
+  Id after;                       // page: where it begins; out: where the next begins
+  std::uint64_t old_loans = 0;    // temporaries of later loans are somebody's
+  std::unordered_set<Id> active;  // not to be looked at
+  std::vector<std::string> names; // of the shard, not yet looked at, last first
   bool listed = false;
   struct Found {
     FileContents contents;
     Folder folder;
   };
-  std::vector<Found> found;                  // out: not in the index
-  std::vector<Id> lost;                      // out: in the index, without a file
-  std::vector<std::string> alarms;           // out
-  bool done = false;                         // out
+  std::vector<Found> found;        // out: not in the index
+  std::vector<Id> lost;            // out: in the index, without a file
+  std::vector<std::string> alarms; // out
+  bool done = false;               // out
   std::optional<Error> error;
   void run(FileSystem& fs);
 };
@@ -116,8 +116,8 @@ class Queue {
   // Admits records their writer says are durable. Each is read back and checked (`check` says how
   // much); one that is not as announced is refused and counted, the others count. One pread for
   // neighbouring records.
-  std::vector<Arrived> admit(std::uint64_t loan, const std::vector<Announced>& records,
-                             Check check, std::vector<Error>* refused = nullptr);
+  std::vector<Arrived> admit(std::uint64_t loan, const std::vector<Announced>& records, Check check,
+                             std::vector<Error>* refused = nullptr);
   // The writer returned the segment in good order: everything it wrote was announced.
   void writer_returned(std::uint64_t loan);
   // Its sync failed: what it did not announce is not delivered (J17), and the segment takes no more
@@ -126,8 +126,8 @@ class Queue {
   // The writer died: what it committed and did not announce is found in the segment (J18). Reads up
   // to a whole segment, from the page cache as a rule.
   std::vector<Arrived> writer_died(std::uint64_t loan);
-  // Segments lent by an earlier qmgr whose writers are still alive: such a writer may announce under
-  // its loan as before. Call now and then: when it is gone, its unannounced mail is found.
+  // Segments lent by an earlier qmgr whose writers are still alive: such a writer may announce
+  // under its loan as before. Call now and then: when it is gone, its unannounced mail is found.
   std::vector<Arrived> adopt_orphans();
   bool has_orphans() const;
   void holder_exited(std::uint64_t holder) { pool_->holder_exited(holder); }
@@ -137,7 +137,7 @@ class Queue {
   AcceptFileJob begin_accept(Id id);
   // Accepted from here (large mail): answer the writer when this has succeeded.
   Result<Arrived> finish_accept(AcceptFileJob& job);
-  void abandon_file(Id id);  // refused, or its writer died
+  void abandon_file(Id id); // refused, or its writer died
 
   // --- what happened --------------------------------------------------------------------------
   // Records an event of an active message. Counts once is_synced(returned position). A report
@@ -186,7 +186,7 @@ class Queue {
   // A read-only descriptor for agents. Segments count readers: close_content() gives it back.
   Result<Fd> open_content(const Place& place, Id id, Folder folder);
   void close_content(const Place& place);
-  std::optional<Folder> folder_of(Id id) const;  // of an active message in a file
+  std::optional<Folder> folder_of(Id id) const; // of an active message in a file
 
   // --- the ledger -----------------------------------------------------------------------------
   // Once per turn of the loop.
@@ -209,11 +209,11 @@ class Queue {
   struct Entry {
     Place place;
     Folder folder = Folder::incoming;
-    std::uint64_t tail_end = 0;       // files
-    std::string marks;                // not in the file yet: kind(1) length(4) body ...
-    std::size_t marks_in_job = 0;     // how much of them the job that is out knows
+    std::uint64_t tail_end = 0;   // files
+    std::string marks;            // not in the file yet: kind(1) length(4) body ...
+    std::size_t marks_in_job = 0; // how much of them the job that is out knows
     bool job_out = false;
-    bool finish_wanted = false;       // finished while a job was out
+    bool finish_wanted = false; // finished while a job was out
   };
   struct Doomed {
     Id id;
@@ -246,13 +246,13 @@ class Queue {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<Index> index_;
   std::unordered_map<Id, Entry> entries_;
-  std::unordered_map<Id, std::vector<Event>> file_marks_;  // waiting files: in the ledger only
+  std::unordered_map<Id, std::vector<Event>> file_marks_; // waiting files: in the ledger only
   std::unordered_set<Id> lent_files_;
   std::unordered_set<Id> loading_;
   std::vector<Doomed> doomed_;
   std::vector<Doomed> removing_;
   std::vector<IndexChange> changes_;
-  std::unordered_map<Id, unsigned> changing_;   // changes on their way into the index
+  std::unordered_map<Id, unsigned> changing_; // changes on their way into the index
   std::vector<std::string> alarms_;
   bool index_busy_ = false;
   bool verifying_ = false;
@@ -262,4 +262,4 @@ class Queue {
   std::uint64_t old_loans_ = 0;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -22,8 +22,8 @@ struct Books {
     std::uint64_t tag = 0;
     bool drained = false;
   };
-  std::map<std::uint32_t, Generation> generations;               // newest, by segment
-  std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<bool>> finished;  // by generation
+  std::map<std::uint32_t, Generation> generations; // newest, by segment
+  std::map<std::pair<std::uint32_t, std::uint64_t>, std::vector<bool>> finished; // by generation
   struct Told {
     MarkKey key;
     Event event;
@@ -66,8 +66,10 @@ void Books::take(const Mark& mark) {
     return;
   }
   if (event->kind == EventKind::removed || event->kind == EventKind::moved) {
-    if (mark.key.segment != 0) finish(mark.key, mark.key.id.sequence());
-    else if (event->kind == EventKind::removed) removed_files.insert(mark.key.id);
+    if (mark.key.segment != 0)
+      finish(mark.key, mark.key.id.sequence());
+    else if (event->kind == EventKind::removed)
+      removed_files.insert(mark.key.id);
     // A message that is gone needs no history; one that moved keeps it for its file (J12).
     if (event->kind == EventKind::removed) events.erase(mark.key.id);
     return;
@@ -82,9 +84,8 @@ class Recovery {
       : fs_(fs), layout_(layout), pool_(pool), each_(each) {}
 
   Result<Recovered> run() {
-    POSTRIDER_TRY(out_.ledger, replay_ledger(fs_, layout_, pool_, [this](const Mark& mark) {
-                    books_.take(mark);
-                  }));
+    POSTRIDER_TRY(out_.ledger, replay_ledger(fs_, layout_, pool_,
+                                             [this](const Mark& mark) { books_.take(mark); }));
     sum_.damaged_marks = out_.ledger.damaged_marks + books_.unreadable;
     if (sum_.damaged_marks > 0)
       alarm(std::to_string(sum_.damaged_marks) + " damaged ledger entries: those recipients count "
@@ -170,7 +171,7 @@ class Recovery {
     // A writer that outlived qmgr may still add to it, and answer 250 (J19).
     segment.lent = is_held(path);
     if (told && known->second.drained && known->second.tag == info->tag) {
-      segment.lent = false;  // its writer had given it back
+      segment.lent = false; // its writer had given it back
       segment.admitted_end = info->size;
     } else {
       POSTRIDER_TRY(mail, read_records(segment, fd->get(), told ? &known->second : nullptr));
@@ -183,13 +184,12 @@ class Recovery {
 
   bool is_held(const std::string& path) {
     auto probe = fs_.open(path, O_WRONLY);
-    if (!probe) return true;  // not known to be free
+    if (!probe) return true; // not known to be free
     auto locked = fs_.try_lock(probe->get());
     return !locked || !*locked;
   }
 
-  Result<bool> read_records(JournalPool::Segment& segment, int fd,
-                            const Books::Generation* known) {
+  Result<bool> read_records(JournalPool::Segment& segment, int fd, const Books::Generation* known) {
     const SegmentInfo& info = segment.info;
     auto scan = scan_segment(fs_, fd, info);
     if (!scan) {
@@ -199,11 +199,12 @@ class Recovery {
       alarm("segment " + std::to_string(info.segment) + " cannot be read: " + scan.error().text());
       return false;
     }
-    const bool foreign = out_.ledger.found && !scan->records.empty() &&
-                         (known == nullptr || known->tag != info.tag);
+    const bool foreign =
+        out_.ledger.found && !scan->records.empty() && (known == nullptr || known->tag != info.tag);
     if (foreign) {
       sum_.foreign = true;
-      alarm("segment " + std::to_string(info.segment) + " and the ledger do not belong together "
+      alarm("segment " + std::to_string(info.segment) +
+            " and the ledger do not belong together "
             "(one was restored from a backup?): its mail is held");
     }
     const auto bits = books_.finished.find({info.segment, info.tag});
@@ -251,8 +252,8 @@ class Recovery {
     const auto told = books_.events.find(id);
     if (told != books_.events.end()) {
       for (Books::Told& entry : told->second) {
-        const bool here = entry.key.segment == segment.info.segment &&
-                          entry.key.tag == segment.info.tag;
+        const bool here =
+            entry.key.segment == segment.info.segment && entry.key.tag == segment.info.tag;
         // Segment 0: told before the place was known, as reports are.
         if ((!here && entry.key.segment != 0) || !apply(contents.state, entry.event)) {
           ++sum_.stray_marks;
@@ -295,22 +296,23 @@ class Recovery {
       const auto bits = books_.finished.find({segment.info.segment, segment.info.tag});
       if (bits != books_.finished.end() && damage.id->sequence() < bits->second.size() &&
           bits->second[damage.id->sequence()])
-        return;  // delivered before it was damaged
+        return; // delivered before it was damaged
     }
     const std::string name =
         (damage.id ? damage.id->text() : "segment-" + std::to_string(segment.info.segment)) + "-" +
         std::to_string(segment.info.loan) + "-" + std::to_string(damage.offset);
     if (damage.acknowledged) {
       ++sum_.damaged_records;
-      alarm("acknowledged mail damaged: " + name + ": " + damage.reason + "; set aside in corrupt/");
+      alarm("acknowledged mail damaged: " + name + ": " + damage.reason +
+            "; set aside in corrupt/");
     } else {
       ++sum_.torn_records;
     }
-    const std::string reason = std::string(damage.acknowledged ? "damaged" : "torn") + " " +
-                               damage.reason;
+    const std::string reason =
+        std::string(damage.acknowledged ? "damaged" : "torn") + " " + damage.reason;
     if (auto copied = set_aside(fs_, layout_, name, fd, damage.offset, damage.length, reason);
         !copied) {
-      segment.retired = true;  // the only copy: never overwritten
+      segment.retired = true; // the only copy: never overwritten
       alarm("cannot set aside " + name + ": " + copied.error().text());
     }
   }
@@ -321,9 +323,11 @@ class Recovery {
       POSTRIDER_TRY(const std::vector<std::string> names, fs_.list(directory));
       for (const std::string& name : names) {
         const std::string path = directory + "/" + name;
-        if (name.ends_with(".tmp")) {  // never acknowledged
-          if (fs_.unlink(path)) ++sum_.temporaries_removed;
-          else ++sum_.odd_entries;
+        if (name.ends_with(".tmp")) { // never acknowledged
+          if (fs_.unlink(path))
+            ++sum_.temporaries_removed;
+          else
+            ++sum_.odd_entries;
           continue;
         }
         const auto id = Id::parse(name);
@@ -357,7 +361,7 @@ class Recovery {
     if (!contents && contents.error().kind() != ErrorKind::protocol) {
       const int code = contents.error().saved_errno();
       if (code == EMFILE || code == ENFILE || code == ENOMEM) return contents.error();
-      ++sum_.odd_entries;  // not a file of ours, or not readable now: kept
+      ++sum_.odd_entries; // not a file of ours, or not readable now: kept
       alarm(path + ": " + why + "; left as it is");
       return {};
     }
@@ -410,13 +414,16 @@ class Recovery {
       bool file = exists(fs_, layout_.file(Folder::deferred, id)) ||
                   exists(fs_, layout_.file(Folder::hold, id));
       for (Books::Told& entry : told) {
-        if (file) out_.file_marks[id].push_back(std::move(entry.event));
-        else if (entry.key.segment != 0) ++sum_.stray_marks;
+        if (file)
+          out_.file_marks[id].push_back(std::move(entry.event));
+        else if (entry.key.segment != 0)
+          ++sum_.stray_marks;
       }
     }
     out_.removed_files.assign(books_.removed_files.begin(), books_.removed_files.end());
     out_.summary = std::move(sum_);
-    for (Message& message : messages_) each_(std::move(message.contents), message.folder);
+    for (Message& message : messages_)
+      each_(std::move(message.contents), message.folder);
   }
 
   struct Message {
@@ -435,7 +442,7 @@ class Recovery {
   std::vector<std::pair<Id, Event>> reports_;
 };
 
-}  // namespace
+} // namespace
 
 Result<Recovered> recover(FileSystem& fs, const Layout& layout, std::uint64_t pool,
                           const std::function<void(FileContents&&, Folder)>& each) {
@@ -445,7 +452,7 @@ Result<Recovered> recover(FileSystem& fs, const Layout& layout, std::uint64_t po
 Result<void> set_aside(FileSystem& fs, const Layout& layout, const std::string& name, int fd,
                        std::uint64_t offset, std::uint64_t length, const std::string& reason) {
   const std::string path = layout.corrupt() + "/" + name;
-  if (fs.stat(path + ".reason")) return {};  // done by an earlier start
+  if (fs.stat(path + ".reason")) return {}; // done by an earlier start
   POSTRIDER_TRY(Fd out, fs.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   for (std::uint64_t at = 0; at < length;) {
     const std::size_t want = std::min<std::uint64_t>(kPiece, length - at);
@@ -464,4 +471,4 @@ Result<void> set_aside(FileSystem& fs, const Layout& layout, const std::string& 
   return fs.sync_directory(layout.corrupt());
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -17,36 +17,36 @@
 namespace postrider::queue {
 
 struct RecoverySummary {
-  std::uint64_t segments = 0;             // found
-  std::uint64_t live_segments = 0;        // with unfinished mail
-  std::uint64_t segment_messages = 0;     // to be delivered from segments
-  std::uint64_t files_seen = 0;           // message files looked at
+  std::uint64_t segments = 0;         // found
+  std::uint64_t live_segments = 0;    // with unfinished mail
+  std::uint64_t segment_messages = 0; // to be delivered from segments
+  std::uint64_t files_seen = 0;       // message files looked at
   std::uint64_t file_messages = 0;
   std::uint64_t temporaries_removed = 0;
-  std::uint64_t torn_records = 0;         // never acknowledged, set aside
-  std::uint64_t damaged_records = 0;      // acknowledged mail damaged: alarm
+  std::uint64_t torn_records = 0;    // never acknowledged, set aside
+  std::uint64_t damaged_records = 0; // acknowledged mail damaged: alarm
   std::uint64_t damaged_files = 0;
   std::uint64_t damaged_marks = 0;
-  std::uint64_t stray_marks = 0;          // about records that are not there
-  std::uint64_t duplicates_reconciled = 0;  // in a segment and in a file: the file won
+  std::uint64_t stray_marks = 0;           // about records that are not there
+  std::uint64_t duplicates_reconciled = 0; // in a segment and in a file: the file won
   std::uint64_t finished_files_removed = 0;
-  std::uint64_t odd_entries = 0;          // links, directories, wrong owners: left alone
-  bool ledger_lost = false;               // alarm: completed recipients of live segments may repeat
-  bool foreign = false;                   // segments and ledger do not belong together: mail is held
-  std::vector<std::string> alarms;        // one line each, for the log
+  std::uint64_t odd_entries = 0;   // links, directories, wrong owners: left alone
+  bool ledger_lost = false;        // alarm: completed recipients of live segments may repeat
+  bool foreign = false;            // segments and ledger do not belong together: mail is held
+  std::vector<std::string> alarms; // one line each, for the log
 };
 
 struct Recovered {
   RecoverySummary summary;
   std::vector<JournalPool::Segment> segments;
-  std::vector<std::uint32_t> reserved_numbers;  // segment files that are left alone
+  std::vector<std::uint32_t> reserved_numbers; // segment files that are left alone
   LedgerReplay ledger;
   std::uint64_t last_loan = 0;
   // Marks about messages in files, by id: applied when the file is read.
   std::unordered_map<Id, std::vector<Event>> file_marks;
   // Marks about messages still in segments, to be carried into the next ledger.
   std::unordered_map<Id, std::vector<Event>> segment_marks;
-  std::vector<Id> removed_files;                // finished: their files go, if still there
+  std::vector<Id> removed_files; // finished: their files go, if still there
 };
 
 // REQUIRES the queue lock. `each` gets every message that is active: those in segments, those in
@@ -61,4 +61,4 @@ Result<Recovered> recover(FileSystem& fs, const Layout& layout, std::uint64_t po
 Result<void> set_aside(FileSystem& fs, const Layout& layout, const std::string& name, int fd,
                        std::uint64_t offset, std::uint64_t length, const std::string& reason);
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -14,29 +14,28 @@ constexpr char kCompact = 0;
 
 bool is_plain(const Event& e) {
   switch (e.kind) {
-    case EventKind::delivered:
-    case EventKind::reported:
-    case EventKind::delay_reported:
-    case EventKind::dropped:
-    case EventKind::moved:
-    case EventKind::removed:
-      return e.outcome == mail::Outcome{} && e.attempts == 0 && e.next_try == 0 &&
-             e.gate == mail::Gate::none && e.at == 0 && e.text.empty();
-    case EventKind::none:
-    case EventKind::bounced:
-    case EventKind::deferred:
-    case EventKind::in_doubt:
-    case EventKind::held:
-    case EventKind::released:
-    case EventKind::requeued:
-    case EventKind::strike:
-      return false;
+  case EventKind::delivered:
+  case EventKind::reported:
+  case EventKind::delay_reported:
+  case EventKind::dropped:
+  case EventKind::moved:
+  case EventKind::removed:
+    return e.outcome == mail::Outcome{} && e.attempts == 0 && e.next_try == 0 &&
+           e.gate == mail::Gate::none && e.at == 0 && e.text.empty();
+  case EventKind::none:
+  case EventKind::bounced:
+  case EventKind::deferred:
+  case EventKind::in_doubt:
+  case EventKind::held:
+  case EventKind::released:
+  case EventKind::requeued:
+  case EventKind::strike: return false;
   }
   return false;
 }
 
 void settle(RecipientState& r, Status status, const Event& event) {
-  if (r.status != Status::open) return;  // I1
+  if (r.status != Status::open) return; // I1
   r.status = status;
   r.attempts = std::max(r.attempts, event.attempts);
   r.gate = mail::Gate::none;
@@ -46,61 +45,59 @@ void settle(RecipientState& r, Status status, const Event& event) {
 
 void apply_to(RecipientState& r, const Event& event) {
   switch (event.kind) {
-    case EventKind::delivered: settle(r, Status::delivered, event); break;
-    case EventKind::bounced: settle(r, Status::bounced, event); break;
-    case EventKind::dropped: settle(r, Status::dropped, event); break;
-    case EventKind::deferred:
-    case EventKind::in_doubt:
-      if (event.kind == EventKind::in_doubt) r.in_doubt = true;
-      if (r.status != Status::open || event.attempts < r.attempts) break;  // an older copy
-      r.attempts = event.attempts;
-      r.last = event.outcome;
-      r.next_try = event.next_try;
-      r.gate = event.gate;
-      break;
-    case EventKind::reported: r.reported = true; break;
-    case EventKind::delay_reported: r.delay_reported = true; break;
-    case EventKind::none:
-    case EventKind::held:
-    case EventKind::released:
-    case EventKind::requeued:
-    case EventKind::strike:
-    case EventKind::moved:
-    case EventKind::removed:
-      break;
+  case EventKind::delivered: settle(r, Status::delivered, event); break;
+  case EventKind::bounced: settle(r, Status::bounced, event); break;
+  case EventKind::dropped: settle(r, Status::dropped, event); break;
+  case EventKind::deferred:
+  case EventKind::in_doubt:
+    if (event.kind == EventKind::in_doubt) r.in_doubt = true;
+    if (r.status != Status::open || event.attempts < r.attempts) break; // an older copy
+    r.attempts = event.attempts;
+    r.last = event.outcome;
+    r.next_try = event.next_try;
+    r.gate = event.gate;
+    break;
+  case EventKind::reported: r.reported = true; break;
+  case EventKind::delay_reported: r.delay_reported = true; break;
+  case EventKind::none:
+  case EventKind::held:
+  case EventKind::released:
+  case EventKind::requeued:
+  case EventKind::strike:
+  case EventKind::moved:
+  case EventKind::removed: break;
   }
 }
 
 bool names_recipients(EventKind kind) {
   switch (kind) {
-    case EventKind::delivered:
-    case EventKind::bounced:
-    case EventKind::deferred:
-    case EventKind::in_doubt:
-    case EventKind::reported:
-    case EventKind::delay_reported:
-    case EventKind::dropped:
-      return true;
-    case EventKind::none:
-    case EventKind::held:
-    case EventKind::released:
-    case EventKind::requeued:
-    case EventKind::strike:
-    case EventKind::moved:
-    case EventKind::removed:
-      return false;
+  case EventKind::delivered:
+  case EventKind::bounced:
+  case EventKind::deferred:
+  case EventKind::in_doubt:
+  case EventKind::reported:
+  case EventKind::delay_reported:
+  case EventKind::dropped: return true;
+  case EventKind::none:
+  case EventKind::held:
+  case EventKind::released:
+  case EventKind::requeued:
+  case EventKind::strike:
+  case EventKind::moved:
+  case EventKind::removed: return false;
   }
   return false;
 }
 
-}  // namespace
+} // namespace
 
 std::string encode_event(const Event& event) {
   if (!is_plain(event)) return encode(event);
   std::string out;
   out.reserve(1 + 4 * event.recipients.size());
   out.push_back(kCompact);
-  for (const std::uint32_t index : event.recipients) put_le<std::uint32_t>(out, index);
+  for (const std::uint32_t index : event.recipients)
+    put_le<std::uint32_t>(out, index);
   return out;
 }
 
@@ -139,39 +136,39 @@ Result<void> apply(MessageState& state, const Event& event) {
       return Error(ErrorKind::protocol, "event names recipient " + std::to_string(index) + " of " +
                                             std::to_string(state.recipients.size()));
   if (names_recipients(event.kind)) {
-    for (const std::uint32_t index : event.recipients) apply_to(state.recipients[index], event);
+    for (const std::uint32_t index : event.recipients)
+      apply_to(state.recipients[index], event);
     return {};
   }
   switch (event.kind) {
-    case EventKind::held:
-      state.held = true;
-      state.hold_reason = event.text;
-      break;
-    case EventKind::released:
-      state.held = false;
-      state.hold_reason.clear();
-      state.strikes = 0;
-      break;
-    case EventKind::requeued:
-      for (RecipientState& r : state.recipients) {
-        if (r.status != Status::open) continue;
-        r.attempts = 0;
-        r.next_try = 0;
-        r.gate = mail::Gate::none;
-      }
-      break;
-    case EventKind::strike: state.strikes = std::max(state.strikes, event.attempts); break;
-    case EventKind::removed: state.removed = true; break;
-    case EventKind::none:
-    case EventKind::moved:
-    case EventKind::delivered:
-    case EventKind::bounced:
-    case EventKind::deferred:
-    case EventKind::in_doubt:
-    case EventKind::reported:
-    case EventKind::delay_reported:
-    case EventKind::dropped:
-      break;
+  case EventKind::held:
+    state.held = true;
+    state.hold_reason = event.text;
+    break;
+  case EventKind::released:
+    state.held = false;
+    state.hold_reason.clear();
+    state.strikes = 0;
+    break;
+  case EventKind::requeued:
+    for (RecipientState& r : state.recipients) {
+      if (r.status != Status::open) continue;
+      r.attempts = 0;
+      r.next_try = 0;
+      r.gate = mail::Gate::none;
+    }
+    break;
+  case EventKind::strike: state.strikes = std::max(state.strikes, event.attempts); break;
+  case EventKind::removed: state.removed = true; break;
+  case EventKind::none:
+  case EventKind::moved:
+  case EventKind::delivered:
+  case EventKind::bounced:
+  case EventKind::deferred:
+  case EventKind::in_doubt:
+  case EventKind::reported:
+  case EventKind::delay_reported:
+  case EventKind::dropped: break;
   }
   return {};
 }
@@ -209,14 +206,14 @@ std::vector<Event> events_of(const MessageState& state) {
   });
   each([&](const RecipientState& r) -> Event {
     switch (r.status) {
-      case Status::open:
-        if (r.attempts == 0 && r.next_try == 0 && r.gate == mail::Gate::none &&
-            r.last == mail::Outcome{})
-          return {};
-        return attempted(EventKind::deferred, r);
-      case Status::delivered: return attempted(EventKind::delivered, r);
-      case Status::bounced: return attempted(EventKind::bounced, r);
-      case Status::dropped: return attempted(EventKind::dropped, r);
+    case Status::open:
+      if (r.attempts == 0 && r.next_try == 0 && r.gate == mail::Gate::none &&
+          r.last == mail::Outcome{})
+        return {};
+      return attempted(EventKind::deferred, r);
+    case Status::delivered: return attempted(EventKind::delivered, r);
+    case Status::bounced: return attempted(EventKind::bounced, r);
+    case Status::dropped: return attempted(EventKind::dropped, r);
     }
     return {};
   });
@@ -246,7 +243,7 @@ bool all_settled(const MessageState& state) {
 }
 
 bool wants_report(const MessageState& state, std::size_t recipient) {
-  if (state.envelope.sender.empty()) return false;  // never a report about a report
+  if (state.envelope.sender.empty()) return false; // never a report about a report
   const RecipientState& r = state.recipients[recipient];
   if (r.reported || r.status != Status::bounced) return false;
   const std::uint8_t notify = state.envelope.recipients[recipient].notify;
@@ -267,4 +264,4 @@ std::int64_t due_at(const MessageState& state) {
   return due == INT64_MAX ? 0 : due;
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -19,43 +19,43 @@
 
 namespace postrider::queue {
 
-enum class Status : std::uint8_t { open, delivered, bounced, dropped };  // dropped: by the operator
+enum class Status : std::uint8_t { open, delivered, bounced, dropped }; // dropped: by the operator
 constexpr Status highest(Status) { return Status::dropped; }
 
 struct RecipientState {
   Status status = Status::open;
   std::uint32_t attempts = 0;
-  bool in_doubt = false;      // an earlier attempt may have delivered: its reply was never read
-  bool reported = false;      // its failure or success is in a durable report
+  bool in_doubt = false; // an earlier attempt may have delivered: its reply was never read
+  bool reported = false; // its failure or success is in a durable report
   bool delay_reported = false;
   mail::Gate gate = mail::Gate::none;
-  std::int64_t next_try = 0;  // unix time, microseconds; 0: at once
-  mail::Outcome last;         // of the last attempt; dsn empty when there was none
+  std::int64_t next_try = 0; // unix time, microseconds; 0: at once
+  mail::Outcome last;        // of the last attempt; dsn empty when there was none
 
   bool operator==(const RecipientState&) const = default;
 };
 
 enum class EventKind : std::uint8_t {
   none,
-  delivered,       // recipients; outcome optional
-  bounced,         // recipients, outcome
-  deferred,        // recipients, outcome, attempts, next_try, gate
-  in_doubt,        // recipients, outcome
-  reported,        // recipients: their failure or success is in a durable report
-  delay_reported,  // recipients
-  held,            // text: reason
+  delivered,      // recipients; outcome optional
+  bounced,        // recipients, outcome
+  deferred,       // recipients, outcome, attempts, next_try, gate
+  in_doubt,       // recipients, outcome
+  reported,       // recipients: their failure or success is in a durable report
+  delay_reported, // recipients
+  held,           // text: reason
   released,
-  requeued,        // open recipients start over: attempts 0, at once
-  strike,          // an agent died on this message; attempts: strikes so far
-  dropped,         // recipients: removed by the operator without a report
-  moved,           // ledger only: the message lives in a file now
-  removed,         // nothing is left to do
+  requeued, // open recipients start over: attempts 0, at once
+  strike,   // an agent died on this message; attempts: strikes so far
+  dropped,  // recipients: removed by the operator without a report
+  moved,    // ledger only: the message lives in a file now
+  removed,  // nothing is left to do
 };
 constexpr EventKind highest(EventKind) { return EventKind::removed; }
 
 struct Event {
   EventKind kind = EventKind::none;
-  std::vector<std::uint32_t> recipients;  // indices into envelope.recipients
+  std::vector<std::uint32_t> recipients; // indices into envelope.recipients
   mail::Outcome outcome;
   std::uint32_t attempts = 0;
   std::int64_t next_try = 0;
@@ -87,7 +87,7 @@ struct MessageState {
   Place place;
   mail::Envelope envelope;
   mail::ContentFacts facts;
-  std::uint64_t content_offset = 0;  // in the segment or file
+  std::uint64_t content_offset = 0; // in the segment or file
   std::vector<RecipientState> recipients;
   bool held = false;
   std::string hold_reason;
@@ -105,7 +105,7 @@ Result<void> apply(MessageState& state, const Event& event);
 // The events that turn a fresh message into `state`: what migration writes into the new file.
 std::vector<Event> events_of(const MessageState& state);
 
-bool is_settled(const RecipientState& recipient);   // not open
+bool is_settled(const RecipientState& recipient); // not open
 bool all_settled(const MessageState& state);
 // Must this recipient's failure be told to the sender, and has it not been yet? (RFC 3461 section
 // 4.1.) Success reports are a courtesy: they do not keep a message in the queue.
@@ -116,4 +116,4 @@ bool may_remove(const MessageState& state);
 // Earliest next_try over open recipients; 0 when one may go at once.
 std::int64_t due_at(const MessageState& state);
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -11,7 +11,7 @@ namespace {
 constexpr Folder kIndexed[] = {Folder::deferred, Folder::hold};
 constexpr std::size_t kBatch = 1000;
 
-}  // namespace
+} // namespace
 
 void IndexJob::run() {
   if (auto done = index->apply(changes); !done) error = done.error();
@@ -87,7 +87,7 @@ void VerifyJob::run(FileSystem& fs) {
     }
     if (active.contains(*id)) continue;
     if (temporary) {
-      if (id->loan() > old_loans) continue;  // somebody is writing it
+      if (id->loan() > old_loans) continue; // somebody is writing it
       if (auto gone = fs.unlink(path); !gone) alarms.push_back(gone.error().text());
       continue;
     }
@@ -128,8 +128,10 @@ std::optional<VerifyJob> Queue::begin_verify() {
     job.shard = letters[verify_next_ % letters.size()];
     for (const auto& [id, entry] : entries_)
       if (letters[id.number() % letters.size()] == job.shard) job.active.insert(id);
-    for (const Doomed& doomed : doomed_) job.active.insert(doomed.id);
-    for (const Doomed& doomed : removing_) job.active.insert(doomed.id);
+    for (const Doomed& doomed : doomed_)
+      job.active.insert(doomed.id);
+    for (const Doomed& doomed : removing_)
+      job.active.insert(doomed.id);
   } else {
     job.after = verify_after_;
   }
@@ -141,7 +143,7 @@ void Queue::finish_verify(VerifyJob& job) {
   if (job.error) {
     alarms_.push_back("comparing index and files: " + job.error->text());
     verify_rest_.reset();
-    return;  // tried again
+    return; // tried again
   }
   for (VerifyJob::Found& found : job.found) {
     MessageState& state = found.contents.state;
@@ -176,12 +178,16 @@ void Queue::finish_verify(VerifyJob& job) {
     change_index({id, {}});
   }
   if (!job.done) {
-    if (job.shard != 0) verify_rest_ = std::move(job);
-    else verify_after_ = job.after;
+    if (job.shard != 0)
+      verify_rest_ = std::move(job);
+    else
+      verify_after_ = job.after;
     return;
   }
-  if (job.shard == 0) verifying_ = false;
-  else ++verify_next_;
+  if (job.shard == 0)
+    verifying_ = false;
+  else
+    ++verify_next_;
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -18,7 +18,8 @@ Options crash_options(const std::string& directory) {
 
 std::string content_of(const std::string& token, std::size_t size) {
   std::string out = "X-Token: " + token + "\r\n\r\n";
-  while (out.size() + 2 < size) out.push_back(static_cast<char>('a' + out.size() * 7 % 26));
+  while (out.size() + 2 < size)
+    out.push_back(static_cast<char>('a' + out.size() * 7 % 26));
   out.resize(std::max<std::size_t>(size, 20) - 2);
   return out + "\r\n";
 }
@@ -37,9 +38,9 @@ Actor::Actor(const std::string& directory, bool record_all, std::uint32_t max_se
 
 Result<void> Actor::lend() {
   const std::uint64_t synced = mistakes.reuse_before_ledger ? UINT64_MAX : queue->ledger().synced();
-  POSTRIDER_TRY(LendJob job, queue->pool().begin_lend(1, synced,
-                                                      static_cast<std::uint64_t>(
-                                                          to_unix_micros(clock.wall()) / 1000)));
+  POSTRIDER_TRY(LendJob job,
+                queue->pool().begin_lend(
+                    1, synced, static_cast<std::uint64_t>(to_unix_micros(clock.wall()) / 1000)));
   job.run(fs);
   POSTRIDER_TRY(Lent lent, queue->finish_lend(job));
   loan_ = lent.info.loan;
@@ -69,8 +70,8 @@ Result<void> Actor::submit(const std::string& token, int recipients, std::size_t
   facts.size = content.size();
   fs.note("submit " + token + " " + std::to_string(recipients) + " " +
           std::to_string(content.size()));
-  POSTRIDER_TRY(const Announced record, writer_->append(writer_->next_id(), envelope, facts,
-                                                        content));
+  POSTRIDER_TRY(const Announced record,
+                writer_->append(writer_->next_id(), envelope, facts, content));
   waiting_.emplace_back(token, record);
   return {};
 }
@@ -86,8 +87,8 @@ Result<void> Actor::submit_report(const std::string& token, const std::string& o
   mail::ContentFacts facts;
   facts.size = content.size();
   fs.note("submit " + token + " 1 " + std::to_string(content.size()));
-  POSTRIDER_TRY(const Announced record, writer_->append(writer_->next_id(), envelope, facts,
-                                                        content));
+  POSTRIDER_TRY(const Announced record,
+                writer_->append(writer_->next_id(), envelope, facts, content));
   waiting_.emplace_back(token, record);
   return {};
 }
@@ -122,9 +123,8 @@ Result<void> Actor::admit_acknowledged() {
   waiting_ = std::move(rest);
   std::vector<Error> refused;
   for (Arrived& arrived : queue->admit(loan_, records, Check::everything, &refused)) {
-    const std::string token =
-        arrived.state.envelope.recipients[0].address.substr(
-            0, arrived.state.envelope.recipients[0].address.find('-'));
+    const std::string token = arrived.state.envelope.recipients[0].address.substr(
+        0, arrived.state.envelope.recipients[0].address.find('-'));
     messages.insert_or_assign(token, std::move(arrived));
   }
   if (!refused.empty()) return refused.front();
@@ -266,7 +266,8 @@ Result<void> Actor::load(const std::string& token) {
 
 Result<void> Actor::flush() {
   POSTRIDER_TRY_VOID(queue->flush());
-  for (const auto& [key, position] : unflushed_) fs.note("flushed " + key);
+  for (const auto& [key, position] : unflushed_)
+    fs.note("flushed " + key);
   unflushed_.clear();
   return {};
 }
@@ -276,8 +277,10 @@ Result<void> Actor::sync() {
   POSTRIDER_TRY_VOID(queue->sync_now());
   std::vector<std::pair<std::string, std::uint64_t>> rest;
   for (auto& entry : unsynced_) {
-    if (queue->is_synced(entry.second)) fs.note("settled " + entry.first);
-    else rest.push_back(entry);
+    if (queue->is_synced(entry.second))
+      fs.note("settled " + entry.first);
+    else
+      rest.push_back(entry);
   }
   unsynced_ = std::move(rest);
   return {};
@@ -309,7 +312,7 @@ struct Books {
   };
   std::map<std::string, Submitted> submitted;
   std::set<std::string> acknowledged;
-  std::set<std::string> delivered, bounced, dropped, flushed, settled;  // "token recipient"
+  std::set<std::string> delivered, bounced, dropped, flushed, settled; // "token recipient"
 };
 
 Books books_until(const std::vector<test::TraceOp>& trace, std::size_t prefix) {
@@ -336,8 +339,8 @@ class Judge {
  public:
   Judge(const Books& books, const std::string& how, const std::string& scratch, Verdicts& verdicts,
         const std::function<void(test::FaultFs&)>& prepare)
-      : books_(books), how_(how), fs_(real_file_system(), scratch), options_(crash_options(scratch)),
-        verdicts_(verdicts) {
+      : books_(books), how_(how), fs_(real_file_system(), scratch),
+        options_(crash_options(scratch)), verdicts_(verdicts) {
     if (prepare) prepare(fs_);
   }
 
@@ -345,7 +348,8 @@ class Judge {
     where_ = where;
     ++verdicts_.states;
     if (!collect()) return;
-    for (const auto& [token, what] : books_.submitted) judge_message(token, what);
+    for (const auto& [token, what] : books_.submitted)
+      judge_message(token, what);
     for (const auto& [token, count] : seen_)
       if (!books_.submitted.contains(token)) violation("PHANTOM " + token);
     if (how_ == "kill" || how_ == "posix") drain();
@@ -358,9 +362,8 @@ class Judge {
   }
 
   bool collect() {
-    auto opened = Queue::open(fs_, clock_, options_, [this](Arrived&& arrived) {
-      found_.push_back(std::move(arrived));
-    });
+    auto opened = Queue::open(fs_, clock_, options_,
+                              [this](Arrived&& arrived) { found_.push_back(std::move(arrived)); });
     if (!opened) {
       violation("recovery failed: " + opened.error().text());
       return false;
@@ -379,12 +382,14 @@ class Judge {
       return false;
     }
     std::vector<Id> ids;
-    for (const IndexEntry& entry : *page) ids.push_back(Id(entry.number));
+    for (const IndexEntry& entry : *page)
+      ids.push_back(Id(entry.number));
     LoadJob job = queue_->begin_load(ids);
     job.run(fs_);
     for (const LoadJob::Item& item : job.items)
       if (item.error) violation("waiting message unreadable: " + item.error->text());
-    for (Arrived& arrived : queue_->finish_load(job)) found_.push_back(std::move(arrived));
+    for (Arrived& arrived : queue_->finish_load(job))
+      found_.push_back(std::move(arrived));
     for (const Arrived& arrived : found_) {
       const std::string& first = arrived.state.envelope.recipients[0].address;
       const std::string token = first.substr(0, first.find('-'));
@@ -401,7 +406,8 @@ class Judge {
       if (!books_.acknowledged.contains(token)) ++verdicts_.unacknowledged;
       check_content(token, what, *arrived);
     }
-    for (int r = 0; r < what.recipients; ++r) judge_recipient(token, r, arrived);
+    for (int r = 0; r < what.recipients; ++r)
+      judge_recipient(token, r, arrived);
   }
 
   void check_content(const std::string& token, const Books::Submitted& what,
@@ -432,18 +438,22 @@ class Judge {
             : nullptr;
     const bool open = state != nullptr && state->status == Status::open;
     if (open) {
-      if (books_.settled.contains(key)) violation("DUPLICATE " + key + ": its mark was synced");
+      if (books_.settled.contains(key))
+        violation("DUPLICATE " + key + ": its mark was synced");
       else if (how_ == "kill" && books_.flushed.contains(key))
         violation("DUPLICATE " + key + ": its mark was written");
-      else if (delivered || bounced || dropped) ++verdicts_.duplicates;
+      else if (delivered || bounced || dropped)
+        ++verdicts_.duplicates;
       return;
     }
     if (!books_.acknowledged.contains(token)) return;
     if (delivered || dropped) return;
     if (bounced) {
       // Told, about to be told, or being told: the report is in the queue or has arrived.
-      const bool to_tell = state != nullptr && wants_report(arrived->state, static_cast<std::size_t>(r));
-      const bool told = state_.contains("b" + token) || books_.delivered.contains("b" + token + " 0");
+      const bool to_tell =
+          state != nullptr && wants_report(arrived->state, static_cast<std::size_t>(r));
+      const bool told =
+          state_.contains("b" + token) || books_.delivered.contains("b" + token + " 0");
       if (!to_tell && !told) violation("LOST bounce of " + key);
       return;
     }
@@ -482,7 +492,7 @@ class Judge {
   std::map<std::string, const Arrived*> state_;
 };
 
-}  // namespace
+} // namespace
 
 namespace {
 
@@ -499,7 +509,7 @@ void judge_prefix(const test::FaultFs& recorded, std::size_t prefix, const std::
       });
 }
 
-}  // namespace
+} // namespace
 
 Verdicts judge_all(const test::FaultFs& recorded, const std::string& scratch,
                    const std::function<void(test::FaultFs&)>& prepare) {
@@ -519,4 +529,4 @@ Verdicts judge_end(const test::FaultFs& recorded, const std::string& scratch) {
   return verdicts;
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -16,11 +16,11 @@ namespace postrider::queue {
 
 // Mistakes that the harness has to catch. They are made here, never in the library.
 struct Mistakes {
-  bool completion_before_250 = false;   // mark delivered, then deliver
-  bool removal_before_bounce = false;   // the original goes before its report is durable
-  bool believe_failed_sync = false;     // a sync error is taken for success
-  bool count_running_sync = false;      // a record written during a sync is taken for covered
-  bool reuse_before_ledger = false;     // a segment is lent although its marks are not synced
+  bool completion_before_250 = false; // mark delivered, then deliver
+  bool removal_before_bounce = false; // the original goes before its report is durable
+  bool believe_failed_sync = false;   // a sync error is taken for success
+  bool count_running_sync = false;    // a record written during a sync is taken for covered
+  bool reuse_before_ledger = false;   // a segment is lent although its marks are not synced
 };
 
 class Actor {
@@ -34,7 +34,7 @@ class Actor {
   Result<void> lend();
   void return_writer();
   bool has_writer() const { return writer_ != nullptr; }
-  void give_up_writer();   // a write or sync failed: the sessions of the group got 451
+  void give_up_writer(); // a write or sync failed: the sessions of the group got 451
   // Writes a message; acknowledged only by commit(). content_size: bytes.
   Result<void> submit(const std::string& token, int recipients, std::size_t content_size = 60);
   Result<void> submit_report(const std::string& token, const std::string& original,
@@ -72,9 +72,9 @@ class Actor {
 
   std::unique_ptr<SegmentWriter> writer_;
   std::uint64_t loan_ = 0;
-  std::vector<std::pair<std::string, Announced>> waiting_;   // written, not acknowledged
+  std::vector<std::pair<std::string, Announced>> waiting_; // written, not acknowledged
   std::vector<std::pair<std::string, Announced>> announced_;
-  std::vector<std::pair<std::string, std::uint64_t>> unflushed_, unsynced_;  // "token recipient"
+  std::vector<std::pair<std::string, std::uint64_t>> unflushed_, unsynced_; // "token recipient"
 };
 
 Options crash_options(const std::string& directory);
@@ -82,9 +82,9 @@ std::string content_of(const std::string& token, std::size_t size);
 
 struct Verdicts {
   std::uint64_t states = 0;
-  std::uint64_t duplicates = 0;           // inside the published window
-  std::uint64_t unacknowledged = 0;       // kept though no 250 was given
-  std::vector<std::string> violations;    // the first few
+  std::uint64_t duplicates = 0;        // inside the published window
+  std::uint64_t unacknowledged = 0;    // kept though no 250 was given
+  std::vector<std::string> violations; // the first few
   std::uint64_t violation_count = 0;
 };
 
@@ -95,4 +95,4 @@ Verdicts judge_all(const test::FaultFs& recorded, const std::string& scratch,
 // Only the end of the recording.
 Verdicts judge_end(const test::FaultFs& recorded, const std::string& scratch);
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

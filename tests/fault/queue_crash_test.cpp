@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Power cuts and kills at every point of what the queue does: for each prefix of the file operations
-// of a scenario, in every way a file system may have kept or lost what was not synced, the queue is
-// recovered and held against the books. Then the same with mistakes made on purpose: each of them
-// has to be noticed, or the rest proves nothing.
+// Power cuts and kills at every point of what the queue does: for each prefix of the file
+// operations of a scenario, in every way a file system may have kept or lost what was not synced,
+// the queue is recovered and held against the books. Then the same with mistakes made on purpose:
+// each of them has to be noticed, or the rest proves nothing.
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
@@ -17,14 +17,15 @@ namespace {
 std::string print(const Verdicts& verdicts) {
   std::string out = std::to_string(verdicts.states) + " states, " +
                     std::to_string(verdicts.violation_count) + " violations";
-  for (const std::string& violation : verdicts.violations) out += "\n  " + violation;
+  for (const std::string& violation : verdicts.violations)
+    out += "\n  " + violation;
   return out;
 }
 
-#define OK(call)                                      \
-  do {                                                \
-    auto result = (call);                             \
-    ASSERT_TRUE(result.ok()) << result.error().text(); \
+#define OK(call)                                                                                   \
+  do {                                                                                             \
+    auto result = (call);                                                                          \
+    ASSERT_TRUE(result.ok()) << result.error().text();                                             \
   } while (false)
 
 // Before the recording: a queue with one segment lent.
@@ -76,7 +77,7 @@ void deliver_and_reuse(Actor& a) {
   a.return_writer();
   if (!a.mistakes.reuse_before_ledger) OK(a.sync());
   OK(a.lend());
-  OK(a.submit("m4", 1, 60));  // shorter than what lies beneath
+  OK(a.submit("m4", 1, 60)); // shorter than what lies beneath
   OK(a.commit());
   OK(a.sync());
 }
@@ -331,7 +332,7 @@ INSTANTIATE_TEST_SUITE_P(Errors, AcceptPathFails,
                          }),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(AcceptPathFails, CloseThatLosesTheFileIsNotA250) {  // D2
+TEST(AcceptPathFails, CloseThatLosesTheFileIsNotA250) { // D2
   test::ScratchDir dir;
   Actor actor(dir.path() + "/live");
   lent(actor);
@@ -383,7 +384,7 @@ TEST(Damage, AnyBlockOfSegmentOrLedger) {
     }
   }
   EXPECT_GT(states, 200u);
-  EXPECT_GT(messages, states);  // the others go on
+  EXPECT_GT(messages, states); // the others go on
 }
 
 // --- seeded bugs -------------------------------------------------------------------------------
@@ -491,8 +492,8 @@ void ignore_generation(test::FaultFs& fs) {
     }
     if (!*current) return;
     for (std::size_t at = 0; at + kRecordHeader <= bytes.size(); at += kRecordAlign) {
-      RecordOrigin origin{.pool = (*current)->pool, .segment = (*current)->segment, .tag = 0,
-                          .place = offset + at};
+      RecordOrigin origin{
+          .pool = (*current)->pool, .segment = (*current)->segment, .tag = 0, .place = offset + at};
       auto header = parse_header(ByteView(bytes).substr(at), origin);
       if (!header || header->tag == (*current)->tag) continue;
       header->tag = (*current)->tag;
@@ -505,7 +506,8 @@ void ignore_generation(test::FaultFs& fs) {
 }
 
 TEST_F(SeededBug, IgnoredGeneration) {
-  const Verdicts verdicts = judge(deliver_and_reuse, [](Actor&) {}, ignore_generation);
+  const Verdicts verdicts = judge(
+      deliver_and_reuse, [](Actor&) {}, ignore_generation);
   expect_caught(verdicts, "DUPLICATE");
 }
 
@@ -527,6 +529,6 @@ TEST_F(SeededBug, RecordReleasedBeforeDirectoryOfItsFileIsSynced) {
                 "LOST");
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

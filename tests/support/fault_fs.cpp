@@ -33,13 +33,14 @@ void write_tree(const std::string& root, const Tree& tree) {
   std::vector<stdfs::path> gone;
   for (const auto& entry : stdfs::recursive_directory_iterator(root))
     if (!entry.is_directory()) gone.push_back(entry.path());
-  for (const auto& path : gone) stdfs::remove(path);
+  for (const auto& path : gone)
+    stdfs::remove(path);
   for (const auto& [name, bytes] : tree) {
     const stdfs::path path = stdfs::path(root) / name;
     stdfs::create_directories(path.parent_path());
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    POSTRIDER_CHECK(fd >= 0 && ::write(fd, bytes.data(), bytes.size()) ==
-                                   static_cast<ssize_t>(bytes.size()));
+    POSTRIDER_CHECK(fd >= 0 &&
+                    ::write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
     ::close(fd);
   }
 }
@@ -54,7 +55,8 @@ void FaultFs::start_recording() {
   names_.clear();
   next_inode_ = 1;
   recording_ = true;
-  for (const auto& [name, bytes] : base_) names_[name] = next_inode_++;
+  for (const auto& [name, bytes] : base_)
+    names_[name] = next_inode_++;
   // Descriptors that are open already: found again by name.
   for (auto& [fd, what] : open_)
     if (const auto found = names_.find(what.second); found != names_.end())
@@ -124,14 +126,16 @@ Result<void> FaultFs::pwrite(int fd, ByteView bytes, std::uint64_t offset) {
     if (fault_.partial) {
       const ByteView half = bytes.substr(0, bytes.size() / 2);
       POSTRIDER_TRY_VOID(inner_.pwrite(fd, half, offset));
-      record({.kind = Kind::write, .inode = inode_of(fd), .offset = offset,
+      record({.kind = Kind::write,
+              .inode = inode_of(fd),
+              .offset = offset,
               .bytes = std::string(half)});
     }
     return fault;
   }
   POSTRIDER_TRY_VOID(inner_.pwrite(fd, bytes, offset));
-  record({.kind = Kind::write, .inode = inode_of(fd), .offset = offset,
-          .bytes = std::string(bytes)});
+  record(
+      {.kind = Kind::write, .inode = inode_of(fd), .offset = offset, .bytes = std::string(bytes)});
   return {};
 }
 
@@ -139,7 +143,9 @@ Result<void> FaultFs::append(int fd, ByteView bytes) {
   POSTRIDER_TRY_VOID(before("append", open_[fd].second));
   POSTRIDER_TRY(const FileStat stat, inner_.stat(fd));
   POSTRIDER_TRY_VOID(inner_.append(fd, bytes));
-  record({.kind = Kind::write, .inode = inode_of(fd), .offset = stat.size,
+  record({.kind = Kind::write,
+          .inode = inode_of(fd),
+          .offset = stat.size,
           .bytes = std::string(bytes)});
   return {};
 }
@@ -160,7 +166,7 @@ Result<void> FaultFs::sync(std::string_view call, int fd) {
   POSTRIDER_TRY_VOID(before(call, path));
   if (skip && skip(call, path)) return {};
   record({.kind = Kind::sync, .inode = inode, .started = started});
-  return {};  // the medium is the recording: the real files need no sync
+  return {}; // the medium is the recording: the real files need no sync
 }
 
 Result<void> FaultFs::fdatasync(int fd) { return sync("fdatasync", fd); }
@@ -233,8 +239,8 @@ enum class Data { all, synced };
 struct How {
   Names names = Names::all;
   Data data = Data::all;
-  std::optional<std::size_t> without;   // index of an operation that did not reach the disk
-  std::optional<std::size_t> cut;       // the write cut_at keeps only this much
+  std::optional<std::size_t> without; // index of an operation that did not reach the disk
+  std::optional<std::size_t> cut;     // the write cut_at keeps only this much
   std::size_t cut_at = 0;
   const std::set<std::pair<int, std::uint64_t>>* old_blocks = nullptr;
 };
@@ -244,7 +250,7 @@ class Disk {
  public:
   Disk(const Tree& base, const std::vector<TraceOp>& trace, std::size_t prefix)
       : trace_(trace), prefix_(prefix) {
-    int inode = 1;  // start_recording() numbers the files of the beginning in the same order
+    int inode = 1; // start_recording() numbers the files of the beginning in the same order
     for (const auto& [name, bytes] : base) {
       names_[name] = inode;
       bytes_[inode++] = bytes;
@@ -257,27 +263,26 @@ class Disk {
     for (std::size_t j = i + 1; j < prefix_; ++j) {
       const TraceOp& later = trace_[j];
       switch (op.kind) {
-        case Kind::write:
-        case Kind::allocate:
-        case Kind::truncate:
-          if (later.kind == Kind::sync && later.inode == op.inode && later.started > i) return true;
-          break;
-        case Kind::create:
-        case Kind::unlink:
-          if (later.kind == Kind::sync_dir && later.path == directory_of(op.path)) return true;
-          if (rule == Names::ext4 && op.kind == Kind::create && later.kind == Kind::sync &&
-              later.inode == op.inode)
-            return true;
-          break;
-        case Kind::rename:
-        case Kind::link:
-          if (later.kind == Kind::sync_dir && later.path == directory_of(op.target)) return true;
-          break;
-        case Kind::sync:
-        case Kind::sync_dir:
-        case Kind::lose:
-        case Kind::note:
+      case Kind::write:
+      case Kind::allocate:
+      case Kind::truncate:
+        if (later.kind == Kind::sync && later.inode == op.inode && later.started > i) return true;
+        break;
+      case Kind::create:
+      case Kind::unlink:
+        if (later.kind == Kind::sync_dir && later.path == directory_of(op.path)) return true;
+        if (rule == Names::ext4 && op.kind == Kind::create && later.kind == Kind::sync &&
+            later.inode == op.inode)
           return true;
+        break;
+      case Kind::rename:
+      case Kind::link:
+        if (later.kind == Kind::sync_dir && later.path == directory_of(op.target)) return true;
+        break;
+      case Kind::sync:
+      case Kind::sync_dir:
+      case Kind::lose:
+      case Kind::note: return true;
       }
     }
     return op.kind == Kind::lose || op.kind == Kind::note || op.kind == Kind::sync ||
@@ -292,7 +297,8 @@ class Disk {
       apply(i, how, names, bytes);
     }
     Tree tree;
-    for (const auto& [name, inode] : names) tree.emplace(name, bytes[inode]);
+    for (const auto& [name, inode] : names)
+      tree.emplace(name, bytes[inode]);
     return tree;
   }
 
@@ -301,7 +307,8 @@ class Disk {
     for (std::size_t i = 0; i < prefix_; ++i) {
       const TraceOp& op = trace_[i];
       if (op.kind != Kind::write || op.bytes.empty() || is_synced(i, Names::posix)) continue;
-      for (std::uint64_t b = op.offset / kBlock; b <= (op.offset + op.bytes.size() - 1) / kBlock; ++b)
+      for (std::uint64_t b = op.offset / kBlock; b <= (op.offset + op.bytes.size() - 1) / kBlock;
+           ++b)
         out.emplace(op.inode, b);
     }
     return out;
@@ -312,45 +319,45 @@ class Disk {
              std::map<int, std::string>& bytes) const {
     const TraceOp& op = trace_[i];
     switch (op.kind) {
-      case Kind::write: {
-        if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
-        std::string piece = op.bytes;
-        if (how.cut && i == how.cut_at) piece.resize(std::min(piece.size(), *how.cut));
-        write(op, piece, i, how, bytes[op.inode]);
-        return;
+    case Kind::write: {
+      if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
+      std::string piece = op.bytes;
+      if (how.cut && i == how.cut_at) piece.resize(std::min(piece.size(), *how.cut));
+      write(op, piece, i, how, bytes[op.inode]);
+      return;
+    }
+    case Kind::allocate:
+      if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
+      if (bytes[op.inode].size() < op.offset) bytes[op.inode].resize(op.offset, '\0');
+      return;
+    case Kind::truncate:
+      if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
+      bytes[op.inode].resize(op.offset, '\0');
+      return;
+    case Kind::lose: bytes[op.inode].clear(); return;
+    case Kind::create:
+      if (keeps(i, how)) names[op.path] = op.inode;
+      return;
+    case Kind::unlink:
+      if (keeps(i, how)) names.erase(op.path);
+      return;
+    case Kind::link:
+    case Kind::rename: {
+      const int inode = inode_named(op.path, i);
+      if (inode == 0) return;
+      const bool same = directory_of(op.path) == directory_of(op.target);
+      if (keeps(i, how)) {
+        names[op.target] = inode;
+        if (op.kind == Kind::rename && same) names.erase(op.path);
       }
-      case Kind::allocate:
-        if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
-        if (bytes[op.inode].size() < op.offset) bytes[op.inode].resize(op.offset, '\0');
-        return;
-      case Kind::truncate:
-        if (how.data == Data::synced && !is_synced(i, Names::posix)) return;
-        bytes[op.inode].resize(op.offset, '\0');
-        return;
-      case Kind::lose: bytes[op.inode].clear(); return;
-      case Kind::create:
-        if (keeps(i, how)) names[op.path] = op.inode;
-        return;
-      case Kind::unlink:
-        if (keeps(i, how)) names.erase(op.path);
-        return;
-      case Kind::link:
-      case Kind::rename: {
-        const int inode = inode_named(op.path, i);
-        if (inode == 0) return;
-        const bool same = directory_of(op.path) == directory_of(op.target);
-        if (keeps(i, how)) {
-          names[op.target] = inode;
-          if (op.kind == Kind::rename && same) names.erase(op.path);
-        }
-        if (op.kind == Kind::rename && !same &&
-            (how.names == Names::all || directory_synced(i, directory_of(op.path))))
-          names.erase(op.path);
-        return;
-      }
-      case Kind::sync:
-      case Kind::sync_dir:
-      case Kind::note: return;
+      if (op.kind == Kind::rename && !same &&
+          (how.names == Names::all || directory_synced(i, directory_of(op.path))))
+        names.erase(op.path);
+      return;
+    }
+    case Kind::sync:
+    case Kind::sync_dir:
+    case Kind::note: return;
     }
   }
 
@@ -369,8 +376,7 @@ class Disk {
     const bool mixed = how.old_blocks != nullptr && !is_synced(i, Names::posix);
     for (std::size_t at = 0; at < piece.size();) {
       const std::uint64_t offset = op.offset + at;
-      const std::size_t length =
-          std::min<std::size_t>(piece.size() - at, kBlock - offset % kBlock);
+      const std::size_t length = std::min<std::size_t>(piece.size() - at, kBlock - offset % kBlock);
       if (!mixed || !how.old_blocks->contains({op.inode, offset / kBlock})) {
         if (file.size() < offset + length) file.resize(offset + length, '\0');
         file.replace(offset, length, piece, at, length);
@@ -384,9 +390,12 @@ class Disk {
     std::map<std::string, int> names = names_;
     for (std::size_t j = 0; j < i; ++j) {
       const TraceOp& op = trace_[j];
-      if (op.kind == Kind::create) names[op.path] = op.inode;
-      else if (op.kind == Kind::unlink) names.erase(op.path);
-      else if (op.kind == Kind::link) names[op.target] = names[op.path];
+      if (op.kind == Kind::create)
+        names[op.path] = op.inode;
+      else if (op.kind == Kind::unlink)
+        names.erase(op.path);
+      else if (op.kind == Kind::link)
+        names[op.target] = names[op.path];
       else if (op.kind == Kind::rename) {
         names[op.target] = names[op.path];
         names.erase(op.path);
@@ -402,7 +411,7 @@ class Disk {
   std::map<int, std::string> bytes_;
 };
 
-}  // namespace
+} // namespace
 
 void CrashStates::each(std::size_t prefix, const Visit& visit) const {
   const Disk disk(base_, trace_, prefix);
@@ -413,17 +422,19 @@ void CrashStates::each(std::size_t prefix, const Visit& visit) const {
   for (std::size_t i = 0; i < prefix; ++i)
     if (!disk.is_synced(i, Names::posix))
       visit("minus " + std::to_string(i), disk.build({.without = i}));
-  std::size_t last = prefix;  // behind the last operation that is not a note
-  while (last > 0 && trace_[last - 1].kind == Kind::note) --last;
+  std::size_t last = prefix; // behind the last operation that is not a note
+  while (last > 0 && trace_[last - 1].kind == Kind::note)
+    --last;
   if (last > 0 && trace_[last - 1].kind == Kind::write) {
     const std::size_t size = trace_[last - 1].bytes.size();
     const std::uint64_t offset = trace_[last - 1].offset;
     std::set<std::size_t> cuts;
     for (const std::size_t unit : {std::size_t{512}, kBlock}) {
       const std::size_t first = unit - offset % unit;
-      for (std::size_t cut = first, n = 0; cut < size && n < 6; cut += unit, ++n) cuts.insert(cut);
+      for (std::size_t cut = first, n = 0; cut < size && n < 6; cut += unit, ++n)
+        cuts.insert(cut);
     }
-    for (const std::size_t cut : cuts) 
+    for (const std::size_t cut : cuts)
       visit("torn " + std::to_string(cut), disk.build({.cut = cut, .cut_at = last - 1}));
   }
   const auto dirty = disk.dirty_blocks();
@@ -447,4 +458,4 @@ void CrashStates::each(std::size_t prefix, const Visit& visit) const {
     visit("blocks " + std::to_string(c), disk.build({.old_blocks = &choices[c]}));
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

@@ -18,18 +18,29 @@
 namespace postrider::test {
 
 struct TraceOp {
-  enum class Kind { create, write, allocate, truncate, sync, sync_dir, rename, link, unlink, lose,
-                    note };
+  enum class Kind {
+    create,
+    write,
+    allocate,
+    truncate,
+    sync,
+    sync_dir,
+    rename,
+    link,
+    unlink,
+    lose,
+    note
+  };
   Kind kind = Kind::note;
-  int inode = 0;             // create, write, allocate, truncate, sync, lose
-  std::string path;          // relative to the root: create, unlink, sync_dir, rename and link from
-  std::string target;        // rename, link
-  std::uint64_t offset = 0;  // write; allocate and truncate: size
-  std::string bytes;         // write; note: text
-  std::size_t started = 0;   // sync: covers operations before this one
+  int inode = 0;            // create, write, allocate, truncate, sync, lose
+  std::string path;         // relative to the root: create, unlink, sync_dir, rename and link from
+  std::string target;       // rename, link
+  std::uint64_t offset = 0; // write; allocate and truncate: size
+  std::string bytes;        // write; note: text
+  std::size_t started = 0;  // sync: covers operations before this one
 };
 
-using Tree = std::map<std::string, std::string>;  // path relative to the root -> contents
+using Tree = std::map<std::string, std::string>; // path relative to the root -> contents
 
 // All regular files below root.
 Tree read_tree(const std::string& root, const std::string& except = "");
@@ -52,17 +63,25 @@ class FaultFs final : public FileSystem {
   struct Fault {
     std::uint64_t call = 0;
     int error = 0;
-    bool partial = false;   // a write leaves half of its bytes
-    bool forever = false;   // all later calls of the same name fail as well
+    bool partial = false; // a write leaves half of its bytes
+    bool forever = false; // all later calls of the same name fail as well
   };
-  void fail(Fault fault) { fault_ = fault; calls_ = 0; failing_.clear(); }
-  void stop_failing() { fault_ = {}; failing_.clear(); }
+  void fail(Fault fault) {
+    fault_ = fault;
+    calls_ = 0;
+    failing_.clear();
+  }
+  void stop_failing() {
+    fault_ = {};
+    failing_.clear();
+  }
   std::uint64_t calls() const { return calls_; }
   bool fired() const { return fired_; }
   const std::string& last_call() const { return last_call_; }
 
   // Lies. `skip` answers success to a sync without doing it; `lose_at_close` makes close lose what
-  // the file held, as a file system may that writes on close, and `hide_close` keeps quiet about it.
+  // the file held, as a file system may that writes on close, and `hide_close` keeps quiet about
+  // it.
   std::function<bool(std::string_view call, const std::string& path)> skip;
   std::function<bool(const std::string& path)> lose_at_close;
   bool hide_close = false;
@@ -87,9 +106,7 @@ class FaultFs final : public FileSystem {
   Result<FileStat> stat(int fd) override { return inner_.stat(fd); }
   Result<std::vector<std::string>> list(const std::string& d) override { return inner_.list(d); }
   Result<bool> try_lock(int fd) override { return inner_.try_lock(fd); }
-  Result<SpaceLeft> space_left(const std::string& path) override {
-    return inner_.space_left(path);
-  }
+  Result<SpaceLeft> space_left(const std::string& path) override { return inner_.space_left(path); }
 
  private:
   Result<void> before(std::string_view call, const std::string& path);
@@ -103,9 +120,9 @@ class FaultFs final : public FileSystem {
   bool recording_ = false;
   Tree base_;
   std::vector<TraceOp> trace_;
-  std::map<std::string, int> names_;      // volatile: path -> inode
-  std::map<int, std::pair<int, std::string>> open_;  // fd -> inode, path at open
-  std::map<int, std::size_t> sync_started_;          // inode -> index
+  std::map<std::string, int> names_;                // volatile: path -> inode
+  std::map<int, std::pair<int, std::string>> open_; // fd -> inode, path at open
+  std::map<int, std::size_t> sync_started_;         // inode -> index
   int next_inode_ = 1;
   Fault fault_;
   std::uint64_t calls_ = 0;
@@ -133,4 +150,4 @@ class CrashStates {
   const std::vector<TraceOp>& trace_;
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

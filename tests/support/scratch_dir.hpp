@@ -32,4 +32,4 @@ class ScratchDir {
   std::string path_;
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

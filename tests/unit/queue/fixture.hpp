@@ -66,4 +66,4 @@ inline Result<void> commit(FileSystem& fs, SegmentWriter& writer) {
   return writer.finish_group(group, SegmentWriter::sync_group(fs, group));
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -9,7 +9,10 @@ namespace {
 
 class IndexTest : public testing::Test {
  protected:
-  IndexTest() { POSTRIDER_CHECK(real_file_system().mkdir(layout.index()).ok()); open(); }
+  IndexTest() {
+    POSTRIDER_CHECK(real_file_system().mkdir(layout.index()).ok());
+    open();
+  }
   void open(std::uint64_t pool = 5) {
     index.reset();
     auto opened = Index::open(layout, pool, 64 << 20);
@@ -41,8 +44,7 @@ TEST_F(IndexTest, SortsByDueTimeAndDestination) {
   EXPECT_EQ(due[1].id, Id(3));
   EXPECT_EQ(index->due(200, 10, due[0]).value().size(), 1u);
   EXPECT_EQ(index->next_due(200).value(), 300);
-  EXPECT_EQ(index->by_destination("a.example", Id(), 10).value(),
-            (std::vector<Id>{Id(1), Id(3)}));
+  EXPECT_EQ(index->by_destination("a.example", Id(), 10).value(), (std::vector<Id>{Id(1), Id(3)}));
   EXPECT_EQ(index->reasons(10).value()[0].name, "busy");
   EXPECT_EQ(index->reasons(10).value()[0].messages, 2u);
   EXPECT_EQ(index->size().value(), 3u);
@@ -74,9 +76,9 @@ TEST_F(IndexTest, KnowsWhetherItWasClosedProperly) {
   EXPECT_EQ(index->found(), Index::State::stale);
 }
 
-TEST_F(IndexTest, UnusableFileIsMadeAnew) {  // Q19
+TEST_F(IndexTest, UnusableFileIsMadeAnew) { // Q19
   ASSERT_TRUE(index->apply({put(entry(1, 1, {"a.example"}))}));
-  open(6);  // another queue's
+  open(6); // another queue's
   EXPECT_EQ(index->found(), Index::State::empty);
   EXPECT_EQ(index->size().value(), 0u);
   index.reset();
@@ -89,7 +91,8 @@ TEST_F(IndexTest, UnusableFileIsMadeAnew) {  // Q19
 TEST_F(IndexTest, PagesThroughManyEntries) {
   std::vector<IndexChange> changes;
   for (std::uint64_t i = 1; i <= 5000; ++i)
-    changes.push_back(put(entry(i * 7, static_cast<std::int64_t>(i), {"d" + std::to_string(i % 10)})));
+    changes.push_back(
+        put(entry(i * 7, static_cast<std::int64_t>(i), {"d" + std::to_string(i % 10)})));
   ASSERT_TRUE(index->apply(changes));
   std::size_t seen = 0;
   Id after;
@@ -105,6 +108,6 @@ TEST_F(IndexTest, PagesThroughManyEntries) {
   EXPECT_EQ(index->destinations(3).value()[0].messages, 500u);
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -27,12 +27,12 @@ class Journal : public testing::Test {
   std::unique_ptr<SegmentWriter> writer;
 };
 
-TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) {  // J16, W1
+TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) { // J16, W1
   auto first = put(*writer, make_envelope(1), "first");
   const SegmentWriter::Group group = writer->begin_group();
   auto second = put(*writer, make_envelope(1), "second");
   ASSERT_TRUE(second);
-  EXPECT_FALSE(writer->needs_sync());  // W3
+  EXPECT_FALSE(writer->needs_sync()); // W3
   ASSERT_TRUE(writer->finish_group(group, SegmentWriter::sync_group(fs, group)));
   EXPECT_TRUE(writer->is_committed(*first));
   EXPECT_FALSE(writer->is_committed(*second));
@@ -42,7 +42,7 @@ TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) {  // J16, W1
   EXPECT_FALSE(writer->needs_sync());
 }
 
-TEST_F(Journal, FailedSyncEndsTheSegment) {  // J17, W2
+TEST_F(Journal, FailedSyncEndsTheSegment) { // J17, W2
   auto before = put(*writer, make_envelope(1), "before");
   ASSERT_TRUE(commit(fs, *writer));
   auto lost = put(*writer, make_envelope(1), "lost");
@@ -51,12 +51,12 @@ TEST_F(Journal, FailedSyncEndsTheSegment) {  // J17, W2
   fs.stop_failing();
   EXPECT_TRUE(writer->is_committed(*before));
   EXPECT_FALSE(writer->is_committed(*lost));
-  EXPECT_FALSE(writer->needs_sync());  // never tried again and then believed
+  EXPECT_FALSE(writer->needs_sync()); // never tried again and then believed
   EXPECT_FALSE(put(*writer, make_envelope(1), "after"));
   EXPECT_FALSE(writer->has_room(1, make_envelope(1)));
 }
 
-TEST_F(Journal, OverdueSyncIsNotBelieved) {  // D14
+TEST_F(Journal, OverdueSyncIsNotBelieved) { // D14
   auto record = put(*writer, make_envelope(1), "late");
   const SegmentWriter::Group group = writer->begin_group();
   writer->poison();
@@ -85,9 +85,9 @@ TEST_F(Journal, FullSegmentRefusesAndStaysUsable) {
   EXPECT_TRUE(commit(fs, *writer));
 }
 
-TEST_F(Journal, MessageThatIsARecordIsNotTakenForOne) {  // J4
+TEST_F(Journal, MessageThatIsARecordIsNotTakenForOne) { // J4
   RecordHeader guess;
-  guess.tag = info.tag + 1;  // everything known but the secret
+  guess.tag = info.tag + 1; // everything known but the secret
   guess.pool = info.pool;
   guess.segment = info.segment;
   guess.id = Id::make(info.loan, 99);
@@ -102,7 +102,7 @@ TEST_F(Journal, MessageThatIsARecordIsNotTakenForOne) {  // J4
   }
   auto second = put(*writer, make_envelope(1), inner.substr(0, 32 << 10));
   ASSERT_TRUE(second) << second.error().text();
-  ASSERT_TRUE(fs.pwrite(reader.get(), "XXXX", second->offset));  // damage in front of it
+  ASSERT_TRUE(fs.pwrite(reader.get(), "XXXX", second->offset)); // damage in front of it
   auto found = scan();
   ASSERT_TRUE(found);
   EXPECT_EQ(found->records.size(), 1u);
@@ -130,13 +130,14 @@ TEST_F(Journal, EveryDamagedBlockCostsOnlyTheRecordsInIt) {
       if (block + 512 <= records.back().offset) {
         EXPECT_FALSE(found->damage.empty());
         // The last record tells how far the segment was synced before it.
-        for (const Damage& damage : found->damage) EXPECT_TRUE(damage.acknowledged);
+        for (const Damage& damage : found->damage)
+          EXPECT_TRUE(damage.acknowledged);
       }
       ASSERT_TRUE(fs.pwrite(reader.get(), *old, block));
     }
   }
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -92,13 +92,13 @@ TEST_F(QueueTest, DeliveredRecipientsStayDelivered) {
   auto writer = lend(fs, *queue, 1);
   const Arrived arrived = accept(*writer, make_envelope(3), "x\r\n");
   queue->delivered(arrived.state.id, 1);
-  ASSERT_TRUE(queue->flush());  // a crash of the process alone loses no mark
+  ASSERT_TRUE(queue->flush()); // a crash of the process alone loses no mark
   reopen();
   ASSERT_EQ(found.size(), 1u);
   const MessageState& state = found.begin()->second.state;
   EXPECT_EQ(state.recipients[0].status, Status::open);
   EXPECT_EQ(state.recipients[1].status, Status::delivered);
-  reopen();  // and in the next ledger, too
+  reopen(); // and in the next ledger, too
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found.begin()->second.state.recipients[1].status, Status::delivered);
 }
@@ -109,21 +109,21 @@ TEST_F(QueueTest, SegmentIsReusedOnlyWhenLedgerIsSyncedAndWriterGone) {
   auto writer = lend(fs, *queue, 1);
   const Arrived arrived = accept(*writer, make_envelope(1), "x\r\n");
   const std::uint64_t loan = writer->info().loan;
-  EXPECT_FALSE(queue->begin_lend(1));  // lent
+  EXPECT_FALSE(queue->begin_lend(1)); // lent
   queue->delivered(arrived.state.id, 0);
   queue->finish(arrived.state.id);
   ASSERT_TRUE(queue->sync_now());
-  EXPECT_FALSE(queue->begin_lend(1));  // its writer still has it
+  EXPECT_FALSE(queue->begin_lend(1)); // its writer still has it
   queue->writer_returned(loan);
-  EXPECT_FALSE(queue->begin_lend(1));  // the mark that it is drained is not synced
+  EXPECT_FALSE(queue->begin_lend(1)); // the mark that it is drained is not synced
   ASSERT_TRUE(queue->sync_now());
-  EXPECT_FALSE(queue->begin_lend(2));  // another process, and the holder lives
+  EXPECT_FALSE(queue->begin_lend(2)); // another process, and the holder lives
   {
     auto job = queue->begin_lend(1);
     ASSERT_TRUE(job);
     job->run(fs);
     auto lent = queue->finish_lend(*job);
-    ASSERT_FALSE(lent);  // the descriptor is still open here: flock
+    ASSERT_FALSE(lent); // the descriptor is still open here: flock
     EXPECT_EQ(lent.error().kind(), ErrorKind::busy);
   }
   *writer = SegmentWriter(fs, {}, Fd());
@@ -132,7 +132,7 @@ TEST_F(QueueTest, SegmentIsReusedOnlyWhenLedgerIsSyncedAndWriterGone) {
   EXPECT_EQ(again->info().segment, 1u);
   EXPECT_NE(again->info().tag, arrived.state.place.tag);
   reopen();
-  EXPECT_TRUE(found.empty());  // old bytes are not a message
+  EXPECT_TRUE(found.empty()); // old bytes are not a message
 }
 
 TEST_F(QueueTest, UnannouncedMailOfDeadWriterIsFound) {
@@ -158,7 +158,7 @@ TEST_F(QueueTest, WriterThatOutlivesQmgrKeepsItsSegment) {
   EXPECT_TRUE(queue->has_orphans());
   auto second = put(*writer, make_envelope(1), "second\r\n");
   ASSERT_TRUE(commit(fs, *writer));
-  EXPECT_TRUE(queue->adopt_orphans().empty());  // still held
+  EXPECT_TRUE(queue->adopt_orphans().empty()); // still held
   queue->delivered(first.state.id, 0);
   queue->finish(first.state.id);
   ASSERT_TRUE(queue->sync_now());
@@ -182,7 +182,7 @@ TEST_F(QueueTest, DeferredMessageMovesToFileAndComesBack) {
   queue->park(arrived.state);
   ASSERT_TRUE(queue->run_all());
   EXPECT_TRUE(queue->index().find(arrived.state.id).value().has_value());
-  EXPECT_EQ(queue->due(4999, 10).value().size(), 1u);  // recipient 1 may go at once
+  EXPECT_EQ(queue->due(4999, 10).value().size(), 1u); // recipient 1 may go at once
   const auto load = [&] {
     LoadJob job = queue->begin_load({arrived.state.id});
     job.run(fs);
@@ -192,7 +192,7 @@ TEST_F(QueueTest, DeferredMessageMovesToFileAndComesBack) {
   ASSERT_EQ(back.size(), 1u);
   EXPECT_EQ(back[0].state, arrived.state);
   EXPECT_EQ(read_content(fs, *queue, back[0].state, back[0].folder), "body\r\n");
-  EXPECT_TRUE(queue->due(4999, 10).value().empty());  // active
+  EXPECT_TRUE(queue->due(4999, 10).value().empty()); // active
 
   // In a file now: an event, saved, and one that is in the ledger only.
   arrived = back[0];
@@ -269,11 +269,12 @@ TEST_F(QueueTest, LargeMailLivesInIncoming) {
   const Id id = writer->next_id();
   auto fd = queue->lend_file(writer->info().loan, id);
   ASSERT_TRUE(fd) << fd.error().text();
-  EXPECT_FALSE(queue->lend_file(writer->info().loan, id));  // twice
+  EXPECT_FALSE(queue->lend_file(writer->info().loan, id)); // twice
   EXPECT_FALSE(queue->lend_file(writer->info().loan + 1, Id::make(writer->info().loan + 1, 1)));
   FileWriter file(fs, std::move(*fd), id, make_envelope(1));
   std::string content;
-  for (int i = 0; i < 40'000; ++i) content += "0123456789012345678\r\n";
+  for (int i = 0; i < 40'000; ++i)
+    content += "0123456789012345678\r\n";
   for (std::size_t at = 0; at < content.size(); at += 10'000)
     ASSERT_TRUE(file.write(ByteView(content).substr(at, 10'000)));
   ASSERT_TRUE(file.finish(facts_of(content)));
@@ -335,7 +336,7 @@ TEST_F(QueueTest, ReportMarksItsOriginalEvenWithoutTheLedger) {
   report.reported = {1};
   report.report_kind = "failed";
   ASSERT_TRUE(put(*writer, report, "report\r\n"));
-  ASSERT_TRUE(commit(fs, *writer));  // and qmgr dies before it hears of it
+  ASSERT_TRUE(commit(fs, *writer)); // and qmgr dies before it hears of it
   *writer = SegmentWriter(fs, {}, Fd());
   reopen();
   ASSERT_EQ(found.size(), 2u);
@@ -360,7 +361,7 @@ TEST_F(QueueTest, AnnouncementsAreChecked) {
   EXPECT_TRUE(refused({record->id + 1, record->offset, record->length}));
   EXPECT_TRUE(refused({Id::make(loan + 1, 1).number(), record->offset, record->length}));
   EXPECT_EQ(queue->admit(loan, {*record}, Check::everything).size(), 1u);
-  EXPECT_TRUE(refused(*record));  // once
+  EXPECT_TRUE(refused(*record)); // once
 }
 
 TEST_F(QueueTest, LostLedgerLosesNoMail) {
@@ -396,8 +397,12 @@ TEST_F(QueueTest, SegmentsOfAnotherTimeAreHeld) {
     queue->finish(id);
   }
   ASSERT_TRUE(queue->sync_now());
-  { auto next = lend(fs, *queue, 2); ASSERT_TRUE(next); EXPECT_EQ(next->info().segment, 1u); }
-  reopen();  // the ledger forgets the details of what is long gone
+  {
+    auto next = lend(fs, *queue, 2);
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->info().segment, 1u);
+  }
+  reopen(); // the ledger forgets the details of what is long gone
   reopen();
   queue.reset();
   std::filesystem::copy_file(dir.path() + "/backup", segment,
@@ -432,7 +437,7 @@ TEST_F(QueueTest, LedgerRotationKeepsEveryMark) {
     ASSERT_TRUE(queue->flush());
     if (queue->rotation_due()) {
       RotateJob job = queue->begin_rotation();
-      queue->delivered(keep.state.id, 1);  // while it runs
+      queue->delivered(keep.state.id, 1); // while it runs
       ASSERT_TRUE(queue->flush());
       job.run(fs);
       ASSERT_TRUE(queue->finish_rotation(job));
@@ -461,11 +466,11 @@ TEST_F(QueueTest, BrokenLedgerIsReplacedWhenTheDiskIsBack) {
   queue->delivered(arrived.state.id, 0);
   ASSERT_TRUE(queue->sync_now());
   queue->delivered(arrived.state.id, 1);
-  faulty.fail({.call = 2, .error = EIO});  // the sync
+  faulty.fail({.call = 2, .error = EIO}); // the sync
   EXPECT_FALSE(queue->sync_now());
   EXPECT_TRUE(queue->ledger_is_broken());
   faulty.stop_failing();
-  queue->delivered(arrived.state.id, 2);  // was on its way
+  queue->delivered(arrived.state.id, 2); // was on its way
   EXPECT_FALSE(queue->flush());
   EXPECT_FALSE(queue->is_synced(queue->ledger().position()));
   RotateJob job = queue->begin_rotation();
@@ -498,7 +503,7 @@ TEST_F(QueueTest, DamagedRecordIsSetAsideAndOthersGoOn) {
   EXPECT_EQ(fs.list(queue->layout().corrupt()).value().size(), 2u);
   queue.reset();
   ASSERT_TRUE(fs.pwrite(fd->get(), std::string(40, 'Y'), second.state.place.offset));
-  open();  // not even its header
+  open(); // not even its header
   EXPECT_EQ(found.size(), 2u);
   EXPECT_EQ(queue->recovered().damaged_records, 1u);
 }
@@ -526,8 +531,25 @@ TEST_F(QueueTest, OddThingsInTheQueueDoNotStopIt) {
   ASSERT_TRUE(queue->run_all());
   EXPECT_FALSE(fs.stat(layout.file(Folder::deferred, Id(208))));
   EXPECT_TRUE(fs.stat(layout.corrupt() + "/" + Id(208).text()));
-  EXPECT_TRUE(lend(fs, *queue, 2));  // and none of it is overwritten
+  EXPECT_TRUE(lend(fs, *queue, 2)); // and none of it is overwritten
   EXPECT_EQ(fs.stat(layout.segment(9)).value().size, 7u);
+}
+
+TEST_F(QueueTest, OddDirectoriesAreRefused) {
+  open();
+  queue.reset();
+  const std::string shard = Layout(options.directory).folder(Folder::deferred) + "/B";
+  const auto opens = [&] { return Queue::open(fs, clock, options, [](Arrived&&) {}).ok(); };
+  EXPECT_TRUE(opens());
+  std::filesystem::permissions(shard, std::filesystem::perms::all);
+  EXPECT_FALSE(opens());
+  std::filesystem::remove_all(shard);
+  std::filesystem::create_directory_symlink(dir.path(), shard);
+  EXPECT_FALSE(opens());
+  std::filesystem::remove(shard);
+  EXPECT_TRUE(opens());
+  std::ofstream(Layout(options.directory).pool()) << "not an identity";
+  EXPECT_FALSE(opens());
 }
 
 TEST_F(QueueTest, FileCopiedFromAnotherHostIsFound) {
@@ -550,6 +572,6 @@ TEST_F(QueueTest, FileCopiedFromAnotherHostIsFound) {
   EXPECT_EQ(read_content(fs, **opened, back[0].state, back[0].folder), "body\r\n");
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

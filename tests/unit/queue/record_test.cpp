@@ -67,15 +67,14 @@ class OtherOrigin : public testing::TestWithParam<OriginCase> {};
 TEST_P(OtherOrigin, IsRefused) {
   EXPECT_FALSE(read_record(some_record("body\r\n"), GetParam().origin, Check::envelope));
 }
-INSTANTIATE_TEST_SUITE_P(
-    Record, OtherOrigin,
-    testing::ValuesIn<OriginCase>({
-        {"Generation", {99, 3, 0x1122334455667789, 4096}},
-        {"Pool", {98, 3, 0x1122334455667788, 4096}},
-        {"Segment", {99, 4, 0x1122334455667788, 4096}},
-        {"Place", {99, 3, 0x1122334455667788, 4104}},
-    }),
-    [](const auto& param) { return std::string(param.param.name); });
+INSTANTIATE_TEST_SUITE_P(Record, OtherOrigin,
+                         testing::ValuesIn<OriginCase>({
+                             {"Generation", {99, 3, 0x1122334455667789, 4096}},
+                             {"Pool", {98, 3, 0x1122334455667788, 4096}},
+                             {"Segment", {99, 4, 0x1122334455667788, 4096}},
+                             {"Place", {99, 3, 0x1122334455667788, 4104}},
+                         }),
+                         [](const auto& param) { return std::string(param.param.name); });
 
 TEST(Record, LineBreakInTheEnvelopeIsRefusedOnRead) {
   mail::Envelope envelope = make_envelope(1);
@@ -133,13 +132,14 @@ TEST(Cell, ReaderStepsOverDamageAndIgnoresOldBytes) {
   std::string cells;
   for (int i = 0; i < 5; ++i)
     put_cell(cells, 42, 4096 + cells.size(), static_cast<std::uint8_t>(i), std::string(i * 5, 'x'));
-  std::string foreign;  // a former life of the file, right behind
+  std::string foreign; // a former life of the file, right behind
   put_cell(foreign, 41, 4096 + cells.size(), 9, "old");
   const auto kinds = [&](const std::string& bytes) {
     CellReader reader(bytes, 42, 4096);
     Cell cell;
     std::vector<int> out;
-    while (reader.next(cell)) out.push_back(cell.kind);
+    while (reader.next(cell))
+      out.push_back(cell.kind);
     return out;
   };
   EXPECT_EQ(kinds(cells + foreign), (std::vector<int>{0, 1, 2, 3, 4}));
@@ -147,8 +147,9 @@ TEST(Cell, ReaderStepsOverDamageAndIgnoresOldBytes) {
     std::string changed = cells + foreign;
     changed[i] = static_cast<char>(changed[i] ^ 0x10);
     const auto seen = kinds(changed);
-    EXPECT_GE(seen.size(), 4u);  // at most the one that was hit is missing
-    for (const int kind : seen) EXPECT_LT(kind, 5);
+    EXPECT_GE(seen.size(), 4u); // at most the one that was hit is missing
+    for (const int kind : seen)
+      EXPECT_LT(kind, 5);
   }
   // A cell inside another cell's body is not a cell: it stands at another place.
   std::string inner, outer;
@@ -158,6 +159,6 @@ TEST(Cell, ReaderStepsOverDamageAndIgnoresOldBytes) {
   EXPECT_TRUE(kinds(outer).empty());
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

@@ -28,21 +28,20 @@ Event event(EventKind kind, std::vector<std::uint32_t> recipients, std::uint32_t
 
 const std::vector<Event>& all_events() {
   static const std::vector<Event> events = {
-      event(EventKind::delivered, {0}),        event(EventKind::bounced, {1}),
-      event(EventKind::deferred, {2}, 1),      event(EventKind::deferred, {0, 2}, 2),
-      event(EventKind::in_doubt, {2}, 3),      event(EventKind::reported, {1}),
-      event(EventKind::delay_reported, {2}),   event(EventKind::held, {}, 0, "why"),
-      event(EventKind::released, {}),          event(EventKind::requeued, {}),
-      event(EventKind::strike, {}, 2),         event(EventKind::dropped, {2}),
-      event(EventKind::delivered, {0, 1, 2}),  event(EventKind::moved, {}),
+      event(EventKind::delivered, {0}),       event(EventKind::bounced, {1}),
+      event(EventKind::deferred, {2}, 1),     event(EventKind::deferred, {0, 2}, 2),
+      event(EventKind::in_doubt, {2}, 3),     event(EventKind::reported, {1}),
+      event(EventKind::delay_reported, {2}),  event(EventKind::held, {}, 0, "why"),
+      event(EventKind::released, {}),         event(EventKind::requeued, {}),
+      event(EventKind::strike, {}, 2),        event(EventKind::dropped, {2}),
+      event(EventKind::delivered, {0, 1, 2}), event(EventKind::moved, {}),
       event(EventKind::removed, {})};
   return events;
 }
 
-TEST(State, SettledRecipientNeverReopens) {  // I1
-  for (const Event& first :
-       {event(EventKind::delivered, {0}), event(EventKind::bounced, {0}),
-        event(EventKind::dropped, {0})}) {
+TEST(State, SettledRecipientNeverReopens) { // I1
+  for (const Event& first : {event(EventKind::delivered, {0}), event(EventKind::bounced, {0}),
+                             event(EventKind::dropped, {0})}) {
     for (const Event& then : all_events()) {
       MessageState state = fresh(3);
       ASSERT_TRUE(apply(state, first));
@@ -53,7 +52,7 @@ TEST(State, SettledRecipientNeverReopens) {  // I1
   }
 }
 
-TEST(State, SameEventTwiceIsOnce) {  // I2, after every other event
+TEST(State, SameEventTwiceIsOnce) { // I2, after every other event
   for (const Event& before : all_events()) {
     for (const Event& twice : all_events()) {
       MessageState once = fresh(3);
@@ -66,7 +65,7 @@ TEST(State, SameEventTwiceIsOnce) {  // I2, after every other event
   }
 }
 
-TEST(State, StrangeRecipientChangesNothing) {  // I3
+TEST(State, StrangeRecipientChangesNothing) { // I3
   for (const Event& known : all_events()) {
     if (known.recipients.empty()) continue;
     Event strange = known;
@@ -100,7 +99,8 @@ TEST(State, EventsOfRebuildTheState) {
         event(EventKind::strike, {}, 2), event(EventKind::held, {}, 0, "why")})
     ASSERT_TRUE(apply(state, known));
   MessageState again = fresh(4);
-  for (const Event& known : events_of(state)) ASSERT_TRUE(apply(again, known));
+  for (const Event& known : events_of(state))
+    ASSERT_TRUE(apply(again, known));
   EXPECT_EQ(again, state);
   MessageState many = fresh(1000);
   for (std::uint32_t i = 0; i < 1000; ++i)
@@ -149,6 +149,6 @@ TEST(State, OpenRecipientKeepsTheMessage) {
   EXPECT_EQ(due_at(state), 1004);
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace postrider::queue
+} // namespace postrider::queue
