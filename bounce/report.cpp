@@ -192,7 +192,7 @@ std::string text_part(const Report& report, const Letterhead& head, bool postmas
         safe_text(mail::to_external(report.envelope.recipients[i].address), utf8);
     const std::string_view meaning = meaning_of(outcome.dsn);
     out += wrapped("<" + who + ">:", 0, "    ") + "\r\n";
-    if (!meaning.empty()) out.append("    ").append(meaning).append("\r\n");
+    if (!meaning.empty()) out += "    " + wrapped(meaning, 4, "    ") + "\r\n";
     const std::string said = limited(outcome.text.empty() ? outcome.reply : outcome.text, utf8);
     if (!said.empty()) out += "    " + wrapped(said, 4, "    ") + "\r\n";
     out += "\r\n";

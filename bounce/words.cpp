@@ -96,6 +96,8 @@ std::string_view meaning_of(std::string_view dsn) {
   const std::size_t dot = dsn.find('.');
   if (dot == std::string_view::npos || dsn.front() == '2') return {};
   const std::string_view code = dsn.substr(dot + 1);
+  // A temporary refusal of an address or by policy is mostly greylisting: it says nothing yet.
+  if (dsn.front() == '4' && (code.starts_with("1.") || code.starts_with("7."))) return {};
   for (const Meaning& meaning : kMeanings)
     if (meaning.code == code) return meaning.sentence;
   return {};

@@ -69,8 +69,12 @@ int run_start(const Invocation& in) {
                     (settings->text("maillog_file").empty()
                          ? ""
                          : ", and " + settings->text("maillog_file")));
-  const auto now = ask_status(settings->text("queue_directory"));
+  const std::string& queue = settings->text("queue_directory");
+  const auto now = ask_status(queue);
   if (!now) return fail(in, now.error());
+  // Sockets listen from the beginning; qmgr greets once it has read its queue back.
+  if (auto client = Client::to_qmgr(queue); !client)
+    return fail(in, exit_try_again, "started, but the queue is not ready: " + client.error().text());
   if (in.json)
     print(json::of(&*now, nullptr) + "\n");
   else

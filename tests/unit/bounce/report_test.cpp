@@ -448,6 +448,14 @@ TEST(Report, SenselessRequestsAreNamed) {
   EXPECT_NE(problem_with(report), "");
 }
 
+TEST(Report, TemporaryRefusalsAreNotExplainedAway) {
+  proto::Report report = sample(ReportKind::delayed);
+  report.outcomes[0].dsn = "4.7.1";
+  EXPECT_THAT(composed(report).content, Not(HasSubstr("not welcome")));
+  report.outcomes[0].dsn = "4.2.2";
+  EXPECT_THAT(composed(report).content, HasSubstr("The mailbox is full."));
+}
+
 TEST(Report, LogPhrasesAreThoseOfPostfix) {
   EXPECT_EQ(log_phrase(ReportKind::failed, Audience::sender), "sender non-delivery notification");
   EXPECT_EQ(log_phrase(ReportKind::delayed, Audience::sender), "sender delay notification");
