@@ -16,8 +16,9 @@ help:  ## this list
 deps:  ## install the Debian packages that the build, the tests and lint need
 	$(DEPS) build test lint
 
-demo: all  ## send real mail through a private instance and watch it
-	$(DEPS) test
+demo:  ## send real mail through a private instance and watch it; installs what it needs
+	$(DEPS) build test
+	$(MAKE) all
 	python3 tools/demo.py
 
 build-tests:
