@@ -36,6 +36,9 @@ struct Config {
   Duration timeout{};
   Duration error_sleep{};
   Duration session_limit{};    // 0: none
+  // After an error that ends the session: how long is read on, so that the client sees the last
+  // reply instead of a reset connection.
+  Duration linger = std::chrono::seconds(2);
   std::int64_t data_rate = 0;  // bytes per second that content must come with; 0: no limit
   bool whole_deadlines = true;
   std::int64_t soft_errors = 10;

@@ -11,9 +11,6 @@ namespace postrider::smtpd {
 
 namespace {
 
-// After an error that ends the session: how long, and how much, is read so that the client sees the
-// last reply instead of a reset connection.
-constexpr Duration kLinger = std::chrono::seconds(2);
 constexpr std::size_t kLingerBytes = 1U << 20;
 constexpr std::size_t kFlushAt = 32U << 10;
 
@@ -265,7 +262,7 @@ ev::Task<void> Session::punish(std::size_t reply_at) {
 
 ev::Task<void> Session::linger() {
   stream_.shutdown_write();
-  const ev::Deadline deadline = shared_.loop.after(kLinger);
+  const ev::Deadline deadline = shared_.loop.after(config_->linger);
   std::size_t thrown_away = 0;
   while (thrown_away < kLingerBytes) {
     thrown_away += stream_.buffered().size();
