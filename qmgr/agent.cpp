@@ -59,6 +59,7 @@ ev::Task<Result<void>> Agent::greet() {
   Result<proto::Ready> ready = ipc::as<proto::Ready>(*frame);
   if (!ready) co_return ready.error();
   if (ready->capacity == 0) co_return Error(ErrorKind::protocol, "agent without capacity");
+  final_ = ready->program == "lmtp";
   capacity_ = std::min(ready->capacity, kMostSlots);
   Result<std::unique_ptr<Board>> board = Board::create(capacity_);
   if (!board) co_return board.error();

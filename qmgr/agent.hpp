@@ -59,6 +59,8 @@ class Agent {
   std::uint32_t in_flight() const { return in_flight_; }
   bool has_room() const { return ready_ && !retiring_ && !free_.empty(); }
   std::uint32_t room() const { return has_room() ? static_cast<std::uint32_t>(free_.size()) : 0; }
+  // The agent puts mail into mailboxes (LMTP) instead of passing it on.
+  bool is_final() const { return final_; }
   pid_t pid() const { return channel_.peer().pid; }
   Transport& transport() { return transport_; }
 
@@ -101,6 +103,7 @@ class Agent {
   std::unique_ptr<Board> board_;
   bool ready_ = false;
   bool retiring_ = false;
+  bool final_ = false;
   std::uint32_t capacity_ = 0;
   std::uint32_t in_flight_ = 0;
   std::vector<Slot> slots_;

@@ -154,6 +154,12 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
   const auto not_found = [&](const Error& error) {
     channel.send(refuse(proto::Refusal::not_found, error.text()));
   };
+  if (frame.type == proto::ListQueue::kType || frame.type == proto::CountQueue::kType ||
+      frame.type == proto::Act::kType) {
+    // What was parked a moment ago must not be missing; a slow disk is no reason not to answer.
+    Result<void> indexed = co_await parts_.store->wait_indexed(parts_.loop.after(2s));
+    if (!indexed && indexed.error().kind() != ErrorKind::timeout) co_return indexed.error();
+  }
   switch (frame.type) {
     case proto::ListQueue::kType: {
       POSTRIDER_CO_TRY(const auto request, decode<proto::ListQueue>(frame.body));

@@ -379,7 +379,7 @@ void Dispatch::done(Entry& entry) {
   if (message.entries.empty()) parts_.finish->round_over(message);
 }
 
-void Dispatch::delivered(Entry& entry, Agent&, const proto::Delivered& result) {
+void Dispatch::delivered(Entry& entry, Agent& agent, const proto::Delivered& result) {
   Destination& destination = *entry.destination;
   Transport& transport = destination.transport;
   came_back(entry);
@@ -392,6 +392,7 @@ void Dispatch::delivered(Entry& entry, Agent&, const proto::Delivered& result) {
     if (outcome.scope == mail::Scope::site) site = &outcome;
     if (outcome.scope == mail::Scope::transport) fault = &outcome;
   }
+  if (result.relayed_without_dsn) entry.message->relayed_final = agent.is_final();
   parts_.finish->settle(*entry.message, entry.recipients, result.outcomes,
                         result.relayed_without_dsn);
   done(entry);

@@ -144,6 +144,11 @@ void Intake::turn_end() {
   load_due();
 }
 
+bool Intake::has_more() const {
+  return !again_.empty() || (fresh_count_ > 0 && active_ < parts_.params.active_limit) ||
+         (!wanted_.empty() && !loading_ && storing_ < kMostStoring);
+}
+
 void Intake::tick() {
   if (parts_.stopping) return;
   const std::int64_t now = parts_.now();

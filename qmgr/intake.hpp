@@ -47,6 +47,8 @@ class Intake {
 
   // Lets messages in and out; once per turn of the loop. May route and destroy messages.
   void turn_end();
+  // turn_end() left work for the next turn.
+  bool has_more() const;
   // Every second: old mail to files, space on the disk, mail that is due.
   void tick();
 

@@ -76,6 +76,8 @@ struct Message {
   std::string hold_reason;
   std::vector<std::uint32_t> relayed;  // NOTIFY=SUCCESS, next hop without DSN: to be reported
 
+  bool relayed_final = false;          // ... because it is in a mailbox
+
   const queue::Id& id() const { return state.id; }
   Entry& add_entry();
   void remove_entry(Entry& entry);  // destroys it

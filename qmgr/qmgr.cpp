@@ -26,7 +26,8 @@ Core::Core(ev::Loop& loop, Params params, Surroundings around)
       around_(std::move(around)),
       tasks_(loop),
       clients_(loop),
-      tick_(loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this) {}
+      tick_(loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this),
+      soon_(loop, [](void*) {}, nullptr) {}
 
 Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, FileSystem& fs,
                                          queue::Options options, Params params,
@@ -65,16 +66,14 @@ Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, F
 }
 
 Core::~Core() {
-  if (!stopped_) {
-    parts_ == nullptr ? void() : begin_stop();
-    if (parts_ != nullptr) finish_stop();
-  }
+  if (!stopped_ && parts_ != nullptr) finish_stop();
 }
 
 void Core::turn_end() {
   if (stopped_) return;
   intake_->turn_end();
   store_->turn_end();
+  if (!parts_->stopping && intake_->has_more()) soon_.arm(loop_.after(0ms));
   log::flush();
 }
 

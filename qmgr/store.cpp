@@ -265,6 +265,7 @@ void Store::tick() {
 
 void Store::start_index() {
   auto job = std::make_shared<queue::IndexJob>(parts_.queue.begin_index());
+  ++index_begun_;
   indexing_ = parts_.offload.submit([job] { job->run(); },
                                     [this, job] {
                                       --jobs_;
@@ -273,6 +274,8 @@ void Store::start_index() {
                                         complain("the index cannot be written: " +
                                                  job->error->text());
                                       parts_.queue.finish_index(*job);
+                                      ++index_done_;
+                                      indexed_.notify_all();
                                     });
   if (indexing_) {
     ++jobs_;
@@ -280,6 +283,19 @@ void Store::start_index() {
   }
   job->run();
   parts_.queue.finish_index(*job);
+  ++index_done_;
+  indexed_.notify_all();
+}
+
+ev::Task<Result<void>> Store::wait_indexed(ev::Deadline deadline) {
+  const std::uint64_t wanted = index_begun_ + (parts_.queue.index_needs_write() ? 1 : 0);
+  while (index_done_ < wanted) {
+    if (!indexing_) start_index();
+    if (index_done_ >= wanted) break;
+    Result<void> woken = co_await indexed_.wait(deadline, "the index");
+    if (!woken) co_return woken.error();
+  }
+  co_return Result<void>();
 }
 
 void Store::start_remove() {

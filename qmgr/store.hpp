@@ -30,6 +30,9 @@ class Store {
   void tick();
   // WAITS until the ledger is durable up to `position`.
   ev::Task<Result<void>> wait_synced(std::uint64_t position, ev::Deadline deadline);
+  // WAITS until the index shows all that has been parked by now: in between, a message is neither in
+  // memory nor in the index.
+  ev::Task<Result<void>> wait_indexed(ev::Deadline deadline);
 
   std::size_t waiting() const { return to_migrate_.size() + to_save_.size(); }
   std::size_t jobs() const { return jobs_; }
@@ -55,6 +58,8 @@ class Store {
 
   Parts& parts_;
   ev::Condition synced_;
+  ev::Condition indexed_;
+  std::uint64_t index_begun_ = 0, index_done_ = 0;  // jobs so far
   ev::Timer sync_timer_;
   ev::Timer tick_timer_;
   std::deque<queue::Id> to_migrate_, to_save_;

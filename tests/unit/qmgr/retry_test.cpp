@@ -34,7 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Schedule, Backoff, testing::ValuesIn<BackoffCase>({
     {"None", 0, 0, 300},
     {"Jitter", 1, 512, 315},
     {"MostJitter", 5, 1023, 4399},
-}), [](const auto& info) { return std::string(info.param.name); });
+}), [](const auto& test) { return std::string(test.param.name); });
 
 TEST(SuspendedBackoff, GrowsWithAge) {
   const RetryLimits limits;
@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(W1W2, ClockJump, testing::ValuesIn<JumpCase>({
     {"ForwardTenYears", 10 * kYear},
     {"To1970", -50 * kYear},
     {"Past2038", 30 * kYear},
-}), [](const auto& info) { return std::string(info.param.name); });
+}), [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Timekeeper, FollowsSlowCorrections) {
   test::ManualClock clock;
