@@ -45,7 +45,7 @@ for policy in ("normalize", "reject", "no"):
                 if replies[0].startswith("250"):
                     expect_match("^221", replies[1], what)
                     taken += 1
-        expect(taken > 0, "some variants are harmless, and are taken")
+        expect(taken > 0 or policy == "reject", "some variants are harmless, and are taken")
         messages = sink.wait(taken)
         suite.wait_empty()
         expect_equal(len(sink.messages), taken, f"{policy}: messages at the next hop")

@@ -13,9 +13,9 @@ us.round A 127.0.0.1
 named MX 10 mail.postrider.example.
 """
 with tempfile.TemporaryDirectory() as directory, \
-        names.NameServer(directory + "/dns", {"test": ZONE}) as dns, \
+        names.NameServer(directory + "/dns", {"example": ZONE}) as dns, \
         Suite(dns_resolvers=dns.resolver, inet_interfaces="127.0.0.1") as suite:
-    for domain in ("round.test", "named.test"):
+    for domain in ("round.example", "named.example"):
         sent = suite.send("", [f"to@{domain}"])
         match = suite.wait_log(rf"{sent}: to=<to@{domain}>.*dsn=([\d.]+), status=bounced \((.*)\)")
         expect_match(r"5\.4\.6", match.group(1), match.group(2))

@@ -20,12 +20,12 @@ good.there A 127.0.1.3
 """
 port = ports.free_port("127.0.1.1")
 with tempfile.TemporaryDirectory() as directory, \
-        names.NameServer(directory + "/dns", {"test": ZONE}) as dns, \
+        names.NameServer(directory + "/dns", {"example": ZONE}) as dns, \
         sinks.Sink({"connect": "421 4.3.2 too busy"}, host="127.0.1.1", port=port) as busy, \
         sinks.Sink({"connect": sinks.CLOSE}, host="127.0.1.2", port=port) as shut, \
         sinks.Sink(host="127.0.1.3", port=port) as good, \
         Suite(dns_resolvers=dns.resolver, smtp_tcp_port=port) as suite:
-    sent = suite.send("from@there.test", ["to@there.test"])
+    sent = suite.send("from@there.example", ["to@there.example"])
     good.wait(1)
-    suite.wait_log(rf"{sent}: to=<to@there\.test>, relay=good\.there\.test\[127\.0\.1\.3\].*status=sent")
+    suite.wait_log(rf"{sent}: to=<to@there\.example>, relay=good\.there\.example\[127\.0\.1\.3\].*status=sent")
     expect_equal((len(busy.sessions), len(shut.sessions)), (1, 1), "sessions with the others")

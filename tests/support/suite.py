@@ -186,7 +186,10 @@ class Suite:
         return found[0] if count == 1 else found
 
     def queue(self, *args):
-        """What `postrider queue --json` says: a list of messages."""
+        """What `postrider queue --json` says: a list of messages. Complete, that is, not before the
+        index has been checked after a start."""
+        ports.wait_until(lambda: not json.loads(self.cli("queue", "--by", "state", "--json").stdout)["stale"],
+                         30, "a checked index")
         return json.loads(self.cli("queue", "--json", *args).stdout)
 
     def wait_empty(self, seconds=30):
