@@ -60,6 +60,7 @@ ev::Task<Result<void>> Agent::greet() {
   if (!ready) co_return ready.error();
   if (ready->capacity == 0) co_return Error(ErrorKind::protocol, "agent without capacity");
   final_ = ready->program == "lmtp";
+  pid_ = static_cast<pid_t>(std::min<std::uint32_t>(ready->pid, INT32_MAX));
   capacity_ = std::min(ready->capacity, kMostSlots);
   Result<std::unique_ptr<Board>> board = Board::create(capacity_);
   if (!board) co_return board.error();

@@ -61,7 +61,7 @@ class Agent {
   std::uint32_t room() const { return has_room() ? static_cast<std::uint32_t>(free_.size()) : 0; }
   // The agent puts mail into mailboxes (LMTP) instead of passing it on.
   bool is_final() const { return final_; }
-  pid_t pid() const { return channel_.peer().pid; }
+  pid_t pid() const { return pid_; }
   Transport& transport() { return transport_; }
 
   // Sends the request. REQUIRES has_room(). Error: the content cannot be opened now.
@@ -104,6 +104,7 @@ class Agent {
   bool ready_ = false;
   bool retiring_ = false;
   bool final_ = false;
+  pid_t pid_ = 0;  // as it says
   std::uint32_t capacity_ = 0;
   std::uint32_t in_flight_ = 0;
   std::vector<Slot> slots_;

@@ -266,6 +266,8 @@ std::vector<const Message*> Control::matching_in_memory(const proto::Selector& s
 }
 
 Result<Control::OnDisk> Control::read_waiting(queue::Id id) {
+  if (parts_.store->is_finished(id))
+    return Error(ErrorKind::not_found, id.text() + " is not in the queue any more");
   for (const queue::Folder folder : {queue::Folder::deferred, queue::Folder::hold}) {
     const std::string path = parts_.queue.layout().file(folder, id);
     auto contents = queue::read_message_file(parts_.fs, path, queue::Check::envelope);
@@ -448,6 +450,7 @@ proto::StatusAnswer Control::status(const proto::AskStatus& request) {
   answer.deferrals = parts_.counters.deferrals;
   answer.segments = static_cast<std::uint32_t>(parts_.queue.pool().segments().size());
   answer.live_segments = parts_.queue.pool().live_segments();
+  answer.lent_segments = parts_.queue.pool().lent_segments();
   const queue::Ledger& ledger = parts_.queue.ledger();
   answer.ledger_bytes = ledger.bytes_used();
   answer.ledger_lag = ledger.position() - ledger.synced();

@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "finish.hpp"
+#include "intake.hpp"
 #include "mail/status.hpp"
 #include "route/transport.hpp"
 
@@ -232,8 +233,24 @@ void Dispatch::next_suspect(Entry& entry) {
   enqueue(next, false);
 }
 
+// A report that was committed must not be made again. When its maker dies, or an earlier qmgr did,
+// what stands in the journal says which reports there are: nothing is asked for before it is read.
+bool Dispatch::reports_wait() const { return !unread_.empty() || parts_.queue.has_orphans(); }
+
+void Dispatch::writer_was_read(pid_t pid) {
+  if (unread_.erase(pid) > 0) resume_reports();
+}
+
+void Dispatch::resume_reports() {
+  const auto found = transports_.find(parts_.params.report_service);
+  if (found == transports_.end()) return;
+  for (const auto& [key, destination] : found->second->destinations) activate(*destination);
+  note(*found->second);
+}
+
 std::uint32_t Dispatch::allowance(const Destination& destination) const {
   if (parts_.stopping || destination.transport.unavailable) return 0;
+  if (destination.transport.is_report && reports_wait()) return 0;
   switch (destination.state) {
     case State::dead: return 0;
     case State::probing: return 1;
@@ -327,6 +344,17 @@ bool Dispatch::start(Entry& entry, Agent& agent) {
   Destination& destination = *entry.destination;
   Transport& transport = destination.transport;
   Message& message = *entry.message;
+  if (entry.errand != Errand::deliver) {
+    // Its maker died with the answer, and the report was found in the journal.
+    std::erase_if(entry.recipients, [&](std::uint32_t index) {
+      const queue::RecipientState& state = message.state.recipients[index];
+      return entry.errand == Errand::report_delayed ? state.delay_reported : state.reported;
+    });
+    if (entry.recipients.empty()) {
+      done(entry);
+      return false;
+    }
+  }
   const Result<void> sent = agent.send(entry, destination.queued() > 0);
   if (!sent) {
     log::warning(message.id().text() + ": cannot open the message: " + sent.error().text());
@@ -504,6 +532,9 @@ void Dispatch::sweep(Transport& transport, Duration idle) {
 }
 
 void Dispatch::sweep() {
+  const SteadyTime now = parts_.loop.now();
+  if (std::erase_if(unread_, [&](const auto& one) { return one.second <= now; }) > 0)
+    resume_reports();
   for (const auto& [name, transport] : transports_) sweep(*transport, kIdleLimit);
 }
 
@@ -609,6 +640,8 @@ void Dispatch::agent_gone(Agent& agent, const Error& why) {
   if (!left.empty() || (!retired && !parts_.stopping))
     log::warning("agent of " + transport.name + " (process " + std::to_string(pid) +
                  ") is gone with " + std::to_string(left.size()) + " deliveries: " + why.text());
+  if (transport.is_report && !left.empty() && parts_.intake->has_writer(pid))
+    unread_[pid] = parts_.loop.now() + parts_.params.ipc_limit;
   std::vector<Destination*> blamed;
   for (std::size_t i = left.size(); i-- > 0;) lost(left[i], blamed);
   for (Destination* destination : blamed) {

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -76,6 +77,10 @@ class Dispatch {
   void close_agents();
   std::uint64_t in_flight() const { return in_flight_; }
   void segment_was_returned();
+  // What this process had committed is known now, and so are the reports that it had made.
+  void writer_was_read(pid_t pid);
+  // Reports that waited for such news may go.
+  void resume_reports();
   void sweep();  // forgets idle destinations; call every minute or so
 
   // --- for Agent ---------------------------------------------------------------------------
@@ -116,6 +121,7 @@ class Dispatch {
   void done(Entry& entry);
   void next_suspect(Entry& entry);
   void lost(const Agent::Left& left, std::vector<Destination*>& blamed);
+  bool reports_wait() const;
   void forget(Transport& transport, Destination& destination);
   void sweep(Transport& transport, Duration idle);
   void apply(Destination& destination, Happening happening);
@@ -126,6 +132,7 @@ class Dispatch {
   Parts& parts_;
   std::unordered_map<std::string, std::unique_ptr<Transport>> transports_;
   std::vector<Transport*> to_pump_;
+  std::map<pid_t, SteadyTime> unread_;  // dead makers of reports; until when they are waited for
   std::uint64_t gather_round_ = 0;
   std::uint64_t in_flight_ = 0;
 };

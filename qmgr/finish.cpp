@@ -317,7 +317,7 @@ void Finish::round_over(Message& message) {
 void Finish::remove(Message& message) {
   log_removed(message);
   ++parts_.counters.removed;
-  if (!message.state.place.in_segment()) parts_.store->file_was_finished();
+  if (!message.state.place.in_segment()) parts_.store->file_was_finished(message.id());
   parts_.queue.finish(message.id());
   parts_.intake->erase(message);
 }

@@ -162,8 +162,10 @@ void Intake::tick() {
   }
   age();
   check_space();
-  if (parts_.queue.has_orphans())
+  if (parts_.queue.has_orphans()) {
     for (queue::Arrived& arrived : parts_.queue.adopt_orphans()) admit(std::move(arrived), false);
+    if (!parts_.queue.has_orphans()) parts_.dispatch->resume_reports();
+  }
   if (now >= next_far_look_) {
     next_far_look_ = now + kFarLookEvery;
     const queue::Index::Due after{farthest_try(parts_.params.retry, now), queue::Id()};
@@ -276,7 +278,8 @@ void Intake::load_due() {
       if (auto next = parts_.queue.index().next_due(now); next && *next)
         next_look_ = std::min(next_look_, **next);
       // What could not be offered yet because the index is being written.
-      if (parts_.queue.index_needs_write()) next_look_ = std::min(next_look_, now + kSecond);
+      if (parts_.queue.index_needs_write() || parts_.store->writes_index())
+        next_look_ = std::min(next_look_, now + kSecond / 5);
     }
   }
   if (!ids.empty()) start_load(ids);
@@ -339,6 +342,7 @@ void Intake::check_space() {
 struct Intake::Writer {
   ipc::Channel* channel = nullptr;  // null: gone
   std::string program;
+  pid_t pid = 0;
   std::uint64_t holder = 0;
   std::set<std::uint64_t> loans;
   std::set<std::uint64_t> files;    // lent, not yet safe
@@ -358,6 +362,7 @@ ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
   auto writer = std::make_shared<Writer>();
   writer->channel = &channel;
   writer->program = program.substr(0, 64);
+  writer->pid = channel.peer().pid;
   writer->holder = next_holder_++;
   writers_.insert(writer);
   proto::QueueState state;
@@ -386,6 +391,11 @@ void Intake::writer_gone(Writer& writer) {
     for (queue::Arrived& arrived : parts_.queue.writer_died(loan)) admit(std::move(arrived), false);
   if (!writer.loans.empty()) parts_.dispatch->segment_was_returned();
   if (writer.lending == 0) parts_.queue.holder_exited(writer.holder);
+  parts_.dispatch->writer_was_read(writer.pid);
+}
+
+bool Intake::has_writer(pid_t pid) const {
+  return std::any_of(writers_.begin(), writers_.end(), [&](const auto& w) { return w->pid == pid; });
 }
 
 Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& frame) {

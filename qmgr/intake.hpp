@@ -64,6 +64,7 @@ class Intake {
   // WAITS until the writer is gone.
   ev::Task<void> serve(ipc::Channel& channel, std::string_view program);
 
+  bool has_writer(pid_t pid) const;
   bool accepting() const { return accepting_; }
   const std::string& refuse_reason() const { return refuse_reason_; }
   std::uint64_t free_bytes() const { return free_bytes_; }

@@ -20,6 +20,7 @@ constexpr Duration kComplainEvery = 60s;
 Store::Store(Parts& parts)
     : parts_(parts),
       synced_(parts.loop),
+      indexed_(parts.loop),
       sync_timer_(parts.loop, [](void* self) { static_cast<Store*>(self)->start_sync(); }, this),
       tick_timer_(parts.loop, [](void* self) { static_cast<Store*>(self)->tick(); }, this) {}
 
@@ -171,7 +172,7 @@ void Store::end_migrate(queue::MigrateJob& job) {
   for (queue::MigrateJob::Item& item : job.items) {
     Message* const message = parts_.intake->find(item.state.id);
     if (message == nullptr) {  // finished meanwhile
-      ++files_to_remove_;
+      file_was_finished(item.state.id);
       continue;
     }
     message->job_out = false;
@@ -212,7 +213,7 @@ void Store::end_save(queue::AppendJob& job) {
   for (queue::AppendJob::Item& item : job.items) {
     Message* const message = parts_.intake->find(item.id);
     if (message == nullptr) {
-      ++files_to_remove_;
+      file_was_finished(item.id);
       continue;
     }
     message->job_out = false;
@@ -251,14 +252,14 @@ void Store::park(Message& message) {
 // --- index, removal ----------------------------------------------------------------------------
 
 bool Store::has_work() const {
-  return parts_.queue.index_needs_write() || files_to_remove_ > 0 ||
+  return parts_.queue.index_needs_write() || files_to_remove_ || !finished_files_.empty() ||
          (parts_.queue.index_is_stale() && !parts_.stopping);
 }
 
 void Store::tick() {
   for (const std::string& alarm : parts_.queue.take_alarms()) log::error(alarm);
   if (!indexing_ && parts_.queue.index_needs_write()) start_index();
-  if (!removing_ && files_to_remove_ > 0) start_remove();
+  if (!removing_ && (files_to_remove_ || !finished_files_.empty())) start_remove();
   if (!verifying_ && parts_.queue.index_is_stale() && !parts_.stopping) start_verify();
   if (has_work()) tick_timer_.arm(parts_.loop.after(kTick));
 }
@@ -301,8 +302,11 @@ ev::Task<Result<void>> Store::wait_indexed(ev::Deadline deadline) {
 void Store::start_remove() {
   auto job = std::make_shared<queue::RemoveJob>(parts_.queue.begin_remove());
   if (job->items.empty()) {
-    // Those that wait for the ledger are counted; what was left from before the start is gone.
-    if (parts_.queue.is_synced(parts_.queue.ledger().position())) files_to_remove_ = 0;
+    // Nothing, or it waits for the ledger.
+    if (parts_.queue.is_synced(parts_.queue.ledger().position())) {
+      files_to_remove_ = false;
+      finished_files_.clear();
+    }
     return;
   }
   removing_ = submit(job, &Store::end_remove);
@@ -315,6 +319,8 @@ void Store::start_remove() {
 void Store::end_remove(queue::RemoveJob& job) {
   removing_ = false;
   parts_.queue.finish_remove(job);
+  for (const queue::RemoveJob::Item& item : job.items)
+    if (!item.error) finished_files_.erase(item.id);
   if (!parts_.stopping) tick();
 }
 

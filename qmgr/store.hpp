@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "ev/condition.hpp"
@@ -22,7 +23,9 @@ class Store {
   void put(Message& message);
   // It has been in the journal for long: it moves to a file and goes on.
   void move_out(Message& message);
-  void file_was_finished() { ++files_to_remove_; }
+  void file_was_finished(queue::Id id) { finished_files_.insert(id); }
+  // Finished, but its file may still be there.
+  bool is_finished(queue::Id id) const { return finished_files_.contains(id); }
 
   // Once per turn of the loop, after the marks of the turn.
   void turn_end();
@@ -35,6 +38,7 @@ class Store {
   ev::Task<Result<void>> wait_indexed(ev::Deadline deadline);
 
   std::size_t waiting() const { return to_migrate_.size() + to_save_.size(); }
+  bool writes_index() const { return indexing_; }
   std::size_t jobs() const { return jobs_; }
   bool has_work() const;
 
@@ -66,7 +70,8 @@ class Store {
   std::size_t jobs_ = 0;  // out
   bool syncing_ = false, rotating_ = false, migrating_ = false, saving_ = false;
   bool removing_ = false, indexing_ = false, verifying_ = false;
-  std::uint64_t files_to_remove_ = 1;  // some may be left from before the start
+  std::unordered_set<queue::Id> finished_files_;
+  bool files_to_remove_ = true;  // some may be left from before the start
   SteadyTime complained_{};
 };
 

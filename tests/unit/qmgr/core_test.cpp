@@ -74,6 +74,7 @@ class FakeAgent {
     proto::Ready ready;
     ready.program = std::move(program);
     ready.capacity = capacity;
+    ready.pid = static_cast<std::uint32_t>(::getpid());
     peer_.channel().send(ready);
   }
   ~FakeAgent() {
@@ -437,6 +438,33 @@ TEST_F(CoreTest, AReportThatFailsIsAskedForAgain) {
   ASSERT_TRUE(reports_arrive(2));
   agent("bounce").answer(agent("bounce").reports[1], true);
   EXPECT_TRUE(drained());
+}
+
+// bounce dies between the commit of a report and its answer, and qmgr sees the end of the one
+// connection before that of the other: the report that is in the journal is not made again.
+TEST_F(CoreTest, AReportThatWasCommittedIsNotMadeAgain) {
+  open();
+  const queue::Id id = send(envelope({"a@dest.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kNever);
+  ASSERT_TRUE(reports_arrive(1));
+  mail::Envelope report = envelope({"s@client.example"}, "");
+  report.report_for = id.text();
+  report.report_kind = "failed";
+  report.reported = {0};
+  write(report);
+  commit();
+  agent("bounce").peer().die();
+  ASSERT_TRUE(turn_until([&] { return by_service["bounce"].size() == 2; }));
+  for (int i = 0; i < 50; ++i) loop.turn(false);
+  agent("bounce").read();
+  EXPECT_TRUE(agent("bounce").reports.empty());
+  writer->die();
+  ASSERT_TRUE(delivers_arrive(2));
+  EXPECT_EQ(agent().delivers[1].envelope.report_for, id.text());
+  agent().answer(agent().delivers[1], kSent);
+  ASSERT_TRUE(drained());
+  EXPECT_TRUE(agent("bounce").reports.empty());
 }
 
 TEST_F(CoreTest, NeverBouncesABounce) {
