@@ -68,6 +68,7 @@ ev::RootTask Service::serve(std::shared_ptr<Conversation> talk) {
   proto::Ready ready;
   ready.program = "bounce";
   ready.capacity = kCapacity;
+  ready.pid = static_cast<std::uint32_t>(::getpid());
   talk->channel.send(ready);
   if (draining_) talk->channel.send(proto::Retiring());
   for (;;) {

@@ -210,6 +210,7 @@ std::string of(const proto::MasterStatus* master, const proto::StatusAnswer* que
     q["deferrals"] = queue->deferrals;
     q["segments"] = queue->segments;
     q["live_segments"] = queue->live_segments;
+    q["lent_segments"] = queue->lent_segments;
     q["ledger_bytes"] = queue->ledger_bytes;
     q["ledger_lag"] = queue->ledger_lag;
     q["index_stale"] = queue->index_stale;

@@ -187,8 +187,8 @@ std::string view(const proto::StatusAnswer& q, std::int64_t now) {
          std::to_string(q.delivered) + " delivered, " + std::to_string(q.bounced) + " returned, " +
          std::to_string(q.deferrals) + " attempts put off\n";
   out += "Journal: " + std::to_string(q.live_segments) + " of " + counted(q.segments, "segment") +
-         " in use; ledger " + show_size(q.ledger_bytes) + "; free space " +
-         show_size(q.free_bytes) + "\n";
+         " in use, " + std::to_string(q.lent_segments) + " of them lent to writers; ledger " +
+         show_size(q.ledger_bytes) + "; free space " + show_size(q.free_bytes) + "\n";
   if (!q.accepting) out += "NEW MAIL IS REFUSED: " + shown(q.refuse_reason) + "\n";
   if (q.index_stale) out += "The index is being checked: numbers of deferred mail may grow.\n";
   if (!q.destinations.empty()) {

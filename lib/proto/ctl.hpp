@@ -350,7 +350,8 @@ struct StatusAnswer {
   std::uint64_t bounced = 0;
   std::uint64_t deferrals = 0;
   std::uint32_t segments = 0;
-  std::uint32_t live_segments = 0;
+  std::uint32_t live_segments = 0;  // with mail, or in the hands of a writer
+  std::uint32_t lent_segments = 0;  // of these, in the hands of a writer
   std::uint64_t ledger_bytes = 0;
   std::uint64_t ledger_lag = 0; // marks that are not durable yet, in bytes
   bool index_stale = false;
@@ -371,6 +372,7 @@ struct StatusAnswer {
     v.optional("deferrals", s.deferrals);
     v.optional("segments", s.segments);
     v.optional("live_segments", s.live_segments);
+    v.optional("lent_segments", s.lent_segments);
     v.optional("ledger_bytes", s.ledger_bytes);
     v.optional("ledger_lag", s.ledger_lag);
     v.optional("index_stale", s.index_stale);

@@ -36,9 +36,11 @@ struct Ready {
   static constexpr std::uint16_t kType = 32;
   std::string program;
   std::uint32_t capacity = 0;  // deliveries at a time
+  std::uint32_t pid = 0;       // its process; the socket itself only knows who listens: master
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("program", s.program);
     v("capacity", s.capacity);
+    v.optional("pid", s.pid);
   }
 };
 

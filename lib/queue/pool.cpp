@@ -177,6 +177,11 @@ std::uint32_t JournalPool::live_segments() const {
   return count;
 }
 
+std::uint32_t JournalPool::lent_segments() const {
+  return static_cast<std::uint32_t>(std::count_if(
+      segments_.begin(), segments_.end(), [](const auto& entry) { return entry.second.lent; }));
+}
+
 Result<LendJob> JournalPool::begin_lend(std::uint64_t holder, std::uint64_t ledger_synced,
                                         std::uint64_t now_ms) {
   LendJob job;

@@ -355,6 +355,10 @@ void Queue::apply_report(const mail::Envelope& report) {
     append(*original, found->second, number_of(event.kind), encode_event(event));
     return;
   }
+  // It waits in a file; or it is gone, because the news that it was reported came first.
+  if (!fs_.stat(layout_.file(Folder::deferred, *original)) &&
+      !fs_.stat(layout_.file(Folder::hold, *original)))
+    return;
   ledger_->append({*original, 0, 0}, event);
   file_marks_[*original].push_back(std::move(event));
 }
@@ -545,6 +549,8 @@ void Queue::finish_remove(RemoveJob& job) {
     if (item.error) {
       alarms_.push_back("cannot remove " + item.id.text() + ": " + item.error->text());
       doomed_.push_back(*found);
+    } else {
+      file_marks_.erase(item.id);
     }
     removing_.erase(found);
   }

@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.hpp"
 #include "smtpclient/log_line.hpp"
@@ -67,6 +68,7 @@ void Agent::serve(Fd connection) {
   proto::Ready ready;
   ready.program = program_;
   ready.capacity = static_cast<std::uint32_t>(options_.capacity);
+  ready.pid = static_cast<std::uint32_t>(::getpid());
   channel_->send(ready);
   conversation_.spawn(converse(), "qmgr");
 }
