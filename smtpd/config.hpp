@@ -36,6 +36,7 @@ struct Config {
   Duration timeout{};
   Duration error_sleep{};
   Duration session_limit{};    // 0: none
+  Duration queue_patience = std::chrono::seconds(10);  // for qmgr to come back, at MAIL
   // After an error that ends the session: how long is read on, so that the client sees the last
   // reply instead of a reset connection.
   Duration linger = std::chrono::seconds(2);

@@ -218,7 +218,10 @@ ev::Task<void> Session::execute(smtp::Command command) {
   switch (command.verb) {
     case smtp::Verb::helo:
     case smtp::Verb::ehlo: helo(command.verb, command.arguments); co_return;
-    case smtp::Verb::mail: mail(command.arguments); co_return;
+    case smtp::Verb::mail:
+      if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
+      mail(command.arguments);
+      co_return;
     case smtp::Verb::rcpt: rcpt(command.arguments); co_return;
     case smtp::Verb::data: co_await data(command.arguments); co_return;
     case smtp::Verb::bdat: co_await bdat(command.arguments); co_return;
@@ -246,6 +249,15 @@ ev::Task<void> Session::execute(smtp::Command command) {
   }
   if (command.word.empty()) fail(500, "5.5.2", "Error: bad syntax");
   else fail(502, "5.5.2", "Error: command not recognized");
+}
+
+// qmgr is starting, or starts again: most often that is over before the client notices.
+ev::Task<void> Session::wait_for_queue() {
+  const bool written = co_await flush();
+  if (!written) co_return;
+  Result<void> there =
+      co_await shared_.submitter.wait_for_queue(shared_.loop.after(config_->queue_patience));
+  if (!there) co_return;  // mail() says so
 }
 
 // smtpd_error_sleep_time: what came before goes out, the bad news waits.

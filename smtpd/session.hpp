@@ -66,6 +66,7 @@ class Session {
   ev::Task<bool> fill(ev::Deadline deadline);
   ev::Task<void> punish(std::size_t reply_at);
   ev::Task<void> linger();
+  ev::Task<void> wait_for_queue();
 
   // --- verbs
   void helo(smtp::Verb verb, std::string_view arguments);

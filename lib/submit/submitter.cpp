@@ -39,9 +39,19 @@ void Submitter::start() { group_.spawn(run(), "connection to qmgr"); }
 
 Result<void> Submitter::may_accept() const {
   if (!channel_) return Error(ErrorKind::closed, "the queue manager is not there");
+  if (!state_known_)
+    return Error(ErrorKind::closed, "the queue manager has not said if it takes mail");
   if (!accepting_) return Error(ErrorKind::busy, reason_);
   if (!current_ && !no_room_.empty()) return Error(ErrorKind::busy, no_room_);
   return {};
+}
+
+ev::Task<Result<void>> Submitter::wait_for_queue(ev::Deadline deadline) {
+  while (!knows_queue()) {
+    Result<void> changed = co_await segments_changed_.wait(deadline, "the queue manager");
+    if (!changed) co_return changed.error();
+  }
+  co_return Result<void>();
 }
 
 ev::RootTask Submitter::run() {
@@ -98,9 +108,11 @@ Result<void> Submitter::take(ipc::Frame& frame) {
   switch (frame.type) {
     case proto::QueueState::kType: {
       POSTRIDER_TRY(const auto state, ipc::as<proto::QueueState>(frame));
+      state_known_ = true;
       accepting_ = state.accepting;
-      reason_ = state.reason;
+      reason_ = state.reason.empty() ? "the queue takes no mail now" : state.reason;
       if (accepting_ && !current_ && !wanted_) want_segment();
+      segments_changed_.notify_all();
       return {};
     }
     case proto::SegmentLent::kType: {
@@ -182,6 +194,7 @@ void Submitter::lost() {
   channel_.reset();
   wanted_ = false;
   accepting_ = false;
+  state_known_ = false;
   no_room_.clear();
   ask_again_.disarm();
   for (auto& [id, wait] : files_) wait->answer(FileAnswer(why));
@@ -210,7 +223,7 @@ ev::Task<Result<std::shared_ptr<Submitter::Lease>>> Submitter::lease_for(
       settle_lease(old);
       if (current_) continue;
     }
-    if (!channel_) co_return Error(ErrorKind::closed, "the queue manager is not there");
+    // Without a connection too: nothing of the message has been written yet, and a new one may come.
     if (!no_room_.empty()) co_return Error(ErrorKind::busy, no_room_);
     want_segment();
     Result<void> changed = co_await segments_changed_.wait(deadline, "a journal segment");

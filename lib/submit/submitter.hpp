@@ -63,6 +63,10 @@ class Submitter {
   // (qmgr is not there: 451).
   Result<void> may_accept() const;
   bool connected() const { return channel_ != nullptr; }
+  // Has qmgr said how the queue is? While it is being restarted, a client is better kept waiting
+  // for a moment than sent away. WAITS until it is known, at most until the deadline.
+  bool knows_queue() const { return channel_ && state_known_; }
+  ev::Task<Result<void>> wait_for_queue(ev::Deadline deadline);
 
   struct Counters {
     std::uint64_t messages = 0, files = 0, groups = 0, failed_groups = 0, segments = 0;
@@ -100,6 +104,7 @@ class Submitter {
   std::size_t hook_;
   std::unique_ptr<ipc::Channel> channel_;
   std::uint64_t epoch_ = 0;  // counts connections
+  bool state_known_ = false;  // qmgr has told its state over this connection
   bool accepting_ = false;
   std::string reason_;
   std::shared_ptr<Lease> current_;

@@ -32,6 +32,7 @@ inline std::shared_ptr<Config> test_config() {
   config->origin = "ours.example";
   config->timeout = std::chrono::seconds(20);
   config->error_sleep = Duration::zero();
+  config->queue_patience = std::chrono::milliseconds(20);
   config->linger = std::chrono::milliseconds(20);
   config->message_size = 100'000;
   config->relay_rules = {Rule::permit_mynetworks, Rule::reject_unauth_destination};

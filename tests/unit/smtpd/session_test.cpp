@@ -488,6 +488,26 @@ TEST_F(SmtpSession, QueueTroubleIsTemporary) {
   EXPECT_EQ(ask("MAIL FROM:<a@b.example>"), "451 4.3.0 Error: the queue is not available");
 }
 
+TEST_F(SmtpSession, RestartOfTheQueueManagerIsWaitedOut) {
+  config->queue_patience = 20s;
+  begin();
+  qmgr.die();
+  ASSERT_TRUE(turn_until(loop, [&] { return !submitter->connected(); }));
+  send("MAIL FROM:<a@b.example>\r\n");
+  for (int i = 0; i < 10; ++i) loop.turn(false);
+  qmgr.live_again();
+  EXPECT_EQ(reply(), "250 2.1.0 Ok");
+  ask("RCPT TO:<u@ours.example>");
+  ask("DATA");
+  qmgr.die();
+  ASSERT_TRUE(turn_until(loop, [&] { return !submitter->connected(); }));
+  send("x: y\r\n\r\n.\r\n");
+  for (int i = 0; i < 10; ++i) loop.turn(false);
+  qmgr.live_again();
+  EXPECT_EQ(reply().substr(0, 3), "250");
+  wait_for_mail(1);
+}
+
 // The reply waits for the sync, whatever else goes on.
 TEST_F(SmtpSession, NoReplyBeforeTheSync) {
   begin();
