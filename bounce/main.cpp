@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// bounce: turns what qmgr knows about recipients into reports for senders (RFC 3464). Holds read-only
-// descriptors of the mail it reports on and a write-only journal segment; talks to qmgr only. Could
-// send wrong reports; cannot change or remove mail. Protocols: lib/proto/deliver.hpp, intake.hpp.
+// bounce: turns what qmgr knows about recipients into reports for senders (RFC 3464). Holds
+// read-only descriptors of the mail it reports on and a write-only journal segment; talks to qmgr
+// only. Could send wrong reports; cannot change or remove mail. Protocols: lib/proto/deliver.hpp,
+// intake.hpp.
 #include <algorithm>
 
 #include "daemon/run.hpp"
@@ -58,7 +59,7 @@ class Program final : public daemon::Service {
   bounce::Service service_;
 };
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   return daemon::run(

@@ -5,10 +5,8 @@ namespace postrider::bounce {
 
 QueueOutbox::QueueOutbox(ev::Loop& loop, ev::Offload& offload, FileSystem& fs,
                          submit::Options options, std::string hostname, std::string mail_name)
-    : loop_(loop),
-      submitter_(loop, offload, fs, std::move(options)),
-      hostname_(std::move(hostname)),
-      mail_name_(std::move(mail_name)) {}
+    : loop_(loop), submitter_(loop, offload, fs, std::move(options)),
+      hostname_(std::move(hostname)), mail_name_(std::move(mail_name)) {}
 
 ev::Task<Result<queue::Id>> QueueOutbox::submit(const Composed& report) {
   const submit::MakeHead head = [this](queue::Id id) {
@@ -26,4 +24,4 @@ ev::Task<Result<queue::Id>> QueueOutbox::submit(const Composed& report) {
   co_return id;
 }
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

@@ -23,4 +23,4 @@ class QueueOutbox final : public Outbox {
   std::string mail_name_;
 };
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

@@ -22,9 +22,9 @@ using mail::Outcome;
 using proto::Report;
 using proto::ReportKind;
 
-constexpr std::size_t kWrapAt = 76;      // columns of text and folded fields
-constexpr std::size_t kHardLimit = 900;  // a word longer than a line may be (RFC 5322 2.1.1: 998)
-constexpr std::size_t kMaxText = 4096;   // of one reply
+constexpr std::size_t kWrapAt = 76;     // columns of text and folded fields
+constexpr std::size_t kHardLimit = 900; // a word longer than a line may be (RFC 5322 2.1.1: 998)
+constexpr std::size_t kMaxText = 4096;  // of one reply
 
 bool is_text_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
 
@@ -58,7 +58,8 @@ std::string wrapped(std::string_view text, std::size_t first, std::string_view i
     at_start = false;
     while (column + word.size() > kHardLimit) {
       std::size_t cut = kHardLimit - column;
-      while (cut > 0 && (static_cast<unsigned char>(word[cut]) & 0xc0) == 0x80) --cut;
+      while (cut > 0 && (static_cast<unsigned char>(word[cut]) & 0xc0) == 0x80)
+        --cut;
       out.append(word.substr(0, cut)).append("\r\n").append(indent);
       word.remove_prefix(cut);
       column = indent.size();
@@ -72,7 +73,8 @@ std::string wrapped(std::string_view text, std::size_t first, std::string_view i
 std::string limited(std::string_view text, bool utf8) {
   if (text.size() <= kMaxText) return safe_text(text, utf8);
   std::size_t cut = kMaxText;
-  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) --cut;
+  while (cut > 0 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80)
+    --cut;
   return safe_text(text.substr(0, cut), utf8) + " [...]";
 }
 
@@ -166,10 +168,9 @@ bool returns_whole(const Report& report, const Letterhead& head, Audience audien
 bool needs_utf8(const Report& report) {
   if (!report.envelope.smtputf8) return false;
   if (report.facts.utf8_headers || !is_ascii(report.send_to)) return true;
-  return std::any_of(report.envelope.recipients.begin(), report.envelope.recipients.end(),
-                     [](const mail::Recipient& r) {
-                       return !is_ascii(r.address) || !is_ascii(r.orcpt);
-                     });
+  return std::any_of(
+      report.envelope.recipients.begin(), report.envelope.recipients.end(),
+      [](const mail::Recipient& r) { return !is_ascii(r.address) || !is_ascii(r.orcpt); });
 }
 
 std::string date_of(std::int64_t micros) { return rfc5322_date(from_unix_micros(micros)); }
@@ -177,8 +178,7 @@ std::string date_of(std::int64_t micros) { return rfc5322_date(from_unix_micros(
 std::string text_part(const Report& report, const Letterhead& head, bool postmaster, bool whole,
                       bool utf8) {
   std::string out;
-  std::string intro =
-      introduction(report.kind, postmaster, head.hostname, head.mail_name, whole);
+  std::string intro = introduction(report.kind, postmaster, head.hostname, head.mail_name, whole);
   for (const std::string_view paragraph : split(intro, "\n"))
     out += wrapped(safe_text(paragraph, utf8), 0, "") + "\r\n\r\n";
   if (report.kind == ReportKind::delayed) {
@@ -269,10 +269,10 @@ void put_part(std::string& out, std::string_view boundary, std::string_view desc
   out.append("Content-Type: ").append(type).append("\r\n");
   if (eight_bit) out.append("Content-Transfer-Encoding: 8bit\r\n");
   out.append("\r\n").append(body);
-  out.append("\r\n");  // belongs to the delimiter that follows (RFC 2046 section 5.1.1)
+  out.append("\r\n"); // belongs to the delimiter that follows (RFC 2046 section 5.1.1)
 }
 
-}  // namespace
+} // namespace
 
 std::string safe_text(std::string_view text, bool utf8) {
   std::string out;
@@ -344,9 +344,9 @@ Composed compose(const Report& report, ByteView original, const Letterhead& head
   const std::string status = status_part(report, head, c, utf8);
 
   std::string boundary = "=_" + c.token;
-  for (int n = 0; text.find(boundary) != std::string::npos ||
-                  status.find(boundary) != std::string::npos ||
-                  returned.find(boundary) != ByteView::npos;
+  for (int n = 0;
+       text.find(boundary) != std::string::npos || status.find(boundary) != std::string::npos ||
+       returned.find(boundary) != ByteView::npos;
        ++n)
     boundary = "=_" + c.token + "_" + std::to_string(n);
 
@@ -360,8 +360,8 @@ Composed compose(const Report& report, ByteView original, const Letterhead& head
   content += "From: MAILER-DAEMON@" + origin + " (Mail Delivery System)\r\n";
   content.append("Subject: ").append(subject_of(report.kind, postmaster)).append("\r\n");
   content += "To: " + safe_text(mail::to_external(report.send_to), utf8) + "\r\n";
-  content += "Auto-Submitted: " + std::string(postmaster ? "auto-generated" : "auto-replied") +
-             "\r\n";
+  content +=
+      "Auto-Submitted: " + std::string(postmaster ? "auto-generated" : "auto-replied") + "\r\n";
   content += "Message-ID: " + id + "\r\n";
   if (head.threaded && is_plain_message_id(report.envelope.message_id)) {
     content += "In-Reply-To: " + report.envelope.message_id + "\r\n";
@@ -412,4 +412,4 @@ Composed compose(const Report& report, ByteView original, const Letterhead& head
   return out;
 }
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

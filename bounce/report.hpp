@@ -21,32 +21,32 @@ namespace postrider::bounce {
 
 // What all reports of this host have in common.
 struct Letterhead {
-  std::string hostname;                            // myhostname: Reporting-MTA
-  std::string origin;                              // myorigin: the domain of MAILER-DAEMON
+  std::string hostname; // myhostname: Reporting-MTA
+  std::string origin;   // myorigin: the domain of MAILER-DAEMON
   std::string mail_name = "Postrider";
   std::string double_bounce_sender = "double-bounce";
-  std::uint64_t size_limit = 50000;                // bounce_size_limit
-  bool threaded = false;                           // enable_threaded_bounces
+  std::uint64_t size_limit = 50000; // bounce_size_limit
+  bool threaded = false;            // enable_threaded_bounces
 };
 
 enum class Audience : std::uint8_t {
   sender,
-  double_bounce,    // the original has no sender: the report goes to the postmaster instead
-  postmaster_copy,  // beside the report, asked for by notify_classes; reports nothing to anybody
+  double_bounce,   // the original has no sender: the report goes to the postmaster instead
+  postmaster_copy, // beside the report, asked for by notify_classes; reports nothing to anybody
 };
 
 struct Circumstances {
   Audience audience = Audience::sender;
   WallTime now;
-  std::string token;     // 16 or more letters or digits that nobody could foresee
+  std::string token; // 16 or more letters or digits that nobody could foresee
 };
 
 class Composed {
  public:
   Composed() {}
-  mail::Envelope envelope;  // its recipient is the one that was asked for
+  mail::Envelope envelope; // its recipient is the one that was asked for
   mail::ContentFacts facts;
-  std::string content;      // CRLF line ends
+  std::string content; // CRLF line ends
 };
 
 // How many bytes of the original, from its beginning, compose() wants.
@@ -64,10 +64,10 @@ std::string problem_with(const proto::Report& report);
 
 // "sender non-delivery notification": for the log.
 std::string_view log_phrase(proto::ReportKind kind, Audience audience);
-std::string_view kind_name(proto::ReportKind kind);  // envelope.report_kind
+std::string_view kind_name(proto::ReportKind kind); // envelope.report_kind
 
 // Text made harmless for one line of a report: control bytes become spaces or '?', and what is not
 // ASCII stays only when `utf8` and well-formed.
 std::string safe_text(std::string_view text, bool utf8);
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

@@ -22,8 +22,8 @@ struct Service::Conversation {
   daemon::Client client;
   ipc::Channel channel;
   std::map<std::uint64_t, Fd> contents;
-  std::set<std::uint32_t> slots;  // in use
-  std::uint32_t board = 0;        // number of slots; 0: not told yet
+  std::set<std::uint32_t> slots; // in use
+  std::uint32_t board = 0;       // number of slots; 0: not told yet
 };
 
 namespace {
@@ -41,7 +41,7 @@ std::string fresh_token() {
   return text;
 }
 
-}  // namespace
+} // namespace
 
 Service::Service(ev::Loop& loop, Outbox& outbox, FileSystem& fs, Options options)
     : loop_(loop), outbox_(outbox), fs_(fs), options_(std::move(options)), group_(loop) {}
@@ -209,9 +209,9 @@ ev::RootTask Service::make(std::shared_ptr<Conversation> talk, Report report,
     qualify(report.send_to, options_.letterhead.origin);
     const Circumstances then = circumstances(Audience::postmaster_copy);
     const Composed copy = compose(report, original, options_.letterhead, then);
-    Result<queue::Id> copied =
-        co_await send(copy, report.kind, Audience::postmaster_copy, about);
-    if (!copied) log::warning(about.text() + ": no copy for the postmaster: " + copied.error().text());
+    Result<queue::Id> copied = co_await send(copy, report.kind, Audience::postmaster_copy, about);
+    if (!copied)
+      log::warning(about.text() + ": no copy for the postmaster: " + copied.error().text());
   }
   --reports_;
   close_if_done(*talk);
@@ -242,4 +242,4 @@ void Service::stop() {
   group_.cancel();
 }
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The agent side of the `deliver` protocol, with Report in place of Deliver: reads the original from
-// the descriptor that came with it, composes, hands the report to the queue, and answers once that is
-// durable. One Service per process. Only qmgr may be the client: peers of another user are refused.
+// The agent side of the `deliver` protocol, with Report in place of Deliver: reads the original
+// from the descriptor that came with it, composes, hands the report to the queue, and answers once
+// that is durable. One Service per process. Only qmgr may be the client: peers of another user are
+// refused.
 #pragma once
 
 #include <list>
@@ -14,7 +15,9 @@
 #include "queue/id.hpp"
 #include "report.hpp"
 
-namespace postrider::ipc { struct Frame; }
+namespace postrider::ipc {
+struct Frame;
+}
 
 namespace postrider::bounce {
 
@@ -28,14 +31,14 @@ class Outbox {
 
 struct Options {
   Letterhead letterhead;
-  std::string failure_copies_to;  // empty: no copies
+  std::string failure_copies_to; // empty: no copies
   std::string delay_copies_to;
 };
 
 class Service final : public daemon::Service {
  public:
-  static constexpr std::uint32_t kCapacity = 64;     // reports in the making at a time
-  static constexpr std::size_t kMaxContents = 4096;  // descriptors held for qmgr
+  static constexpr std::uint32_t kCapacity = 64;    // reports in the making at a time
+  static constexpr std::size_t kMaxContents = 4096; // descriptors held for qmgr
 
   Service(ev::Loop& loop, Outbox& outbox, FileSystem& fs, Options options);
   ~Service() override;
@@ -49,8 +52,8 @@ class Service final : public daemon::Service {
   struct Conversation;
   ev::RootTask serve(std::shared_ptr<Conversation> talk);
   ev::RootTask make(std::shared_ptr<Conversation> talk, proto::Report report, std::string original);
-  ev::Task<Result<queue::Id>> send(const Composed& composed, proto::ReportKind kind, Audience audience,
-                                   queue::Id original);
+  ev::Task<Result<queue::Id>> send(const Composed& composed, proto::ReportKind kind,
+                                   Audience audience, queue::Id original);
   Result<void> take(const std::shared_ptr<Conversation>& talk, ipc::Frame& frame);
   Result<void> begin(const std::shared_ptr<Conversation>& talk, proto::Report report);
   void close_if_done(Conversation& talk);
@@ -66,4 +69,4 @@ class Service final : public daemon::Service {
   bool draining_ = false;
 };
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

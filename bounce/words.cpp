@@ -9,7 +9,7 @@ using proto::ReportKind;
 
 // RFC 3463 and the IANA registry of enhanced status codes; only codes whose meaning helps a sender.
 struct Meaning {
-  std::string_view code;  // without the class
+  std::string_view code; // without the class
   std::string_view sentence;
 };
 constexpr Meaning kMeanings[] = {
@@ -40,7 +40,7 @@ constexpr Meaning kMeanings[] = {
     {"7.26", "The server refused the message because the checks of the sender failed."},
 };
 
-}  // namespace
+} // namespace
 
 std::string_view subject_of(ReportKind kind, bool for_postmaster) {
   switch (kind) {
@@ -57,10 +57,10 @@ std::string_view subject_of(ReportKind kind, bool for_postmaster) {
 
 std::string introduction(ReportKind kind, bool for_postmaster, std::string_view hostname,
                          std::string_view mail_name, bool whole_message_attached) {
-  std::string out = "This is " + std::string(mail_name) + ", the mail system at " +
-                    std::string(hostname) + ".\n";
-  const std::string attached =
-      whole_message_attached ? "The message is attached." : "The header of the message is attached.";
+  std::string out =
+      "This is " + std::string(mail_name) + ", the mail system at " + std::string(hostname) + ".\n";
+  const std::string attached = whole_message_attached ? "The message is attached."
+                                                      : "The header of the message is attached.";
   switch (kind) {
   case ReportKind::failed:
     if (for_postmaster) {
@@ -68,7 +68,8 @@ std::string introduction(ReportKind kind, bool for_postmaster, std::string_view 
       out += "This notice goes to the postmaster. " + attached;
     } else {
       out += "Your message could not be delivered to the recipients listed below, and no further "
-             "attempt will be made. " + attached + "\n";
+             "attempt will be made. " +
+             attached + "\n";
       out += "Please check the addresses and the reasons given. If you need help, ask the "
              "postmaster and send this whole report along.";
     }
@@ -86,7 +87,8 @@ std::string introduction(ReportKind kind, bool for_postmaster, std::string_view 
     break;
   case ReportKind::success:
     out += "Your message was delivered to the recipients listed below, or handed to a mail system "
-           "that sends no such reports itself. You asked for this notice. " + attached;
+           "that sends no such reports itself. You asked for this notice. " +
+           attached;
     break;
   }
   return out;
@@ -103,4 +105,4 @@ std::string_view meaning_of(std::string_view dsn) {
   return {};
 }
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

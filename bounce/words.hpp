@@ -17,4 +17,4 @@ std::string introduction(proto::ReportKind kind, bool for_postmaster, std::strin
 // What an enhanced status code means, as a sentence; empty when it says nothing useful.
 std::string_view meaning_of(std::string_view dsn);
 
-}  // namespace postrider::bounce
+} // namespace postrider::bounce

@@ -13,8 +13,8 @@ namespace {
 using proto::Action;
 
 int act(const Invocation& in, Action action) {
-  auto select = parse_selector(in.arguments, action == Action::flush ? Empty::is_all
-                                                                     : Empty::is_error);
+  auto select =
+      parse_selector(in.arguments, action == Action::flush ? Empty::is_all : Empty::is_error);
   if (!select) return fail(in, exit_usage, select.error().text());
   const auto directory = find_queue_directory(in);
   if (!directory) return fail(in, directory.error());
@@ -47,7 +47,7 @@ std::vector<Option> options_of(Action action) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 const std::vector<Command>& action_commands() {
   static const std::vector<Command> commands = {
@@ -67,4 +67,4 @@ const std::vector<Command>& action_commands() {
   return commands;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

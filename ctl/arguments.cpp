@@ -16,7 +16,7 @@ constexpr const char* kWords = "<words>";
 
 std::string long_name(std::string_view name) { return std::string(name.substr(0, name.find(','))); }
 
-}  // namespace
+} // namespace
 
 std::string Arguments::value(const std::string& name, std::string_view otherwise) const {
   const auto found = values_.find(name);
@@ -56,8 +56,12 @@ Result<Arguments> parse_arguments(const std::vector<std::string>& line,
   try {
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
     po::variables_map map;
-    po::store(po::command_line_parser(line).options(description).positional(positional)
-                  .style(style).run(), map);
+    po::store(po::command_line_parser(line)
+                  .options(description)
+                  .positional(positional)
+                  .style(style)
+                  .run(),
+              map);
     for (const Option& option : options) {
       const std::string name = long_name(option.name);
       if (map.count(name) == 0) continue;
@@ -92,4 +96,4 @@ std::string describe_options(const std::vector<Option>& options) {
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -13,8 +13,8 @@
 namespace postrider::ctl {
 
 struct Option {
-  std::string_view name;   // "dry-run"; "dry-run,n" gives it a letter too
-  std::string_view value;  // what it takes, for the help text; empty: nothing
+  std::string_view name;  // "dry-run"; "dry-run,n" gives it a letter too
+  std::string_view value; // what it takes, for the help text; empty: nothing
   std::string_view help;
 };
 
@@ -43,4 +43,4 @@ Result<Arguments> parse_arguments(const std::vector<std::string>& line,
 // "  --limit N   at most N messages\n": one line for each.
 std::string describe_options(const std::vector<Option>& options);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -25,8 +25,10 @@ class Collector {
   void error(const std::string& text) { add(report_.errors, text); }
   void warning(const std::string& text) { add(report_.warnings, text); }
   void take(const config::Findings& findings, std::string_view prefix_of_overrides) {
-    for (const std::string& text : findings.errors) error(placed(text, prefix_of_overrides));
-    for (const std::string& text : findings.warnings) warning(placed(text, prefix_of_overrides));
+    for (const std::string& text : findings.errors)
+      error(placed(text, prefix_of_overrides));
+    for (const std::string& text : findings.warnings)
+      warning(placed(text, prefix_of_overrides));
   }
 
  private:
@@ -62,7 +64,7 @@ void check_tables(const config::Settings& settings, Collector& out) {
       const std::string type = word.substr(0, colon);
       const bool known = type == "texthash" || type == "cidr" || type == "lmdb" ||
                          type == "inline" || type == "static";
-      if (!is_map && !known) continue;  // [2001:db8::1] and the like
+      if (!is_map && !known) continue; // [2001:db8::1] and the like
       const std::string where =
           place_of(settings.config_directory(), *row.value) + std::string(row.name) + ": ";
       auto map = maps::open_map(word, options);
@@ -105,14 +107,14 @@ void check_host(const config::Settings& settings, Collector& out) {
   struct stat now {};
   if (::stat(queue.c_str(), &now) != 0) {
     if (errno != ENOENT) out.error(Error::from_errno("queue_directory = " + queue, errno).text());
-    return;  // master makes it
+    return; // master makes it
   }
   if (!S_ISDIR(now.st_mode)) out.error("queue_directory = " + queue + ": is not a directory");
   const std::string trouble = file_system_trouble(queue);
   if (!trouble.empty()) out.warning("queue_directory = " + queue + " " + trouble);
 }
 
-}  // namespace
+} // namespace
 
 Report check_configuration(const std::string& directory) {
   Report report;
@@ -130,10 +132,11 @@ Report check_configuration(const std::string& directory) {
     return report;
   }
   const config::MasterCf master = config::parse_master_cf(file->text, master_path);
-  for (const std::string& text : master.errors) out.error(text);
+  for (const std::string& text : master.errors)
+    out.error(text);
   for (const config::ServiceEntry& service : master.services) {
-    const std::string where = master_path + ":" + std::to_string(service.line) + ": service " +
-                              service.name + ": ";
+    const std::string where =
+        master_path + ":" + std::to_string(service.line) + ": service " + service.name + ": ";
     config::Findings findings;
     auto own = config::Settings::load({.config_directory = directory,
                                        .overrides = service.overrides,
@@ -157,4 +160,4 @@ Report check_configuration(const std::string& directory) {
   return report;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

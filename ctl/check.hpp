@@ -12,10 +12,10 @@
 namespace postrider::ctl {
 
 struct Report {
-  std::vector<std::string> errors;    // each names a file and a line where there is one
+  std::vector<std::string> errors; // each names a file and a line where there is one
   std::vector<std::string> warnings;
 };
 
 Report check_configuration(const std::string& config_directory);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

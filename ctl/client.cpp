@@ -25,15 +25,17 @@ T finish(ev::Loop& loop, Make make) {
   std::optional<T> out;
   ev::Group group(loop);
   group.spawn(Runner::run(make, out), "answer");
-  while (!out) loop.turn(true);
-  while (!group.empty()) loop.turn(false);
+  while (!out)
+    loop.turn(true);
+  while (!group.empty())
+    loop.turn(false);
   return std::move(*out);
 }
 
 constexpr std::string_view kNotRunning =
     "the mail system is not running; start it with `postrider start`";
 
-}  // namespace
+} // namespace
 
 Result<Fd> connect_unix(const std::string& directory, const std::string& name) {
   const std::string path = directory + "/" + name;
@@ -43,10 +45,9 @@ Result<Fd> connect_unix(const std::string& directory, const std::string& name) {
   if (!base && errno == ENOENT) return Error(ErrorKind::closed, directory + " does not exist");
   if (!base) return Error::from_errno(directory, errno);
   // A socket address holds 107 bytes; spools stand anywhere.
-  const std::string short_path =
-      path.size() < sizeof(sockaddr_un{}.sun_path)
-          ? path
-          : "/proc/self/fd/" + std::to_string(base.get()) + "/" + name;
+  const std::string short_path = path.size() < sizeof(sockaddr_un{}.sun_path)
+                                     ? path
+                                     : "/proc/self/fd/" + std::to_string(base.get()) + "/" + name;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (short_path.size() >= sizeof address.sun_path)
@@ -78,9 +79,8 @@ Error Client::explained(const Error& error) const {
 
 Result<void> Client::hello(std::string_view protocol, std::uint32_t version) {
   const ev::Deadline deadline = loop_.after(kAnswerLimit);
-  auto done = finish<Result<void>>(loop_, [&] {
-    return ipc::expect_hello(*channel_, protocol, version, deadline);
-  });
+  auto done = finish<Result<void>>(
+      loop_, [&] { return ipc::expect_hello(*channel_, protocol, version, deadline); });
   if (!done) return explained(done.error());
   return {};
 }
@@ -88,8 +88,7 @@ Result<void> Client::hello(std::string_view protocol, std::uint32_t version) {
 Result<void> Client::receive(Duration limit) {
   const ev::Deadline deadline = loop_.after(limit);
   frame_ = ipc::Frame();
-  auto frame =
-      finish<Result<ipc::Frame>>(loop_, [&] { return channel_->receive(deadline); });
+  auto frame = finish<Result<ipc::Frame>>(loop_, [&] { return channel_->receive(deadline); });
   if (!frame) return explained(frame.error());
   frame_ = std::move(*frame);
   return {};
@@ -98,8 +97,7 @@ Result<void> Client::receive(Duration limit) {
 Result<void> Client::wait_closed(Duration limit) {
   const ev::Deadline deadline = loop_.after(limit);
   for (;;) {
-    auto frame =
-        finish<Result<ipc::Frame>>(loop_, [&] { return channel_->receive(deadline); });
+    auto frame = finish<Result<ipc::Frame>>(loop_, [&] { return channel_->receive(deadline); });
     if (frame) continue;
     if (frame.error().kind() == ErrorKind::timeout)
       return Error(ErrorKind::timeout, who_ + " is still there");
@@ -149,4 +147,4 @@ Result<std::unique_ptr<Client>> Client::to_master(const std::string& directory) 
   return client;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

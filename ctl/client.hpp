@@ -42,7 +42,7 @@ class Client {
   Error refusal() const;
   Error explained(const Error& error) const;
 
-  std::string who_;  // "qmgr", for messages
+  std::string who_; // "qmgr", for messages
   ev::Loop loop_;
   std::unique_ptr<ipc::Channel> channel_;
   ipc::Frame frame_;
@@ -52,4 +52,4 @@ class Client {
 // listens.
 Result<Fd> connect_unix(const std::string& directory, const std::string& name);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

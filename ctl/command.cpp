@@ -29,7 +29,7 @@ int status_of(ErrorKind kind) {
   return exit_failed;
 }
 
-}  // namespace
+} // namespace
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
@@ -79,4 +79,4 @@ Result<std::string> find_queue_directory(const Invocation& invocation) {
 
 std::int64_t now_micros() { return to_unix_micros(system_clock().wall()); }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

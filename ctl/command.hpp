@@ -15,11 +15,11 @@ namespace postrider::ctl {
 
 enum Exit : int {
   exit_ok = 0,
-  exit_failed = 1,        // what was asked for did not happen, or `check` found something
+  exit_failed = 1, // what was asked for did not happen, or `check` found something
   exit_usage = 64,
   exit_not_found = 66,
-  exit_unavailable = 69,  // the suite, or the part of it that would answer, is not running
-  exit_error = 74,        // the system failed a call
+  exit_unavailable = 69, // the suite, or the part of it that would answer, is not running
+  exit_error = 74,       // the system failed a call
   exit_try_again = 75,
   exit_protocol = 76,
   exit_not_allowed = 77,
@@ -29,7 +29,7 @@ enum Exit : int {
 class Invocation {
  public:
   explicit Invocation(std::string directory) : config_directory(std::move(directory)) {}
-  std::string config_directory;  // absolute
+  std::string config_directory; // absolute
   Arguments arguments;
   bool json = false;
   bool has(const std::string& name) const { return arguments.has(name); }
@@ -39,16 +39,16 @@ class Invocation {
 
 struct Command {
   std::string_view name;
-  std::string_view synopsis;  // after the name
+  std::string_view synopsis; // after the name
   std::string_view about;
   std::vector<Option> options;
   int (*run)(const Invocation&);
 };
 
-const std::vector<Command>& queue_commands();      // queue why cat
-const std::vector<Command>& action_commands();     // flush retry hold release requeue delete
-const std::vector<Command>& lifecycle_commands();  // start start-fg stop reload status
-const std::vector<Command>& config_commands();     // init check conf map version
+const std::vector<Command>& queue_commands();     // queue why cat
+const std::vector<Command>& action_commands();    // flush retry hold release requeue delete
+const std::vector<Command>& lifecycle_commands(); // start start-fg stop reload status
+const std::vector<Command>& config_commands();    // init check conf map version
 
 // Prints "postrider: text" to standard error, or with --json {"error": ...} to standard output, and
 // returns the status that suits the kind.
@@ -61,8 +61,8 @@ Result<config::Settings> load_settings(const Invocation& invocation);
 // Where the sockets are. A suite that runs can be asked, and stopped, while main.cf has a mistake.
 Result<std::string> find_queue_directory(const Invocation& invocation);
 
-void print(std::string_view text);  // to standard output
-void complain(std::string_view text);  // "postrider: text" to standard error
+void print(std::string_view text);    // to standard output
+void complain(std::string_view text); // "postrider: text" to standard error
 std::int64_t now_micros();
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -57,7 +57,8 @@ int run_init(const Invocation& in) {
   instance.log = in.value("log");
   auto made = make_instance(instance);
   if (!made) return fail(in, made.error());
-  for (const std::string& warning : made->warnings) complain("WARNING: " + warning);
+  for (const std::string& warning : made->warnings)
+    complain("WARNING: " + warning);
   if (in.json) {
     print(json::of_object({{"directory", instance.directory},
                            {"main_cf", instance.directory + "/main.cf"},
@@ -66,7 +67,8 @@ int run_init(const Invocation& in) {
     return exit_ok;
   }
   std::string out = "made";
-  for (const std::string& path : made->made) out += " " + path;
+  for (const std::string& path : made->made)
+    out += " " + path;
   const std::string self = own_name() + " -c " + instance.directory;
   out += "\nstart it with: " + self + " start\n";
   out += "    or, in a container: " + self + " start-fg\n";
@@ -79,8 +81,10 @@ int run_check(const Invocation& in) {
   if (in.json) {
     print(json::of_findings(report.errors, report.warnings) + "\n");
   } else {
-    for (const std::string& text : report.errors) print("error: " + shown(text) + "\n");
-    for (const std::string& text : report.warnings) print("warning: " + shown(text) + "\n");
+    for (const std::string& text : report.errors)
+      print("error: " + shown(text) + "\n");
+    for (const std::string& text : report.warnings)
+      print("warning: " + shown(text) + "\n");
     if (report.errors.empty())
       print(report.warnings.empty() ? "the configuration is good\n"
                                     : "the configuration can be used\n");
@@ -112,7 +116,8 @@ json::Parameter parameter_of(const config::Settings::Row& row, Show show) {
   // A default that was found out on this host: what it came to says more than its marker.
   if (out.initial.starts_with('@')) out.initial = out.value;
   if (out.value.starts_with('@') && out.value == row.initial) out.value = row.value->text;
-  out.origin = show == Show::defaults ? "default" : std::string(origin_word(row.value->origin.kind));
+  out.origin =
+      show == Show::defaults ? "default" : std::string(origin_word(row.value->origin.kind));
   if (show != Show::defaults && row.value->origin.kind == config::Origin::Kind::main_cf)
     out.line = row.value->origin.line;
   return out;
@@ -122,7 +127,7 @@ json::Parameter parameter_of(const config::Settings::Row& row, Show show) {
 Result<void> replace_file(const std::string& path, std::string_view text) {
   struct stat old {};
   if (::stat(path.c_str(), &old) != 0) return Error::from_errno(path, errno);
-  const std::string real = resolved(path);  // a symbolic link stays one
+  const std::string real = resolved(path); // a symbolic link stays one
   const std::string fresh = real + ".new";
   ::unlink(fresh.c_str());
   Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -138,7 +143,8 @@ Result<void> replace_file(const std::string& path, std::string_view text) {
     if (n <= 0) return give_up("write " + fresh);
     text.remove_prefix(static_cast<std::size_t>(n));
   }
-  if (::fchown(fd.get(), old.st_uid, old.st_gid) != 0 || ::fchmod(fd.get(), old.st_mode & 07777) != 0)
+  if (::fchown(fd.get(), old.st_uid, old.st_gid) != 0 ||
+      ::fchmod(fd.get(), old.st_mode & 07777) != 0)
     return give_up("set owner of " + fresh);
   if (::fsync(fd.get()) != 0) return give_up("sync " + fresh);
   if (::rename(fresh.c_str(), real.c_str()) != 0) return give_up("rename " + fresh);
@@ -153,7 +159,8 @@ int edit(const Invocation& in, bool remove) {
     one->remove = remove;
     edits.push_back(std::move(*one));
   }
-  if (edits.empty()) return fail(in, exit_usage, remove ? "name the parameters" : "expected name=value");
+  if (edits.empty())
+    return fail(in, exit_usage, remove ? "name the parameters" : "expected name=value");
   const std::string path = in.config_directory + "/main.cf";
   auto file = read_text_file(path);
   if (!file) return fail(in, file.error());
@@ -163,12 +170,12 @@ int edit(const Invocation& in, bool remove) {
     for (const config::ServiceEntry& s : config::parse_master_cf(master->text).services)
       transports.push_back(s.name);
   config::Findings findings;
-  const config::Source source{.config_directory = in.config_directory,
-                              .overrides = {},
-                              .process_name = "postrider"};
+  const config::Source source{
+      .config_directory = in.config_directory, .overrides = {}, .process_name = "postrider"};
   const auto parsed =
       config::Settings::parse(text, source, transports, config::Machine::here(), findings);
-  for (const std::string& warning : findings.warnings) complain("warning: " + shown(warning));
+  for (const std::string& warning : findings.warnings)
+    complain("warning: " + shown(warning));
   if (!parsed) return fail(in, exit_config, "nothing was changed: " + parsed.error().text());
   if (auto written = replace_file(path, text); !written) return fail(in, written.error());
   return exit_ok;
@@ -177,13 +184,14 @@ int edit(const Invocation& in, bool remove) {
 int run_conf(const Invocation& in) {
   if (in.has("edit") || in.has("remove")) return edit(in, in.has("remove"));
   config::Findings findings;
-  auto settings = config::Settings::load({.config_directory = in.config_directory,
-                                          .overrides = {},
-                                          .process_name = "postrider"},
-                                         findings);
-  for (const std::string& warning : findings.warnings) complain("warning: " + shown(warning));
+  auto settings = config::Settings::load(
+      {.config_directory = in.config_directory, .overrides = {}, .process_name = "postrider"},
+      findings);
+  for (const std::string& warning : findings.warnings)
+    complain("warning: " + shown(warning));
   if (!settings) {
-    for (const std::string& error : findings.errors) complain("error: " + shown(error));
+    for (const std::string& error : findings.errors)
+      complain("error: " + shown(error));
     return fail(in, exit_config, "main.cf cannot be used: " + settings.error().text());
   }
   const Show show = in.has("defaults")   ? Show::defaults
@@ -251,9 +259,9 @@ int map_build(const Invocation& in, const std::vector<std::string>& names) {
             "\n");
     else
       print(shown(target) + ": " + std::to_string(built->entries) + " entries" +
-            (built->doubles == 0 ? ""
-                                 : ", " + std::to_string(built->doubles) +
-                                       " keys given again (the first counts)") +
+            (built->doubles == 0
+                 ? ""
+                 : ", " + std::to_string(built->doubles) + " keys given again (the first counts)") +
             "\n");
   }
   return status;
@@ -300,11 +308,13 @@ int run_version(const Invocation& in) {
   return exit_ok;
 }
 
-}  // namespace
+} // namespace
 
 const std::vector<Command>& config_commands() {
   static const std::vector<Command> commands = {
-      {"init", "DIR", "make a private instance that is ready to run",
+      {"init",
+       "DIR",
+       "make a private instance that is ready to run",
        {{"listen", "ADDR:PORT", "accept mail there (127.0.0.1:2525); may be given again"},
         {"relayhost", "HOST", "send all mail through this host"},
         {"myhostname", "NAME", "the full name of this host"},
@@ -312,7 +322,9 @@ const std::vector<Command>& config_commands() {
         {"log", "FILE", "where the log goes (DIR/log/postrider.log); /dev/stdout for containers"}},
        run_init},
       {"check", "", "look for mistakes in main.cf, master.cf and tables", {}, run_check},
-      {"conf", "[NAME...]", "show parameters, or with -e change main.cf",
+      {"conf",
+       "[NAME...]",
+       "show parameters, or with -e change main.cf",
        {{"changed,n", "", "only what main.cf sets"},
         {"defaults,d", "", "the defaults"},
         {"expanded,x", "", "with $names replaced"},
@@ -321,10 +333,14 @@ const std::vector<Command>& config_commands() {
         {"edit,e", "", "NAME=VALUE...: change main.cf"},
         {"remove,X", "", "NAME...: remove from main.cf"}},
        run_conf},
-      {"map", "build FILE... | query TABLE KEY...", "make lmdb: tables, ask any table", {}, run_map},
+      {"map",
+       "build FILE... | query TABLE KEY...",
+       "make lmdb: tables, ask any table",
+       {},
+       run_map},
       {"version", "", "print the version", {}, run_version},
   };
   return commands;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -11,7 +11,7 @@ namespace {
 
 // One setting with its continuation lines, or lines that set nothing. Joined they are the file.
 struct Block {
-  std::string name;  // empty: comments, empty lines
+  std::string name; // empty: comments, empty lines
   std::string text;
 };
 
@@ -27,12 +27,14 @@ std::vector<Block> blocks_of(std::string_view text) {
     if (continues) {
       // A comment may stand within a logical line: then it belongs to the setting.
       std::size_t from = out.size();
-      while (from > 0 && out[from - 1].name.empty()) --from;
+      while (from > 0 && out[from - 1].name.empty())
+        --from;
       if (from == 0) {
         out.push_back({"", std::string(line)});
         continue;
       }
-      for (std::size_t i = from; i < out.size(); ++i) out[from - 1].text += out[i].text;
+      for (std::size_t i = from; i < out.size(); ++i)
+        out[from - 1].text += out[i].text;
       out.resize(from);
       out.back().text += line;
     } else if (sets_nothing) {
@@ -44,7 +46,7 @@ std::vector<Block> blocks_of(std::string_view text) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 Result<Edit> parse_edit(std::string_view text) {
   const std::size_t equals = text.find('=');
@@ -75,8 +77,9 @@ std::string edited_main_cf(std::string_view text, const std::vector<Edit>& edits
     }
   }
   std::string out;
-  for (const Block& block : blocks) out += block.text;
+  for (const Block& block : blocks)
+    out += block.text;
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

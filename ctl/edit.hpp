@@ -24,4 +24,4 @@ Result<Edit> parse_edit(std::string_view text);
 // and a new name comes at the end.
 std::string edited_main_cf(std::string_view text, const std::vector<Edit>& edits);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -74,8 +74,9 @@ std::string closed_directory(const std::string& path, const passwd& owner) {
     const std::string parent = path.substr(0, slash);
     struct stat now {};
     if (::stat(parent.c_str(), &now) != 0) continue;
-    const mode_t needed = now.st_uid == owner.pw_uid ? S_IXUSR
-                          : now.st_gid == owner.pw_gid ? S_IXGRP : S_IXOTH;
+    const mode_t needed = now.st_uid == owner.pw_uid   ? S_IXUSR
+                          : now.st_gid == owner.pw_gid ? S_IXGRP
+                                                       : S_IXOTH;
     if ((now.st_mode & needed) == 0) return parent;
   }
   return {};
@@ -95,7 +96,7 @@ std::string owner_for_root(std::vector<std::string>& warnings) {
   return "nobody";
 }
 
-}  // namespace
+} // namespace
 
 std::string file_system_trouble(const std::string& path) {
   struct statfs now {};
@@ -120,23 +121,36 @@ Result<std::string> main_cf_text(const Instance& instance) {
   POSTRIDER_TRY(const std::string user, value_text("--user", instance.user));
   POSTRIDER_TRY(std::string log, value_text("--log", instance.log));
   if (log.empty()) log = directory + "/log/postrider.log";
-  std::string out =
-      "# Parameters of this instance: see postrider.cf(5); `postrider conf -d` shows all defaults.\n"
-      "# After a change: postrider -c " + instance.directory + " reload\n"
-      "\n"
-      "queue_directory = " + directory + "/spool\n"
-      "data_directory = " + directory + "/data\n"
-      "maillog_file = " + log + "\n"
-      "maillog_file_prefixes = " + directory + "/log, /var, /dev/stdout\n"
-      "mail_owner = " + user + "\n";
+  std::string out = "# Parameters of this instance: see postrider.cf(5); `postrider conf -d` shows "
+                    "all defaults.\n"
+                    "# After a change: postrider -c " +
+                    instance.directory +
+                    " reload\n"
+                    "\n"
+                    "queue_directory = " +
+                    directory +
+                    "/spool\n"
+                    "data_directory = " +
+                    directory +
+                    "/data\n"
+                    "maillog_file = " +
+                    log +
+                    "\n"
+                    "maillog_file_prefixes = " +
+                    directory +
+                    "/log, /var, /dev/stdout\n"
+                    "mail_owner = " +
+                    user + "\n";
   if (myhostname.empty())
-    out += "# The full name of this host, in greetings and headers:\n#myhostname = mail.example.com\n";
+    out +=
+        "# The full name of this host, in greetings and headers:\n#myhostname = mail.example.com\n";
   else
     out += "myhostname = " + myhostname + "\n";
   out += "\n# Clients that may send through this instance; default: this host only.\n"
          "#mynetworks = 127.0.0.0/8, [::1]/128\n";
   out += "\n# Where all mail goes; without it, to the MX hosts of each domain.\n";
-  out += relayhost.empty() ? "#relayhost = [smtp.example.com]:587\n" : "relayhost = " + relayhost + "\n";
+  out += relayhost.empty() ? "#relayhost = [smtp.example.com]:587\n"
+                           : "relayhost = " + relayhost + "\n";
   return out;
 }
 
@@ -156,7 +170,8 @@ Result<std::string> master_cf_text(const Instance& instance) {
       return Error(ErrorKind::config, "--listen \"" + shown(at, 60) + "\": expected ADDRESS:PORT");
     row(at, "inet  n       -       n       -       -       smtpd");
   }
-  row("submit", "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
+  row("submit",
+      "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
   row("qmgr", "unix  n       -       n       300     1       qmgr");
   row("smtp", "unix  -       -       n       -       -       smtp");
   row("relay", "unix  -       -       n       -       -       smtp");
@@ -207,4 +222,4 @@ Result<Made> make_instance(const Instance& wanted) {
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

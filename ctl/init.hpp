@@ -11,12 +11,12 @@
 namespace postrider::ctl {
 
 struct Instance {
-  std::string directory;            // absolute
-  std::vector<std::string> listen;  // "127.0.0.1:2525", "[::1]:2525", "2525"
+  std::string directory;           // absolute
+  std::vector<std::string> listen; // "127.0.0.1:2525", "[::1]:2525", "2525"
   std::string relayhost;
   std::string myhostname;
-  std::string user;                 // mail_owner
-  std::string log;                  // maillog_file; empty: DIR/log/postrider.log
+  std::string user; // mail_owner
+  std::string log;  // maillog_file; empty: DIR/log/postrider.log
 };
 
 // Pure. Error config names the option that cannot be used.
@@ -24,8 +24,8 @@ Result<std::string> main_cf_text(const Instance& instance);
 Result<std::string> master_cf_text(const Instance& instance);
 
 struct Made {
-  std::vector<std::string> made;      // paths
-  std::vector<std::string> warnings;  // each a sentence
+  std::vector<std::string> made;     // paths
+  std::vector<std::string> warnings; // each a sentence
 };
 // Makes directories and files. Nothing is overwritten: Error busy when there is a main.cf already.
 Result<Made> make_instance(const Instance& instance);
@@ -33,4 +33,4 @@ Result<Made> make_instance(const Instance& instance);
 // What is wrong with keeping mail in this file system; empty when nothing is.
 std::string file_system_trouble(const std::string& path);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

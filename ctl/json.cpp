@@ -79,7 +79,7 @@ Json why(const proto::WhyAnswer& answer) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string of_error(std::string_view text) {
   Json out;
@@ -89,7 +89,8 @@ std::string of_error(std::string_view text) {
 
 std::string of_object(const std::vector<std::pair<std::string, std::string>>& members) {
   Json out = Json::object();
-  for (const auto& [name, value] : members) out[name] = value;
+  for (const auto& [name, value] : members)
+    out[name] = value;
   return text_of(out);
 }
 
@@ -128,7 +129,8 @@ std::string of(const proto::WhyAnswer& answer) { return text_of(why(answer)); }
 
 std::string of(const std::vector<proto::WhyAnswer>& answers) {
   Json out = Json::array();
-  for (const proto::WhyAnswer& answer : answers) out.push_back(why(answer));
+  for (const proto::WhyAnswer& answer : answers)
+    out.push_back(why(answer));
   return text_of(out);
 }
 
@@ -139,7 +141,8 @@ std::string of(const proto::CatAnswer& answer, std::string_view content) {
   out["arrival_time"] = time_of(answer.envelope.arrival);
   out["sender"] = answer.envelope.sender;
   out["recipients"] = Json::array();
-  for (const mail::Recipient& r : answer.envelope.recipients) out["recipients"].push_back(r.address);
+  for (const mail::Recipient& r : answer.envelope.recipients)
+    out["recipients"].push_back(r.address);
   out["client_name"] = answer.envelope.client_name;
   out["client_address"] = answer.envelope.client_address;
   out["protocol"] = answer.envelope.protocol;
@@ -261,4 +264,4 @@ std::string of_findings(const std::vector<std::string>& errors,
   return text_of(out);
 }
 
-}  // namespace postrider::ctl::json
+} // namespace postrider::ctl::json

@@ -14,7 +14,7 @@
 namespace postrider::ctl::json {
 
 std::string of_error(std::string_view text);
-std::string of(const proto::QueueItem& item);      // the names of Postfix's postqueue -j, and more
+std::string of(const proto::QueueItem& item); // the names of Postfix's postqueue -j, and more
 std::string of(const proto::QueueCounts& counts);
 std::string of(const proto::WhyAnswer& answer);
 std::string of(const std::vector<proto::WhyAnswer>& answers);
@@ -26,14 +26,14 @@ std::string of(const proto::MasterStatus* master, const proto::StatusAnswer* que
 struct Parameter {
   std::string name;
   std::string value;
-  std::string origin;     // "default", "main.cf", "override"
-  std::size_t line = 0;   // of main.cf
-  std::string initial;    // the default
-  std::string type;       // empty for a name of the user's
+  std::string origin;   // "default", "main.cf", "override"
+  std::size_t line = 0; // of main.cf
+  std::string initial;  // the default
+  std::string type;     // empty for a name of the user's
 };
 std::string of(const std::vector<Parameter>& parameters);
 std::string of_findings(const std::vector<std::string>& errors,
                         const std::vector<std::string>& warnings);
 std::string of_object(const std::vector<std::pair<std::string, std::string>>& members);
 
-}  // namespace postrider::ctl::json
+} // namespace postrider::ctl::json

@@ -43,9 +43,9 @@ Result<proto::MasterStatus> ask_status(const std::string& queue_directory) {
 
 int already_running(const Invocation& in, const config::Settings& settings) {
   const auto status = ask_status(settings.text("queue_directory"));
-  return fail(in, exit_failed, "the mail system is already running" +
-                                   (status ? ", process " + std::to_string(status->pid)
-                                           : std::string()));
+  return fail(in, exit_failed,
+              "the mail system is already running" +
+                  (status ? ", process " + std::to_string(status->pid) : std::string()));
 }
 
 int run_start(const Invocation& in) {
@@ -74,7 +74,8 @@ int run_start(const Invocation& in) {
   if (!now) return fail(in, now.error());
   // Sockets listen from the beginning; qmgr greets once it has read its queue back.
   if (auto client = Client::to_qmgr(queue); !client)
-    return fail(in, exit_try_again, "started, but the queue is not ready: " + client.error().text());
+    return fail(in, exit_try_again,
+                "started, but the queue is not ready: " + client.error().text());
   if (in.json)
     print(json::of(&*now, nullptr) + "\n");
   else
@@ -160,8 +161,10 @@ int run_status(const Invocation& in) {
     proto::AskStatus request;
     request.destinations = static_cast<std::uint32_t>(*destinations);
     auto answer = (*client)->ask<proto::StatusAnswer>(request);
-    if (answer) queue = std::move(*answer);
-    else queue_trouble = answer.error().text();
+    if (answer)
+      queue = std::move(*answer);
+    else
+      queue_trouble = answer.error().text();
   } else {
     queue_trouble = client.error().text();
   }
@@ -181,7 +184,7 @@ int run_status(const Invocation& in) {
   return queue ? exit_ok : exit_unavailable;
 }
 
-}  // namespace
+} // namespace
 
 const std::vector<Command>& lifecycle_commands() {
   static const std::vector<Command> commands = {
@@ -189,10 +192,13 @@ const std::vector<Command>& lifecycle_commands() {
       {"start-fg", "", "start it in the foreground, as in a container", {}, run_start_fg},
       {"stop", "", "stop it, and wait until it is down", {}, run_stop},
       {"reload", "", "read main.cf and master.cf again", {}, run_reload},
-      {"status", "[sessions]", "show services, queue and destinations, or processes",
-       {{"destinations", "N", "the N destinations with most mail (20)"}}, run_status},
+      {"status",
+       "[sessions]",
+       "show services, queue and destinations, or processes",
+       {{"destinations", "N", "the N destinations with most mail (20)"}},
+       run_status},
   };
   return commands;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -27,10 +27,9 @@ const Command* find_command(std::string_view name) {
 }
 
 std::string usage() {
-  std::string out =
-      "usage: postrider [-c DIR] [--json] COMMAND [OPTION...] [WORD...]\n"
-      "  -c DIR   directory of main.cf and master.cf ($MAIL_CONFIG, /etc/postrider)\n"
-      "  --json   answers for programs\n";
+  std::string out = "usage: postrider [-c DIR] [--json] COMMAND [OPTION...] [WORD...]\n"
+                    "  -c DIR   directory of main.cf and master.cf ($MAIL_CONFIG, /etc/postrider)\n"
+                    "  --json   answers for programs\n";
   const struct {
     std::string_view title;
     Commands commands;
@@ -65,7 +64,7 @@ std::string absolute(std::string path) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);

@@ -17,7 +17,7 @@ namespace postrider::ctl {
 namespace {
 
 constexpr std::uint64_t kUnlimited = std::uint64_t{1} << 62;
-constexpr std::uint64_t kFirstPage = 100;  // what people see without --limit
+constexpr std::uint64_t kFirstPage = 100; // what people see without --limit
 
 Result<std::unique_ptr<Client>> connect(const Invocation& in) {
   POSTRIDER_TRY(const std::string directory, find_queue_directory(in));
@@ -28,8 +28,7 @@ Result<std::unique_ptr<Client>> connect(const Invocation& in) {
 int list(const Invocation& in) {
   auto select = parse_selector(in.arguments, Empty::is_all);
   if (!select) return fail(in, exit_usage, select.error().text());
-  const auto limit =
-      in.arguments.number("limit", in.json ? kUnlimited : kFirstPage, 1, kUnlimited);
+  const auto limit = in.arguments.number("limit", in.json ? kUnlimited : kFirstPage, 1, kUnlimited);
   if (!limit) return fail(in, exit_usage, limit.error().text());
   const auto recipients = in.arguments.number("recipients", in.json ? 1000 : 5, 1, 100000);
   if (!recipients) return fail(in, exit_usage, recipients.error().text());
@@ -119,8 +118,7 @@ int run_queue(const Invocation& in) {
 }
 
 int run_why(const Invocation& in) {
-  if (in.words().empty())
-    return fail(in, exit_usage, "name a queue id or a recipient address");
+  if (in.words().empty()) return fail(in, exit_usage, "name a queue id or a recipient address");
   for (const std::string& word : in.words()) {
     if (word.find('@') != std::string::npos) continue;
     const auto id = parse_id(word);
@@ -143,7 +141,8 @@ int run_why(const Invocation& in) {
       return fail(in, exit_not_found,
                   "no mail to " + shown(word) + " is in the queue" +
                       (page->stale ? " as far as the index is checked" : ""));
-    for (const proto::QueueItem& item : page->items) ids.push_back(item.id);
+    for (const proto::QueueItem& item : page->items)
+      ids.push_back(item.id);
     if (page->more)
       complain("only the first " + counted(page->items.size(), "message") + " to " + shown(word));
   }
@@ -209,12 +208,13 @@ int run_cat(const Invocation& in) {
   if (in.has("body")) at += std::min<std::uint64_t>(answer->header_size, answer->size);
   const bool terminal = ::isatty(1) == 1;
   std::string whole;
-  std::string carry;  // a CR at the end of a piece may belong to the next LF
+  std::string carry; // a CR at the end of a piece may belong to the next LF
   while (at < end) {
     const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(end - at, 1 << 20));
     auto piece = real_file_system().pread(fd->get(), want, at);
     if (!piece) return fail(in, piece.error());
-    if (piece->size() < want) return fail(in, exit_protocol, "the message is shorter than recorded");
+    if (piece->size() < want)
+      return fail(in, exit_protocol, "the message is shorter than recorded");
     at += want;
     if (in.json) {
       whole += *piece;
@@ -243,7 +243,7 @@ std::vector<Option> with_selectors(std::vector<Option> options) {
   return options;
 }
 
-}  // namespace
+} // namespace
 
 const std::vector<Command>& queue_commands() {
   static const std::vector<Command> commands = {
@@ -252,8 +252,14 @@ const std::vector<Command>& queue_commands() {
                        {"limit", "N", "at most N messages (people: 100; --json: all)"},
                        {"recipients", "N", "at most N recipients of each"}}),
        run_queue},
-      {"why", "ID|ADDRESS...", "say why a message, or mail to an address, is still here", {}, run_why},
-      {"cat", "ID", "show a message of the queue",
+      {"why",
+       "ID|ADDRESS...",
+       "say why a message, or mail to an address, is still here",
+       {},
+       run_why},
+      {"cat",
+       "ID",
+       "show a message of the queue",
        {{"envelope,e", "", "the envelope only"},
         {"header,h", "", "the header only"},
         {"body,b", "", "the body only"},
@@ -263,4 +269,4 @@ const std::vector<Command>& queue_commands() {
   return commands;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

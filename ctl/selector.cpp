@@ -39,7 +39,8 @@ Result<proto::Selector> parse_selector(const Arguments& arguments, Empty when_em
       return Error(ErrorKind::config, std::string("--") + name + ": given more than once");
     into = arguments.value(name);
     if (into.empty()) return Error(ErrorKind::config, std::string("--") + name + ": is empty");
-    if (into.size() > 1024) return Error(ErrorKind::config, std::string("--") + name + ": is too long");
+    if (into.size() > 1024)
+      return Error(ErrorKind::config, std::string("--") + name + ": is too long");
     if (into.find('\0') != std::string::npos || into.find('\n') != std::string::npos)
       return Error(ErrorKind::config, std::string("--") + name + ": holds a line break");
     return {};
@@ -57,8 +58,8 @@ Result<proto::Selector> parse_selector(const Arguments& arguments, Empty when_em
       known = true;
     }
     if (!known)
-      return Error(ErrorKind::config, "--state " + shown(state, 40) +
-                                          ": expected incoming, active, deferred or hold");
+      return Error(ErrorKind::config,
+                   "--state " + shown(state, 40) + ": expected incoming, active, deferred or hold");
   }
   const bool filtered = !out.destination.empty() || !out.sender.empty() || !out.recipient.empty() ||
                         !out.reason.empty() || !out.where.empty();
@@ -73,4 +74,4 @@ Result<proto::Selector> parse_selector(const Arguments& arguments, Empty when_em
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

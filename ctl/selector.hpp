@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Which messages a command is about: queue ids, ALL, and options. Pure. Ids are checked here, before
-// anything is asked of qmgr: a mistyped id must never become another message, or a file name.
+// Which messages a command is about: queue ids, ALL, and options. Pure. Ids are checked here,
+// before anything is asked of qmgr: a mistyped id must never become another message, or a file
+// name.
 #pragma once
 
 #include "arguments.hpp"
@@ -18,4 +19,4 @@ Result<proto::Selector> parse_selector(const Arguments& arguments, Empty when_em
 // Exactly one queue id. Error config for anything else.
 Result<std::string> parse_id(std::string_view text);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -14,8 +14,9 @@ namespace {
 enum class Breaks { escape, keep };
 
 std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
 }
 
 std::string escaped(std::string_view text, Breaks breaks) {
@@ -43,7 +44,7 @@ std::string escaped(std::string_view text, Breaks breaks) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string shown(std::string_view text, std::size_t most) {
   std::string out = escaped(text, Breaks::escape);
@@ -107,7 +108,8 @@ std::string counted(std::uint64_t count, std::string_view noun) {
 std::string Table::text() const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], characters(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], characters(row[i]));
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
@@ -124,4 +126,4 @@ std::string Table::text() const {
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How `postrider` prints for people. Whatever comes from mail or from peers goes through shown(), so
-// that no terminal takes it for a command. Pure.
+// How `postrider` prints for people. Whatever comes from mail or from peers goes through shown(),
+// so that no terminal takes it for a command. Pure.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +10,19 @@
 
 namespace postrider::ctl {
 
-// Control bytes and invalid UTF-8 as \xNN; cut with "..." when longer than `most` columns (0: never).
+// Control bytes and invalid UTF-8 as \xNN; cut with "..." when longer than `most` columns (0:
+// never).
 std::string shown(std::string_view text, std::size_t most = 0);
 // The same for text of several lines: line ends and tabs stay.
 std::string shown_lines(std::string_view text);
 
-std::string show_size(std::uint64_t bytes);        // "812", "4.5k", "12M", "1.2G"
-std::string show_duration(std::int64_t seconds);   // "0s", "45s", "12m", "3h", "2d"; never negative
+std::string show_size(std::uint64_t bytes);      // "812", "4.5k", "12M", "1.2G"
+std::string show_duration(std::int64_t seconds); // "0s", "45s", "12m", "3h", "2d"; never negative
 // "in 12m", "now", "-": of a time in microseconds; 0 is "-".
 std::string show_until(std::int64_t at_micros, std::int64_t now_micros);
-std::string show_age(std::int64_t at_micros, std::int64_t now_micros);  // "12m"; 0 is "-"
-std::string show_time(std::int64_t micros);        // "2026-11-21 07:27:18 +0000"; 0 is "-"
-std::string show_sender(std::string_view sender);  // "<>" for the null sender
+std::string show_age(std::int64_t at_micros, std::int64_t now_micros); // "12m"; 0 is "-"
+std::string show_time(std::int64_t micros);       // "2026-11-21 07:27:18 +0000"; 0 is "-"
+std::string show_sender(std::string_view sender); // "<>" for the null sender
 
 // "1 message", "3 messages".
 std::string counted(std::uint64_t count, std::string_view noun);
@@ -41,4 +42,4 @@ class Table {
   std::vector<std::size_t> right_;
 };
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

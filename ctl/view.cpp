@@ -44,7 +44,7 @@ std::string remote_of(const mail::Outcome& o) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string_view verb_of(Action action) { return words_of(action).verb; }
 
@@ -64,10 +64,12 @@ std::string view(const proto::QueueItem& item, std::int64_t now) {
   for (const proto::QueueRecipient& r : item.recipients) {
     out += "    -> " + shown(r.address) + "\n";
     ++shown_recipients;
-    if (!r.reason.empty() && r.reason != item.reason) out += "       " + shown(r.reason, 200) + "\n";
+    if (!r.reason.empty() && r.reason != item.reason)
+      out += "       " + shown(r.reason, 200) + "\n";
   }
   if (item.open_recipients > shown_recipients)
-    out += "    -> and " + counted(item.open_recipients - shown_recipients, "recipient") + " more\n";
+    out +=
+        "    -> and " + counted(item.open_recipients - shown_recipients, "recipient") + " more\n";
   if (!item.reason.empty()) out += "       " + shown(item.reason, 200) + "\n";
   return out;
 }
@@ -82,9 +84,9 @@ std::string view(const proto::QueueCounts& counts, std::string_view what) {
 }
 
 std::string view(const proto::WhyAnswer& a, std::int64_t now) {
-  std::string out = a.id + "  " + std::string(proto::to_string(a.where)) + ", " + std::to_string(a.size) +
-                    " bytes, arrived " + show_time(a.arrival) + " (" + show_age(a.arrival, now) +
-                    " ago)\n";
+  std::string out = a.id + "  " + std::string(proto::to_string(a.where)) + ", " +
+                    std::to_string(a.size) + " bytes, arrived " + show_time(a.arrival) + " (" +
+                    show_age(a.arrival, now) + " ago)\n";
   out += "  from " + show_sender(a.sender);
   if (!a.client.empty()) out += " by " + shown(a.client);
   if (!a.message_id.empty()) out += ", message-id " + shown(a.message_id);
@@ -108,7 +110,8 @@ std::string view(const proto::WhyAnswer& a, std::int64_t now) {
       else if (r.gate != mail::Gate::none)
         out += "    because: " + std::string(mail::to_string(r.gate)) + "\n";
       if (r.next_try > 0)
-        out += "    next try: " + show_until(r.next_try, now) + " (" + show_time(r.next_try) + ")\n";
+        out +=
+            "    next try: " + show_until(r.next_try, now) + " (" + show_time(r.next_try) + ")\n";
       if (!r.transport.empty())
         out += "    route: " + shown(r.transport) + ":" + shown(r.nexthop) + "\n";
       if (r.in_doubt) out += "    in doubt: an earlier attempt may have delivered it\n";
@@ -134,15 +137,15 @@ std::string view(const proto::Acted& acted, Action action, bool dry_run) {
   if (acted.matched != acted.changed) out += " of " + std::to_string(acted.matched) + " selected";
   out += "\n";
   if (acted.not_found > 0)
-    out += counted(acted.not_found, "queue id") +
-           (acted.not_found == 1 ? " is" : " are") + " not in the queue\n";
+    out += counted(acted.not_found, "queue id") + (acted.not_found == 1 ? " is" : " are") +
+           " not in the queue\n";
   if (acted.in_delivery > 0)
-    out += counted(acted.in_delivery, "message") +
-           (acted.in_delivery == 1 ? " is" : " are") +
+    out += counted(acted.in_delivery, "message") + (acted.in_delivery == 1 ? " is" : " are") +
            " in delivery now: what is decided there still counts\n";
   if (dry_run && !acted.examples.empty()) {
     out += "for example";
-    for (const std::string& id : acted.examples) out += " " + shown(id);
+    for (const std::string& id : acted.examples)
+      out += " " + shown(id);
     out += "\n";
   }
   return out;
@@ -154,13 +157,16 @@ std::string view(const proto::MasterStatus& m, std::int64_t now) {
                     ", master is process " + std::to_string(m.pid) + ", configuration " +
                     std::to_string(m.generation) + "\n\n";
   Table table({"SERVICE", "STATE", "PROCESSES", "CLIENTS", "DEATHS", "LISTENS ON"});
-  for (const std::size_t column : {2U, 3U, 4U}) table.align_right(column);
+  for (const std::size_t column : {2U, 3U, 4U})
+    table.align_right(column);
   std::string notes;
   for (const proto::MasterService& s : m.services) {
     std::uint64_t clients = 0;
-    for (const proto::MasterChild& c : s.children) clients += c.clients;
+    for (const proto::MasterChild& c : s.children)
+      clients += c.clients;
     std::string listen;
-    for (const std::string& at : s.listen) listen += (listen.empty() ? "" : " ") + shown(at);
+    for (const std::string& at : s.listen)
+      listen += (listen.empty() ? "" : " ") + shown(at);
     std::string processes = std::to_string(s.children.size());
     if (s.limit != 0) processes += "/" + std::to_string(s.limit);
     table.add({shown(s.name, 40), shown(s.state), processes, std::to_string(clients),
@@ -180,12 +186,13 @@ std::string view(const proto::MasterStatus& m, std::int64_t now) {
 }
 
 std::string view(const proto::StatusAnswer& q, std::int64_t now) {
-  std::string out = "Queue: " + std::to_string(q.active) + " active, " + std::to_string(q.deferred) +
-                    " deferred, " + std::to_string(q.held) + " on hold, " +
-                    counted(q.in_flight, "message") + " in delivery\n";
-  out += "Since the start: " + counted(q.accepted, "message") + " accepted; recipients: " +
-         std::to_string(q.delivered) + " delivered, " + std::to_string(q.bounced) + " returned, " +
-         std::to_string(q.deferrals) + " attempts put off\n";
+  std::string out = "Queue: " + std::to_string(q.active) + " active, " +
+                    std::to_string(q.deferred) + " deferred, " + std::to_string(q.held) +
+                    " on hold, " + counted(q.in_flight, "message") + " in delivery\n";
+  out += "Since the start: " + counted(q.accepted, "message") +
+         " accepted; recipients: " + std::to_string(q.delivered) + " delivered, " +
+         std::to_string(q.bounced) + " returned, " + std::to_string(q.deferrals) +
+         " attempts put off\n";
   out += "Journal: " + std::to_string(q.live_segments) + " of " + counted(q.segments, "segment") +
          " in use, " + std::to_string(q.lent_segments) + " of them lent to writers; ledger " +
          show_size(q.ledger_bytes) + "; free space " + show_size(q.free_bytes) + "\n";
@@ -194,7 +201,8 @@ std::string view(const proto::StatusAnswer& q, std::int64_t now) {
   if (!q.destinations.empty()) {
     out += "\n";
     Table table({"WAITING", "IN FLIGHT", "WINDOW", "DESTINATION", "STATE"});
-    for (const std::size_t column : {0U, 1U, 2U}) table.align_right(column);
+    for (const std::size_t column : {0U, 1U, 2U})
+      table.align_right(column);
     for (const proto::DestinationStatus& d : q.destinations) {
       std::string state = d.dead ? "dead, probe " + show_until(d.probe_at, now) : "";
       if (!d.reason.empty()) state += (state.empty() ? "" : ": ") + shown(d.reason, 100);
@@ -208,7 +216,8 @@ std::string view(const proto::StatusAnswer& q, std::int64_t now) {
 
 std::string view_sessions(const proto::MasterStatus& m, const proto::StatusAnswer* queue) {
   Table table({"PID", "SERVICE", "STATE", "CLIENTS", "IN DELIVERY", "UP", "JAIL"});
-  for (const std::size_t column : {0U, 3U, 4U}) table.align_right(column);
+  for (const std::size_t column : {0U, 3U, 4U})
+    table.align_right(column);
   for (const proto::MasterService& s : m.services) {
     for (const proto::MasterChild& c : s.children) {
       std::string delivering = "-";
@@ -216,9 +225,9 @@ std::string view_sessions(const proto::MasterStatus& m, const proto::StatusAnswe
         for (const proto::AgentStatus& a : queue->agents)
           if (a.pid == c.pid)
             delivering = std::to_string(a.in_flight) + "/" + std::to_string(a.capacity);
-      table.add({std::to_string(c.pid), shown(s.name, 40), shown(c.state), std::to_string(c.clients),
-                 delivering, show_duration(static_cast<std::int64_t>(c.uptime_seconds)),
-                 shown(c.jail)});
+      table.add({std::to_string(c.pid), shown(s.name, 40), shown(c.state),
+                 std::to_string(c.clients), delivering,
+                 show_duration(static_cast<std::int64_t>(c.uptime_seconds)), shown(c.jail)});
     }
   }
   return table.text();
@@ -245,4 +254,4 @@ std::string view_envelope(const proto::CatAnswer& a) {
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -21,6 +21,6 @@ std::string view_sessions(const proto::MasterStatus& master, const proto::Status
 // The lines that `cat` prints before the content.
 std::string view_envelope(const proto::CatAnswer& answer);
 
-std::string_view verb_of(proto::Action action);  // "delete"
+std::string_view verb_of(proto::Action action); // "delete"
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

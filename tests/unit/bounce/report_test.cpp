@@ -11,9 +11,9 @@
 namespace postrider::bounce {
 namespace {
 
+using proto::ReportKind;
 using testing::HasSubstr;
 using testing::Not;
-using proto::ReportKind;
 
 constexpr std::string_view kOriginal =
     "Received: from a by b\r\nFrom: ann@example.com\r\nSubject: hello\r\n"
@@ -69,7 +69,7 @@ Composed composed(const proto::Report& report, std::string_view original = kOrig
 // What a strict MIME reader sees: header and parts by the declared boundary.
 struct Parsed {
   std::string header;
-  std::vector<std::string> parts;  // with their headers
+  std::vector<std::string> parts; // with their headers
   bool closed = false;
 };
 
@@ -190,17 +190,16 @@ TEST_P(Kinds, HaveTheirWords) {
             p.kind == ReportKind::delayed);
   EXPECT_EQ(out.envelope.report_kind, kind_name(p.kind));
 }
-INSTANTIATE_TEST_SUITE_P(
-    Rfc3464, Kinds,
-    testing::ValuesIn<KindCase>({
-        {"Failed", ReportKind::failed, "Undelivered Mail Returned to Sender", "failed", "5.4.1",
-         "message/rfc822"},
-        {"Delayed", ReportKind::delayed, "Delayed Mail (still being retried)", "delayed", "4.4.1",
-         "text/rfc822-headers"},
-        {"Success", ReportKind::success, "Successful Mail Delivery Report", "relayed", "2.4.1",
-         "text/rfc822-headers"},
-    }),
-    [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(Rfc3464, Kinds,
+                         testing::ValuesIn<KindCase>({
+                             {"Failed", ReportKind::failed, "Undelivered Mail Returned to Sender",
+                              "failed", "5.4.1", "message/rfc822"},
+                             {"Delayed", ReportKind::delayed, "Delayed Mail (still being retried)",
+                              "delayed", "4.4.1", "text/rfc822-headers"},
+                             {"Success", ReportKind::success, "Successful Mail Delivery Report",
+                              "relayed", "2.4.1", "text/rfc822-headers"},
+                         }),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 TEST(Report, FinalDeliveryIsDelivered) {
   proto::Report report = sample(ReportKind::success);
@@ -227,7 +226,8 @@ TEST(Report, RetHdrsAndSizeLimitReturnTheHeaderOnly) {
 TEST(Report, HugeHeaderIsCutAtALineEnd) {
   proto::Report report = sample();
   std::string original;
-  while (original.size() < 120000) original += "X-Filler: " + std::string(60, 'x') + "\r\n";
+  while (original.size() < 120000)
+    original += "X-Filler: " + std::string(60, 'x') + "\r\n";
   original += "\r\nbody\r\n";
   mail::ContentScanner scanner;
   scanner.feed(original);
@@ -271,27 +271,29 @@ TEST_P(Hostile, TextAddsNoHeaderAndNoRecord) {
     ASSERT_TRUE(c == '\r' || c == '\n' || c == '\t' || (c >= ' ' && c < 0x7f))
         << "byte " << static_cast<int>(static_cast<unsigned char>(c));
 }
-INSTANTIATE_TEST_SUITE_P(
-    ReplyTexts, Hostile,
-    testing::ValuesIn<HostileCase>({
-        {"LineBreaks", "550 no\r\nFinal-Recipient: rfc822; eve@x\r\nAction: delivered"},
-        {"BareNewline", "550 no\n\nFinal-Recipient: rfc822; eve@x"},
-        {"BareReturn", "550 no\r\r\rAction: delivered"},
-        {"Nul", std::string("550 a\0b\0\r\n\0Subject: x", 22)},
-        {"Escape", "550 \x1b[2J\x1b]0;owned\x07 \x7f"},
-        {"EightBit", "550 \xff\xfe caf\xe9 \x80\x85"},
-        {"Utf8", "550 caf\xc3\xa9 \xc2\x85 \xe2\x80\xa8 line"},
-        {"Boundary", "550 --=_0123456789abcdef0123456789abcdef"},
-        {"BoundaryAlone", "\r\n--=_0123456789abcdef0123456789abcdef--\r\n"},
-        {"HugeWord", std::string(70000, 'x')},
-        {"HugeWords", [] {
-           std::string s;
-           for (int i = 0; i < 9000; ++i) s += "word ";
-           return s;
-         }()},
-        {"OnlyBlanks", " \t \r\n "},
-    }),
-    [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(ReplyTexts, Hostile,
+                         testing::ValuesIn<HostileCase>({
+                             {"LineBreaks",
+                              "550 no\r\nFinal-Recipient: rfc822; eve@x\r\nAction: delivered"},
+                             {"BareNewline", "550 no\n\nFinal-Recipient: rfc822; eve@x"},
+                             {"BareReturn", "550 no\r\r\rAction: delivered"},
+                             {"Nul", std::string("550 a\0b\0\r\n\0Subject: x", 22)},
+                             {"Escape", "550 \x1b[2J\x1b]0;owned\x07 \x7f"},
+                             {"EightBit", "550 \xff\xfe caf\xe9 \x80\x85"},
+                             {"Utf8", "550 caf\xc3\xa9 \xc2\x85 \xe2\x80\xa8 line"},
+                             {"Boundary", "550 --=_0123456789abcdef0123456789abcdef"},
+                             {"BoundaryAlone", "\r\n--=_0123456789abcdef0123456789abcdef--\r\n"},
+                             {"HugeWord", std::string(70000, 'x')},
+                             {"HugeWords",
+                              [] {
+                                std::string s;
+                                for (int i = 0; i < 9000; ++i)
+                                  s += "word ";
+                                return s;
+                              }()},
+                             {"OnlyBlanks", " \t \r\n "},
+                         }),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 TEST(Report, BoundaryInTheOriginalIsAvoided) {
   proto::Report report = sample();
@@ -425,7 +427,8 @@ TEST(Report, ManyRecipientsEachHaveARecord) {
   }
   const Parsed mime = parsed(composed(report).content);
   std::size_t count = 0;
-  for (const std::string& name : field_names(mime.parts[1])) count += name == "Final-Recipient";
+  for (const std::string& name : field_names(mime.parts[1]))
+    count += name == "Final-Recipient";
   EXPECT_EQ(count, 201U);
 }
 
@@ -465,5 +468,5 @@ TEST(Report, LogPhrasesAreThoseOfPostfix) {
             "postmaster non-delivery notification");
 }
 
-}  // namespace
-}  // namespace postrider::bounce
+} // namespace
+} // namespace postrider::bounce

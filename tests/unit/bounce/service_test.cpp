@@ -79,7 +79,8 @@ class BounceService : public testing::Test {
     if (!service) return;
     channel->close();
     service->stop();
-    for (int i = 0; i < 8; ++i) loop.turn(false);
+    for (int i = 0; i < 8; ++i)
+      loop.turn(false);
     service.reset();
     channel.reset();
   }
@@ -122,7 +123,8 @@ TEST_F(BounceService, MakesAReportFromTheDescriptor) {
   EXPECT_EQ(answer.report_id, 1001U);
   ASSERT_EQ(outbox.sent.size(), 1U);
   const Composed& sent = outbox.sent[0];
-  EXPECT_THAT(sent.content, testing::HasSubstr("\r\n\r\nSubject: hello\r\n\r\nDear Bob\r\n\r\n--="));
+  EXPECT_THAT(sent.content,
+              testing::HasSubstr("\r\n\r\nSubject: hello\r\n\r\nDear Bob\r\n\r\n--="));
   EXPECT_THAT(sent.content, testing::Not(testing::HasSubstr("###")));
   EXPECT_EQ(sent.envelope.recipients[0].address, "ann@example.com");
   EXPECT_THAT(sent.envelope.reported, testing::ElementsAre(2U));
@@ -184,7 +186,8 @@ TEST_F(BounceService, CopiesGoToThePostmasterWhenAskedFor) {
   connect();
   channel->send(report(1));
   EXPECT_TRUE(next<proto::Reported>().ok);
-  for (int i = 0; i < 8 && outbox.sent.size() < 2; ++i) loop.turn(false);
+  for (int i = 0; i < 8 && outbox.sent.size() < 2; ++i)
+    loop.turn(false);
   ASSERT_EQ(outbox.sent.size(), 2U);
   EXPECT_EQ(outbox.sent[1].envelope.recipients[0].address, "postmaster@example.net");
   EXPECT_EQ(outbox.sent[1].envelope.report_for, "");
@@ -208,7 +211,7 @@ TEST_F(BounceService, BreachesOfTheProtocolEndTheConversation) {
     connect();
     proto::OpenContent open;
     open.handle = 6;
-    channel->send(open);  // without a descriptor
+    channel->send(open); // without a descriptor
     EXPECT_TRUE(closed());
     finish();
   }
@@ -216,12 +219,13 @@ TEST_F(BounceService, BreachesOfTheProtocolEndTheConversation) {
 
 TEST_F(BounceService, DrainSaysRetiringAndCloses) {
   connect();
-  for (int i = 0; i < 4; ++i) loop.turn(false);
+  for (int i = 0; i < 4; ++i)
+    loop.turn(false);
   service->drain(daemon::Drain::retire);
   next<proto::Retiring>();
   EXPECT_TRUE(closed());
   EXPECT_EQ(service->pending(), 0U);
 }
 
-}  // namespace
-}  // namespace postrider::bounce
+} // namespace
+} // namespace postrider::bounce
