@@ -16,7 +16,7 @@ with sinks.Sink() as knows, sinks.Sink(extensions=("PIPELINING",)) as plain, \
     expect_match(r"(?i) RET=HDRS\b", message.mail_line, "RET")
     expect_match(r" ENVID=QQ314159\b", message.mail_line, "ENVID")
     expect_match(r"(?i) NOTIFY=SUCCESS,FAILURE\b", message.rcpt_lines[0], "NOTIFY")
-    expect_match(r"(?i) ORCPT=rfc822;orig\+40x\.example", message.rcpt_lines[0], "ORCPT")
+    expect_match(r"(?i) ORCPT=rfc822;orig(@|\+40)x\.example", message.rcpt_lines[0], "ORCPT")
 
     suite.send("from@example.org", ["to@plain.example"], **OPTIONS)
     expect_equal(plain.wait(1)[0].recipients, ["to@plain.example"], "recipients")

@@ -3,6 +3,7 @@
 broken main.cf leaves the old ones in force."""
 import threading
 
+import ports
 import sinks
 from suite import RawClient, Suite, expect, expect_equal, expect_match
 
@@ -19,7 +20,7 @@ with sinks.Sink() as sink, Suite(relayhost=sink.place, smtpd_banner="$myhostname
             except OSError as error:
                 refused.append(str(error))
 
-    thread = threading.Thread(target=connect)
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     with suite.raw() as old:
         old.command("EHLO client.example")
@@ -32,7 +33,6 @@ with sinks.Sink() as sink, Suite(relayhost=sink.place, smtpd_banner="$myhostname
             with RawClient(suite.port) as client:
                 return client.greeting.endswith("two")
 
-        import ports
         ports.wait_until(greeting, 20, "the new banner")
         expect_match("^250", old.command("MAIL FROM:<a@example.org>"), "the old session")
         expect_match("^250", old.command("RCPT TO:<b@example.net>"), "the old session")

@@ -180,7 +180,8 @@ class Sink:
                     session.reset()
                     session.sender, session.mail_line = address(line), line
             elif verb == "RCPT":
-                reply = self.answer(session, line, "250 2.1.5 ok")
+                reply = self.answer(session, line, "250 2.1.5 ok") if session.sender is not None \
+                    else "503 5.5.1 no MAIL"
                 if isinstance(reply, str) and reply[0] == "2":
                     session.recipients.append(address(line))
                     session.rcpt_lines.append(line)
