@@ -39,16 +39,6 @@ foreach(kind integration fault)
                          TIMEOUT 300 ENVIRONMENT "${python_environment}")
   endforeach()
 endforeach()
-file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fault/*.cpp)
-foreach(source ${sources})
-  get_filename_component(fault ${source} NAME_WE)
-  add_executable(${fault}_fault ${source})
-  target_link_libraries(${fault}_fault PRIVATE test_support smtpclient_lib daemon_lib submit_lib
-                        GTest::gmock GTest::gtest_main)
-  target_include_directories(${fault}_fault PRIVATE ${CMAKE_SOURCE_DIR}/tests)
-  gtest_discover_tests(${fault}_fault TEST_PREFIX "fault.${fault}." PROPERTIES LABELS fault
-                       DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
-endforeach()
 
 # The rules of the tree, and the proof that each checker refuses what it should.
 foreach(checker layers coroutines docs)
