@@ -26,7 +26,9 @@ import tempfile
 import threading
 import time
 
-import ports
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import ports  # noqa: E402
 import postfix_peer
 import procs
 import suite as postrider
@@ -145,7 +147,8 @@ class Side:
         else:
             if sink:
                 settings["relayhost"] = f"[127.0.0.1]:{sink.port}"
-            self.system = postrider.Suite(smtp_dns_support_level="disabled", **settings)
+            settings.setdefault("smtp_dns_support_level", "disabled")
+            self.system = postrider.Suite(**settings)
             self.system.start()
             self.port, self.pid = self.system.port, self.system.master_pid
 

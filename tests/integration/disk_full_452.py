@@ -13,7 +13,7 @@ if os.geteuid() != 0:
     skip("mounting a small file system needs root")
 directory = tempfile.mkdtemp()
 os.chmod(directory, 0o755)
-if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "tmpfs", directory],
+if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "tmpfs", directory],
                   capture_output=True, check=False).returncode != 0:
     os.rmdir(directory)
     skip("may not mount a tmpfs here")
