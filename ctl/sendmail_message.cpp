@@ -26,8 +26,10 @@ void MessageReader::end_line(ByteView rest) {
   if (!line_.empty() && line_.back() == '\r') line_.pop_back();
   const bool mbox = first_ && line_.starts_with("From ");
   first_ = false;
-  if (dot_ends_ && line_ == ".") ended_ = true;
-  else if (!mbox) message_.append(line_).append("\r\n");
+  if (dot_ends_ && line_ == ".")
+    ended_ = true;
+  else if (!mbox)
+    message_.append(line_).append("\r\n");
   line_.clear();
 }
 
@@ -58,15 +60,19 @@ Result<void> split_list(std::string_view text, std::vector<std::string>& out) {
     if (c == '"' || c == '[') {
       const char close = c == '"' ? '"' : ']';
       const std::size_t start = i++;
-      while (i < text.size() && text[i] != close) i += text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
+      while (i < text.size() && text[i] != close)
+        i += text[i] == '\\' && i + 1 < text.size() ? 2 : 1;
       if (i >= text.size()) return Error(ErrorKind::protocol, "an open quote or bracket");
       into.append(text.substr(start, i + 1 - start));
     } else if (c == '(') {
       int depth = 1;
       while (depth > 0 && ++i < text.size()) {
-        if (text[i] == '\\') ++i;
-        else if (text[i] == '(') ++depth;
-        else if (text[i] == ')') --depth;
+        if (text[i] == '\\')
+          ++i;
+        else if (text[i] == '(')
+          ++depth;
+        else if (text[i] == ')')
+          --depth;
       }
       if (depth > 0) return Error(ErrorKind::protocol, "an open comment");
       into.push_back(' ');
@@ -79,7 +85,7 @@ Result<void> split_list(std::string_view text, std::vector<std::string>& out) {
     } else if (!in_angle && (c == ',' || c == ';')) {
       flush();
     } else if (!in_angle && c == ':') {
-      entry.clear();  // the name of a group
+      entry.clear(); // the name of a group
     } else {
       into.push_back(c);
     }
@@ -96,8 +102,8 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 }
 
 struct Field {
-  std::string_view name;   // empty: not a header field
-  std::string_view whole;  // its lines, the last CR LF included
+  std::string_view name;  // empty: not a header field
+  std::string_view whole; // its lines, the last CR LF included
   std::string_view value;
 };
 
@@ -106,9 +112,11 @@ struct Field {
 Field next_field(std::string_view text) {
   Field field;
   std::size_t name = 0;
-  while (name < text.size() && text[name] > ' ' && text[name] < 0x7f && text[name] != ':') ++name;
+  while (name < text.size() && text[name] > ' ' && text[name] < 0x7f && text[name] != ':')
+    ++name;
   std::size_t colon = name;
-  while (colon < text.size() && (text[colon] == ' ' || text[colon] == '\t')) ++colon;
+  while (colon < text.size() && (text[colon] == ' ' || text[colon] == '\t'))
+    ++colon;
   if (name == 0 || colon >= text.size() || text[colon] != ':') return field;
   std::size_t end = text.find("\r\n", colon);
   while (end != std::string_view::npos && end + 2 < text.size() &&
@@ -128,7 +136,7 @@ std::string unfolded(std::string_view value) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::vector<std::string>> parse_address_list(std::string_view text) {
   std::vector<std::string> pieces;
@@ -140,7 +148,8 @@ Result<std::vector<std::string>> parse_address_list(std::string_view text) {
     bool quoted = false;
     for (std::size_t i = 0; i < piece.size(); ++i) {
       if (piece[i] == '"') quoted = !quoted;
-      if (quoted && piece[i] == '\\' && i + 1 < piece.size()) compact.push_back(piece[i++]);
+      if (quoted && piece[i] == '\\' && i + 1 < piece.size())
+        compact.push_back(piece[i++]);
       else if (!quoted && piece[i] == ' ' &&
                ((i > 0 && (piece[i - 1] == '.' || piece[i - 1] == '@' || piece[i - 1] == ' ')) ||
                 (i + 1 < piece.size() &&
@@ -153,7 +162,7 @@ Result<std::vector<std::string>> parse_address_list(std::string_view text) {
       const std::size_t colon = compact.find(':');
       if (colon != std::string::npos) compact.erase(0, colon + 1);
     }
-    if (compact.empty()) continue;  // "<>" among recipients is nobody
+    if (compact.empty()) continue; // "<>" among recipients is nobody
     auto address = mail::parse_mailbox(compact, mail::Utf8::yes);
     if (!address)
       return Error(ErrorKind::protocol, "bad address \"" + piece + "\": " + address.error().text());
@@ -181,9 +190,9 @@ Result<Prepared> prepare_message(std::string message, const PrepareOptions& opti
     const Field field = next_field(rest);
     if (field.whole.empty()) break;
     rest.remove_prefix(field.whole.size());
-    const bool lists_recipients = resent
-                                      ? is_one_of(field.name, {"Resent-To", "Resent-Cc", "Resent-Bcc"})
-                                      : is_one_of(field.name, {"To", "Cc", "Bcc"});
+    const bool lists_recipients =
+        resent ? is_one_of(field.name, {"Resent-To", "Resent-Cc", "Resent-Bcc"})
+               : is_one_of(field.name, {"To", "Cc", "Bcc"});
     if (options.take_recipients && lists_recipients) {
       POSTRIDER_TRY(const auto found, parse_address_list(unfolded(field.value)));
       out.recipients.insert(out.recipients.end(), found.begin(), found.end());
@@ -205,7 +214,8 @@ std::string quote_display_name(std::string_view name) {
   for (const char c : trim(name)) {
     const auto byte = static_cast<unsigned char>(c);
     clean.push_back(byte < 0x20 || byte == 0x7f ? ' ' : c);
-    plain = plain && (is_alnum(c) || std::strchr(" !#$%&'*+-/=?^_`{|}~", c) != nullptr || byte >= 0x80);
+    plain =
+        plain && (is_alnum(c) || std::strchr(" !#$%&'*+-/=?^_`{|}~", c) != nullptr || byte >= 0x80);
   }
   if (plain) return clean;
   std::string out = "\"";
@@ -216,4 +226,4 @@ std::string quote_display_name(std::string_view name) {
   return out + '"';
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

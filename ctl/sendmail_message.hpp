@@ -18,7 +18,7 @@ class MessageReader {
  public:
   explicit MessageReader(bool dot_ends) : dot_ends_(dot_ends) {}
   void feed(ByteView bytes);
-  bool ended() const { return ended_; }  // by the dot
+  bool ended() const { return ended_; } // by the dot
   std::size_t size() const { return message_.size(); }
   std::string finish();
 
@@ -38,12 +38,12 @@ Result<std::vector<std::string>> parse_address_list(std::string_view text);
 
 struct Prepared {
   std::string message;
-  std::vector<std::string> recipients;  // of its headers, with -t
+  std::vector<std::string> recipients; // of its headers, with -t
 };
 
 struct PrepareOptions {
-  bool take_recipients = false;  // -t: To, Cc, Bcc; or their Resent- forms when there are any
-  std::string from;              // "Name <address>" for a message without From:; empty: leave it
+  bool take_recipients = false; // -t: To, Cc, Bcc; or their Resent- forms when there are any
+  std::string from;             // "Name <address>" for a message without From:; empty: leave it
 };
 
 // Removes Bcc: and Resent-Bcc:, takes recipients, adds From:.
@@ -53,4 +53,4 @@ Result<Prepared> prepare_message(std::string message, const PrepareOptions& opti
 // they are; control bytes become spaces.
 std::string quote_display_name(std::string_view name);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

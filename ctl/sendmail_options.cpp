@@ -27,10 +27,14 @@ Result<void> take_notify(std::string_view words, SendmailOptions& out) {
     return {};
   }
   for (const std::string_view word : split(words, ", ")) {
-    if (iequals(word, "success")) out.notify |= mail::notify_success;
-    else if (iequals(word, "failure")) out.notify |= mail::notify_failure;
-    else if (iequals(word, "delay")) out.notify |= mail::notify_delay;
-    else return bad("-N " + std::string(words) + ": expected never, or success, failure, delay");
+    if (iequals(word, "success"))
+      out.notify |= mail::notify_success;
+    else if (iequals(word, "failure"))
+      out.notify |= mail::notify_failure;
+    else if (iequals(word, "delay"))
+      out.notify |= mail::notify_delay;
+    else
+      return bad("-N " + std::string(words) + ": expected never, or success, failure, delay");
   }
   if (out.notify == 0) return bad("-N needs never, or success, failure, delay");
   return {};
@@ -38,62 +42,76 @@ Result<void> take_notify(std::string_view words, SendmailOptions& out) {
 
 Result<void> take(char option, const std::string& argument, SendmailOptions& out) {
   switch (option) {
-    case 'b':
-      if (argument == "m") out.mode = Mode::deliver;
-      else if (argument == "s") out.mode = Mode::smtp;
-      else if (argument == "p") out.mode = Mode::list_queue;
-      else if (argument == "v") out.mode = Mode::verify;
-      else if (argument == "i") out.mode = Mode::aliases;
-      else if (argument == "d" || argument == "D" || argument == "l") out.mode = Mode::daemon;
-      else return bad("-b" + argument + " is not supported");
-      return {};
-    case 'B':
-      if (iequals(argument, "8BITMIME")) out.body = mail::Body::eight_bit_mime;
-      else if (iequals(argument, "7BIT")) out.body = mail::Body::seven_bit;
-      else return bad("-B " + argument + ": expected 7BIT or 8BITMIME");
-      return {};
-    case 'C':
-      out.config_directory = base_name(argument) == "main.cf" && argument.find('/') != std::string::npos
-                                 ? argument.substr(0, argument.find_last_of('/'))
-                                 : argument;
-      return {};
-    case 'F': out.full_name = argument; return {};
-    case 'f':
-    case 'r':
-      out.sender = argument;
-      out.has_sender = true;
-      return {};
-    case 'I': out.mode = Mode::aliases; return {};
-    case 'i': out.dot_ends = false; return {};
-    case 'N': return take_notify(argument, out);
-    case 'R':
-      if (iequals(argument, "full")) out.ret = mail::Ret::full;
-      else if (iequals(argument, "hdrs")) out.ret = mail::Ret::hdrs;
-      else return bad("-R " + argument + ": expected full or hdrs");
-      return {};
-    case 'V':
-      if (argument.empty() || argument.size() > 100 || !is_ascii(argument) ||
-          argument.find_first_of("\r\n", 0) != std::string::npos)
-        return bad("-V: not an envelope id");
-      out.envid = argument;
-      return {};
-    case 'o':
-      // -oi; "-o7", "-oem", "-odb" and their like mean nothing to us.
-      if (argument == "i") out.dot_ends = false;
-      return {};
-    case 'q':
-      // A number is how often a daemon would flush, which qmgr does by itself.
-      if (!argument.empty() && is_digit(argument.front())) return {};
-      out.mode = Mode::flush_queue;
-      out.flush_what = argument;
-      return {};
-    case 't': out.from_headers = true; return {};
-    case 'v': out.verbose = true; return {};
-    default: return {};  // read and without effect, as in Postfix
+  case 'b':
+    if (argument == "m")
+      out.mode = Mode::deliver;
+    else if (argument == "s")
+      out.mode = Mode::smtp;
+    else if (argument == "p")
+      out.mode = Mode::list_queue;
+    else if (argument == "v")
+      out.mode = Mode::verify;
+    else if (argument == "i")
+      out.mode = Mode::aliases;
+    else if (argument == "d" || argument == "D" || argument == "l")
+      out.mode = Mode::daemon;
+    else
+      return bad("-b" + argument + " is not supported");
+    return {};
+  case 'B':
+    if (iequals(argument, "8BITMIME"))
+      out.body = mail::Body::eight_bit_mime;
+    else if (iequals(argument, "7BIT"))
+      out.body = mail::Body::seven_bit;
+    else
+      return bad("-B " + argument + ": expected 7BIT or 8BITMIME");
+    return {};
+  case 'C':
+    out.config_directory =
+        base_name(argument) == "main.cf" && argument.find('/') != std::string::npos
+            ? argument.substr(0, argument.find_last_of('/'))
+            : argument;
+    return {};
+  case 'F': out.full_name = argument; return {};
+  case 'f':
+  case 'r':
+    out.sender = argument;
+    out.has_sender = true;
+    return {};
+  case 'I': out.mode = Mode::aliases; return {};
+  case 'i': out.dot_ends = false; return {};
+  case 'N': return take_notify(argument, out);
+  case 'R':
+    if (iequals(argument, "full"))
+      out.ret = mail::Ret::full;
+    else if (iequals(argument, "hdrs"))
+      out.ret = mail::Ret::hdrs;
+    else
+      return bad("-R " + argument + ": expected full or hdrs");
+    return {};
+  case 'V':
+    if (argument.empty() || argument.size() > 100 || !is_ascii(argument) ||
+        argument.find_first_of("\r\n", 0) != std::string::npos)
+      return bad("-V: not an envelope id");
+    out.envid = argument;
+    return {};
+  case 'o':
+    // -oi; "-o7", "-oem", "-odb" and their like mean nothing to us.
+    if (argument == "i") out.dot_ends = false;
+    return {};
+  case 'q':
+    // A number is how often a daemon would flush, which qmgr does by itself.
+    if (!argument.empty() && is_digit(argument.front())) return {};
+    out.mode = Mode::flush_queue;
+    out.flush_what = argument;
+    return {};
+  case 't': out.from_headers = true; return {};
+  case 'v': out.verbose = true; return {};
+  default: return {}; // read and without effect, as in Postfix
   }
 }
 
-}  // namespace
+} // namespace
 
 Result<SendmailOptions> parse_sendmail_options(const std::vector<std::string>& argv) {
   SendmailOptions out;
@@ -129,8 +147,9 @@ Result<SendmailOptions> parse_sendmail_options(const std::vector<std::string>& a
       break;
     }
   }
-  for (; i < argv.size(); ++i) out.recipients.push_back(argv[i]);
+  for (; i < argv.size(); ++i)
+    out.recipients.push_back(argv[i]);
   return out;
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -25,7 +25,7 @@ namespace postrider::ctl {
 
 namespace {
 
-constexpr int kPatienceSeconds = 300;        // for one reply, and for the socket to take bytes
+constexpr int kPatienceSeconds = 300; // for one reply, and for the socket to take bytes
 constexpr std::size_t kRecipientsAtOnce = 50;
 
 int complain(int status, const std::string& text) {
@@ -61,7 +61,8 @@ class Talk {
       }
       char bytes[4096];
       ssize_t n;
-      do n = ::recv(fd_, bytes, sizeof bytes, 0);
+      do
+        n = ::recv(fd_, bytes, sizeof bytes, 0);
       while (n < 0 && errno == EINTR);
       if (n <= 0) return false;
       buffer_.assign(bytes, static_cast<std::size_t>(n));
@@ -110,7 +111,7 @@ int status_of(const smtp::Reply& reply, int permanent) {
   return reply.permanent() ? permanent : EX_TEMPFAIL;
 }
 
-}  // namespace
+} // namespace
 
 int submit_over(int fd, const Submission& s, std::string& answer) {
   Talk talk(fd);
@@ -130,7 +131,8 @@ int submit_over(int fd, const Submission& s, std::string& answer) {
     return status_of(reply, EX_UNAVAILABLE);
   }
   bool utf8 = !is_ascii(s.sender);
-  for (const std::string& recipient : s.recipients) utf8 = utf8 || !is_ascii(recipient);
+  for (const std::string& recipient : s.recipients)
+    utf8 = utf8 || !is_ascii(recipient);
   if (!talk.send(mail_command(s, utf8)) || !talk.receive(reply)) return lost();
   if (!reply.ok()) {
     answer = reply.joined(" ");
@@ -140,17 +142,19 @@ int submit_over(int fd, const Submission& s, std::string& answer) {
   for (std::size_t first = 0; first < s.recipients.size(); first += kRecipientsAtOnce) {
     const std::size_t end = std::min(first + kRecipientsAtOnce, s.recipients.size());
     std::string lines;
-    for (std::size_t i = first; i < end; ++i) lines += rcpt_command(s, s.recipients[i]);
+    for (std::size_t i = first; i < end; ++i)
+      lines += rcpt_command(s, s.recipients[i]);
     if (!talk.send(lines)) return lost();
     for (std::size_t i = first; i < end; ++i) {
       if (!talk.receive(reply)) return lost();
       if (reply.ok()) continue;
       if (refused == EX_OK) answer = s.recipients[i] + ": " + reply.joined(" ");
       // Temporary trouble wins: the caller shall try again.
-      if (refused != EX_TEMPFAIL) refused = status_of(reply, reply.code == 501 ? EX_DATAERR : EX_NOUSER);
+      if (refused != EX_TEMPFAIL)
+        refused = status_of(reply, reply.code == 501 ? EX_DATAERR : EX_NOUSER);
     }
   }
-  if (refused != EX_OK) {  // all or nothing: who calls us knows one exit status only
+  if (refused != EX_OK) { // all or nothing: who calls us knows one exit status only
     if (talk.send("QUIT\r\n")) (void)talk.receive(reply);
     return refused;
   }
@@ -181,7 +185,8 @@ Result<Fd> connect_to(const std::string& path) {
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   int rc;
-  do rc = ::connect(fd.get(), address.raw(), address.raw_length());
+  do
+    rc = ::connect(fd.get(), address.raw(), address.raw_length());
   while (rc != 0 && errno == EINTR);
   if (rc != 0) return Error::from_errno(path, errno);
   return fd;
@@ -225,7 +230,8 @@ int run_postrider(const std::string& config_directory, std::vector<std::string> 
   }
   words.insert(words.begin(), {program, "-c", config_directory});
   std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& word : words)
+    argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());
   return complain(EX_OSFILE, program + ": " + std::strerror(errno));
@@ -251,7 +257,7 @@ std::string full_name_of(const SendmailOptions& options, const passwd* user) {
       out.push_back(c);
       continue;
     }
-    std::string login(user->pw_name);  // '&' stands for the login name since Berkeley
+    std::string login(user->pw_name); // '&' stands for the login name since Berkeley
     if (!login.empty()) login.front() = to_upper(login.front());
     out += login;
   }
@@ -303,14 +309,15 @@ int deliver(const SendmailOptions& options, const config::Settings& settings,
     std::string address = s.sender;
     if (mail::domain_part(address).empty()) address += "@" + settings.text("myorigin");
     const std::string name = quote_display_name(full_name_of(options, user));
-    prepare.from = name.empty() ? mail::to_external(address)
-                                : name + " <" + mail::to_external(address) + ">";
+    prepare.from =
+        name.empty() ? mail::to_external(address) : name + " <" + mail::to_external(address) + ">";
   }
   auto prepared = prepare_message(reader.finish(), prepare);
   if (!prepared) return complain(EX_DATAERR, prepared.error().text());
   s.message = std::move(prepared->message);
   s.recipients.insert(s.recipients.end(), prepared->recipients.begin(), prepared->recipients.end());
-  if (s.recipients.empty()) return complain(EX_USAGE, "no recipient addresses found in the message");
+  if (s.recipients.empty())
+    return complain(EX_USAGE, "no recipient addresses found in the message");
   s.helo = settings.text("myhostname");
   s.envid = options.envid;
   s.notify = options.notify;
@@ -327,7 +334,7 @@ int deliver(const SendmailOptions& options, const config::Settings& settings,
   return EX_OK;
 }
 
-}  // namespace
+} // namespace
 
 int run_sendmail(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
@@ -344,21 +351,22 @@ int run_sendmail(int argc, char** argv) {
 
   using Mode = SendmailOptions::Mode;
   switch (options->mode) {
-    case Mode::list_queue: return run_postrider(source.config_directory, {"queue"});
-    case Mode::flush_queue: {
-      std::vector<std::string> words{"flush"};
-      if (options->flush_what.starts_with('I')) words.push_back(options->flush_what.substr(1));
-      else if (options->flush_what.starts_with('R'))
-        words.insert(words.end(), {"--destination", options->flush_what.substr(1)});
-      else if (!options->flush_what.empty())
-        return complain(EX_USAGE, "-q" + options->flush_what + " is not supported");
-      return run_postrider(source.config_directory, std::move(words));
-    }
-    case Mode::verify: return complain(EX_UNAVAILABLE, "-bv is not supported");
-    case Mode::daemon: return complain(EX_UNAVAILABLE, "to start the mail system: postrider start");
-    case Mode::aliases: return EX_OK;  // there is no alias database to build
-    case Mode::smtp:
-    case Mode::deliver: break;
+  case Mode::list_queue: return run_postrider(source.config_directory, {"queue"});
+  case Mode::flush_queue: {
+    std::vector<std::string> words{"flush"};
+    if (options->flush_what.starts_with('I'))
+      words.push_back(options->flush_what.substr(1));
+    else if (options->flush_what.starts_with('R'))
+      words.insert(words.end(), {"--destination", options->flush_what.substr(1)});
+    else if (!options->flush_what.empty())
+      return complain(EX_USAGE, "-q" + options->flush_what + " is not supported");
+    return run_postrider(source.config_directory, std::move(words));
+  }
+  case Mode::verify: return complain(EX_UNAVAILABLE, "-bv is not supported");
+  case Mode::daemon: return complain(EX_UNAVAILABLE, "to start the mail system: postrider start");
+  case Mode::aliases: return EX_OK; // there is no alias database to build
+  case Mode::smtp:
+  case Mode::deliver: break;
   }
   config::Findings findings;
   auto settings = config::Settings::load(source, findings);
@@ -367,11 +375,12 @@ int run_sendmail(int argc, char** argv) {
   if (options->mode == Mode::deliver) return deliver(*options, *settings, socket);
   auto fd = connect_to(socket);
   if (!fd) {
-    std::printf("421 4.3.2 %s the mail system is not running\r\n", settings->text("myhostname").c_str());
+    std::printf("421 4.3.2 %s the mail system is not running\r\n",
+                settings->text("myhostname").c_str());
     std::fflush(stdout);
     return complain(EX_TEMPFAIL, "the mail system is not running: " + fd.error().text());
   }
   return relay_stdio(fd->get());
 }
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

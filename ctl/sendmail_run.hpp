@@ -16,9 +16,9 @@ int run_sendmail(int argc, char** argv);
 // A message for the submit service, spoken over a connected socket. The result is a status of
 // sysexits.h; `problem` says why it is not 0. REQUIRES: fd is in blocking mode, with time limits.
 struct Submission {
-  std::string sender;                  // internal form; empty: the null sender
+  std::string sender; // internal form; empty: the null sender
   std::vector<std::string> recipients;
-  std::string message;                 // CR LF line ends
+  std::string message; // CR LF line ends
   std::string helo;
   std::string envid;
   std::uint8_t notify = 0;
@@ -27,4 +27,4 @@ struct Submission {
 };
 int submit_over(int fd, const Submission& submission, std::string& answer);
 
-}  // namespace postrider::ctl
+} // namespace postrider::ctl

@@ -29,4 +29,4 @@ std::string CommandCount::text() const {
   return out;
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <array>
-#include <string>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "smtp/command.hpp"
@@ -61,8 +61,10 @@ class CommandCount {
   std::string text() const;
 
  private:
-  struct Pair { std::uint32_t ok = 0, all = 0; };
+  struct Pair {
+    std::uint32_t ok = 0, all = 0;
+  };
   std::array<Pair, kCommands.size()> pairs_{};
 };
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -49,8 +49,8 @@ class TableLists final : public Lists {
                             settings.list("smtpd_client_event_limit_exceptions")));
     POSTRIDER_TRY_VOID(fill(lists->newlines_, "smtpd_forbid_bare_newline_exclusions",
                             settings.list("smtpd_forbid_bare_newline_exclusions")));
-    POSTRIDER_TRY_VOID(fill(lists->users_, "authorized_submit_users",
-                            settings.list("authorized_submit_users")));
+    POSTRIDER_TRY_VOID(
+        fill(lists->users_, "authorized_submit_users", settings.list("authorized_submit_users")));
     return std::shared_ptr<Lists>(std::move(lists));
   }
 
@@ -68,9 +68,7 @@ class TableLists final : public Lists {
   Result<bool> may_send_bare_newlines(const std::string& address) override {
     return newlines_->matches_address(address);
   }
-  Result<bool> may_submit(const std::string& user) override {
-    return users_->matches_domain(user);
-  }
+  Result<bool> may_submit(const std::string& user) override { return users_->matches_domain(user); }
 
  private:
   std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_;
@@ -83,7 +81,7 @@ Result<std::vector<Rule>> rules_of(const config::Settings& settings, std::string
   return rules;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings) {
   auto config = std::make_shared<Config>();
@@ -138,4 +136,4 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   return std::shared_ptr<const Config>(std::move(config));
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

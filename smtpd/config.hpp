@@ -12,7 +12,9 @@
 #include "restrict.hpp"
 #include "smtp/dot.hpp"
 
-namespace postrider::config { class Settings; }
+namespace postrider::config {
+class Settings;
+}
 
 namespace postrider::smtpd {
 
@@ -20,8 +22,8 @@ namespace postrider::smtpd {
 class Lists {
  public:
   virtual ~Lists() = default;
-  virtual Result<bool> is_trusted(const std::string& address) = 0;           // mynetworks
-  virtual Result<bool> is_ours(const std::string& domain) = 0;  // mydestination, relay_domains
+  virtual Result<bool> is_trusted(const std::string& address) = 0; // mynetworks
+  virtual Result<bool> is_ours(const std::string& domain) = 0;     // mydestination, relay_domains
   virtual Result<bool> is_free_of_limits(const std::string& address) = 0;
   virtual Result<bool> may_send_bare_newlines(const std::string& address) = 0;
   virtual Result<bool> may_submit(const std::string& user) = 0;
@@ -31,23 +33,23 @@ struct Config {
   std::string hostname;
   std::string mail_name;
   std::string banner;
-  std::string origin;          // myorigin; empty: addresses stay as they are
-  std::vector<std::string> hidden_keywords;  // upper case
+  std::string origin;                       // myorigin; empty: addresses stay as they are
+  std::vector<std::string> hidden_keywords; // upper case
   Duration timeout{};
   Duration error_sleep{};
-  Duration session_limit{};    // 0: none
-  Duration queue_patience = std::chrono::seconds(10);  // for qmgr to come back, at MAIL
+  Duration session_limit{};                           // 0: none
+  Duration queue_patience = std::chrono::seconds(10); // for qmgr to come back, at MAIL
   // After an error that ends the session: how long is read on, so that the client sees the last
   // reply instead of a reset connection.
   Duration linger = std::chrono::seconds(2);
-  std::int64_t data_rate = 0;  // bytes per second that content must come with; 0: no limit
+  std::int64_t data_rate = 0; // bytes per second that content must come with; 0: no limit
   bool whole_deadlines = true;
   std::int64_t soft_errors = 10;
   std::int64_t hard_errors = 20;
   std::int64_t junk_limit = 100;
   std::uint64_t recipients = 1000;
   std::uint64_t recipients_overshoot = 1000;
-  std::uint64_t message_size = 0;  // 0: none
+  std::uint64_t message_size = 0; // 0: none
   std::int64_t hops = 50;
   std::size_t line_length = 2048;
   std::uint64_t sessions = 20000;
@@ -62,7 +64,7 @@ struct Config {
   bool helo_required = false;
   bool smtputf8 = true;
   bool soft_bounce = false;
-  bool local = false;          // smtpd_local_submission
+  bool local = false; // smtpd_local_submission
   bool any_user_may_submit = true;
   std::vector<Rule> relay_rules;
   std::vector<Rule> recipient_rules;
@@ -73,4 +75,4 @@ struct Config {
 // Error config: says file, line and parameter.
 Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings);
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -19,13 +19,15 @@ constexpr std::uint64_t kPatience = 16U << 20;
 bool begins_with_header(ByteView content) {
   if (content.empty() || content.starts_with("\r\n")) return true;
   std::size_t i = 0;
-  while (i < content.size() && content[i] > ' ' && content[i] < 0x7f && content[i] != ':') ++i;
+  while (i < content.size() && content[i] > ' ' && content[i] < 0x7f && content[i] != ':')
+    ++i;
   if (i == 0) return false;
-  while (i < content.size() && (content[i] == ' ' || content[i] == '\t')) ++i;
+  while (i < content.size() && (content[i] == ' ' || content[i] == '\t'))
+    ++i;
   return i < content.size() && content[i] == ':';
 }
 
-}  // namespace
+} // namespace
 
 Intake::Intake(submit::Submitter& submitter, const Config& config, const Peer& peer,
                mail::Envelope& envelope, Clock& clock, smtp::BareNewline bare,
@@ -38,7 +40,7 @@ Intake::Intake(submit::Submitter& submitter, const Config& config, const Peer& p
 
 void Intake::fail(Trouble trouble) {
   trouble_ = trouble;
-  message_.reset();  // memory and file are given back at once
+  message_.reset(); // memory and file are given back at once
 }
 
 smtp::DataDecoder::Fed Intake::feed(ByteView in) {
@@ -46,9 +48,12 @@ smtp::DataDecoder::Fed Intake::feed(ByteView in) {
   const smtp::DataDecoder::Fed fed = decoder_.feed(in, message_ ? message_->pending() : discarded_);
   if (!message_) return fed;
   const mail::ContentFacts& facts = decoder_.facts();
-  if (config_.message_size != 0 && facts.size > config_.message_size) fail(Trouble::too_big);
-  else if (facts.hops > config_.hops) fail(Trouble::too_many_hops);
-  else if (decoder_.rejected()) fail(Trouble::bare_newline);
+  if (config_.message_size != 0 && facts.size > config_.message_size)
+    fail(Trouble::too_big);
+  else if (facts.hops > config_.hops)
+    fail(Trouble::too_many_hops);
+  else if (decoder_.rejected())
+    fail(Trouble::bare_newline);
   return fed;
 }
 
@@ -62,8 +67,8 @@ ev::Task<void> Intake::relieve() {
 }
 
 bool Intake::is_hopeless() const {
-  return trouble_ != Trouble::none && config_.message_size != 0 &&
-         size() > config_.message_size && size() - config_.message_size > kPatience;
+  return trouble_ != Trouble::none && config_.message_size != 0 && size() > config_.message_size &&
+         size() - config_.message_size > kPatience;
 }
 
 void Intake::complete_envelope() {
@@ -120,7 +125,7 @@ std::string Intake::make_head(queue::Id id) {
     }
   }
 
-  if (!has_header) head += "\r\n";  // what came is body from its first line on
+  if (!has_header) head += "\r\n"; // what came is body from its first line on
 
   std::string client = "client=" + peer_.shown();
   if (peer_.local) client += ", uid=" + std::to_string(peer_.uid);
@@ -131,4 +136,4 @@ std::string Intake::make_head(queue::Id id) {
   return head;
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

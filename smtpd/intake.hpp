@@ -28,7 +28,7 @@ class Intake {
     too_big,
     too_many_hops,
     bare_newline,
-    queue,     // error() says more
+    queue, // error() says more
   };
 
   // Takes what belongs to the content; with Framing::dot, `ended` when the final dot was read.
@@ -59,11 +59,11 @@ class Intake {
   smtp::Framing framing_;
   smtp::DataDecoder decoder_;
   submit::MakeHead make_head_;
-  std::optional<submit::Message> message_;  // gone once there is trouble
+  std::optional<submit::Message> message_; // gone once there is trouble
   std::string discarded_;
-  bool complete_ = false;  // all of the content was seen
+  bool complete_ = false; // all of the content was seen
   Trouble trouble_ = Trouble::none;
   std::optional<Error> error_;
 };
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   program.name = "smtpd";
   program.needs.lifetime = daemon::Lifetime::worker;
   program.needs.clients = 0;
-  program.needs.offload_threads = 3;  // one for the journal, two for message files
+  program.needs.offload_threads = 3; // one for the journal, two for message files
   program.start = smtpd::Service::create;
   return daemon::run(argc, argv, program);
 }

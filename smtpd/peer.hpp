@@ -12,11 +12,11 @@ namespace postrider::smtpd {
 
 struct Peer {
   std::string name = "unknown";
-  std::string address;        // empty: a process of this host, over a UNIX socket
+  std::string address; // empty: a process of this host, over a UNIX socket
   std::string port;
-  std::uint32_t uid = 0;      // of that process
+  std::uint32_t uid = 0; // of that process
   bool local = false;
-  bool trusted = false;       // in mynetworks, or local
+  bool trusted = false; // in mynetworks, or local
   bool free_of_limits = false;
   bool bare_newlines_pass = false;
 
@@ -43,4 +43,4 @@ inline Peer make_local_peer(std::uint32_t uid) {
   return peer;
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

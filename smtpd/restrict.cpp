@@ -33,36 +33,35 @@ std::optional<smtp::Refusal> walk(const std::vector<Rule>& rules, const SessionF
   const bool authorised = facts.our_domain && !has_routing(facts.address);
   for (const Rule rule : rules) {
     switch (rule) {
-      case Rule::permit_mynetworks:
-        if (session.trusted) return std::nullopt;
-        break;
-      case Rule::permit_sasl_authenticated:
-        if (session.authenticated) return std::nullopt;
-        break;
-      case Rule::permit_auth_destination:
-        if (authorised) return std::nullopt;
-        break;
-      case Rule::reject_unauth_destination:
-        if (!authorised)
-          return refusal(codes.relay_denied, "7.1", shown(facts.address) + ": Relay access denied");
-        break;
-      case Rule::defer_unauth_destination:
-        if (!authorised)
-          return refusal(454, "7.1", shown(facts.address) + ": Relay access denied");
-        break;
-      case Rule::permit: return std::nullopt;
-      case Rule::reject:
-        return refusal(554, "7.1",
-                       shown(facts.address) + ": Recipient address rejected: Access denied");
-      case Rule::defer:
-        return refusal(450, "7.1",
-                       shown(facts.address) + ": Recipient address rejected: Try again later");
+    case Rule::permit_mynetworks:
+      if (session.trusted) return std::nullopt;
+      break;
+    case Rule::permit_sasl_authenticated:
+      if (session.authenticated) return std::nullopt;
+      break;
+    case Rule::permit_auth_destination:
+      if (authorised) return std::nullopt;
+      break;
+    case Rule::reject_unauth_destination:
+      if (!authorised)
+        return refusal(codes.relay_denied, "7.1", shown(facts.address) + ": Relay access denied");
+      break;
+    case Rule::defer_unauth_destination:
+      if (!authorised) return refusal(454, "7.1", shown(facts.address) + ": Relay access denied");
+      break;
+    case Rule::permit: return std::nullopt;
+    case Rule::reject:
+      return refusal(554, "7.1",
+                     shown(facts.address) + ": Recipient address rejected: Access denied");
+    case Rule::defer:
+      return refusal(450, "7.1",
+                     shown(facts.address) + ": Recipient address rejected: Try again later");
     }
   }
   return std::nullopt;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::vector<Rule>> parse_rules(const std::vector<std::string>& words) {
   std::vector<Rule> rules;
@@ -82,14 +81,14 @@ Result<std::vector<Rule>> parse_rules(const std::vector<std::string>& words) {
 bool guard_relay(const std::vector<Rule>& rules) {
   for (const Rule rule : rules) {
     switch (rule) {
-      case Rule::reject_unauth_destination:
-      case Rule::defer_unauth_destination:
-      case Rule::reject:
-      case Rule::defer: return true;
-      case Rule::permit: return false;
-      case Rule::permit_mynetworks:
-      case Rule::permit_sasl_authenticated:
-      case Rule::permit_auth_destination: break;
+    case Rule::reject_unauth_destination:
+    case Rule::defer_unauth_destination:
+    case Rule::reject:
+    case Rule::defer: return true;
+    case Rule::permit: return false;
+    case Rule::permit_mynetworks:
+    case Rule::permit_sasl_authenticated:
+    case Rule::permit_auth_destination: break;
     }
   }
   return false;
@@ -107,4 +106,4 @@ std::optional<smtp::Refusal> check_recipient(const std::vector<Rule>& relay,
   return walk(recipient, session, facts, codes);
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -32,17 +32,17 @@ Result<std::vector<Rule>> parse_rules(const std::vector<std::string>& words);
 bool guard_relay(const std::vector<Rule>& rules);
 
 struct SessionFacts {
-  bool trusted = false;        // in mynetworks, or a process of this host
-  bool authenticated = false;  // SASL
+  bool trusted = false;       // in mynetworks, or a process of this host
+  bool authenticated = false; // SASL
 };
 
 struct RecipientFacts {
   std::string_view address;
-  bool our_domain = false;  // in mydestination or relay_domains, or without a domain
+  bool our_domain = false; // in mydestination or relay_domains, or without a domain
 };
 
 struct Codes {
-  int relay_denied = 554;  // relay_domains_reject_code
+  int relay_denied = 554; // relay_domains_reject_code
 };
 
 // What to answer instead of 250; nullopt: welcome. `relay` is asked first; permit in one list does
@@ -56,4 +56,4 @@ std::optional<smtp::Refusal> check_recipient(const std::vector<Rule>& relay,
 // strangers that is no mail for us, whatever its domain.
 bool has_routing(std::string_view address);
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

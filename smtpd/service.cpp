@@ -27,7 +27,7 @@ submit::Options submit_options(const Config& config) {
   return options;
 }
 
-}  // namespace
+} // namespace
 
 Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& context) {
   POSTRIDER_TRY(auto config, load_config(context.settings()));
@@ -73,8 +73,8 @@ Result<Peer> Service::identify(int fd) {
 
 std::string Service::refusal_of(const Peer& peer) {
   if (group_.size() >= config_->sessions) {
-    log::warning("session limit " + std::to_string(config_->sessions) + " reached: " + peer.shown() +
-                 " is turned away");
+    log::warning("session limit " + std::to_string(config_->sessions) +
+                 " reached: " + peer.shown() + " is turned away");
     return "421 4.3.2 " + config_->hostname + " Error: too many sessions\r\n";
   }
   if (peer.local) {
@@ -84,7 +84,8 @@ std::string Service::refusal_of(const Peer& peer) {
       const Result<bool> may = config_->lists->may_submit(user->pw_name);
       if (may && *may) return {};
     }
-    log::warning("uid " + std::to_string(peer.uid) + " may not hand in mail (authorized_submit_users)");
+    log::warning("uid " + std::to_string(peer.uid) +
+                 " may not hand in mail (authorized_submit_users)");
     return "554 5.7.1 " + config_->hostname + " Error: user not authorized to submit mail\r\n";
   }
   const auto found = per_client_.find(peer.address);
@@ -159,4 +160,4 @@ void Service::update_busy() {
   if (busy_ && now <= kFreeAt) context_.set_busy(busy_ = false);
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -27,7 +27,7 @@ class Service final : public daemon::Service {
   bool reload(const config::Settings& settings) override;
 
  private:
-  struct Open {  // a session that goes on, as drain() sees it
+  struct Open { // a session that goes on, as drain() sees it
     int fd;
     Session* session;
   };
@@ -48,4 +48,4 @@ class Service final : public daemon::Service {
   bool busy_ = false;
 };
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

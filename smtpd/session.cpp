@@ -21,7 +21,7 @@ bool is_other_protocol(std::string_view line, std::string_view word) {
   return iequals(word, "CONNECT") || iequals(word, "GET") || iequals(word, "POST");
 }
 
-}  // namespace
+} // namespace
 
 Session::Session(Shared& shared, std::shared_ptr<const Config> config, net::Stream& stream,
                  Peer peer)
@@ -34,7 +34,8 @@ ev::Deadline Session::limit() const {
   return one.earlier(ev::Deadline::at(began_ + config_->session_limit));
 }
 
-// --- replies --------------------------------------------------------------------------------------
+// --- replies
+// --------------------------------------------------------------------------------------
 
 void Session::reply(int code, std::string_view dsn, std::string_view text) {
   out_.append(std::to_string(code)).push_back(' ');
@@ -64,9 +65,15 @@ void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
   if (!helo_.empty()) text += " helo=<" + helo_ + ">";
   const std::string code = std::to_string(said.code);
   log::event("reject", "NOQUEUE", text,
-             {{"stage", stage}, {"client", peer_.name}, {"address", peer_.address},
-              {"code", code}, {"dsn", said.dsn}, {"reason", said.text}, {"from", sender},
-              {"to", recipient}, {"helo", helo_}});
+             {{"stage", stage},
+              {"client", peer_.name},
+              {"address", peer_.address},
+              {"code", code},
+              {"dsn", said.dsn},
+              {"reason", said.text},
+              {"from", sender},
+              {"to", recipient},
+              {"helo", helo_}});
   fail(said);
 }
 
@@ -75,7 +82,8 @@ bool Session::hidden(std::string_view keyword) const {
          config_->hidden_keywords.end();
 }
 
-// --- the dialogue ---------------------------------------------------------------------------------
+// --- the dialogue
+// ---------------------------------------------------------------------------------
 
 ev::Task<void> Session::run() {
   if (!peer_.local || log::verbose()) log::info("connect from " + peer_.shown());
@@ -88,15 +96,16 @@ ev::Task<void> Session::run() {
     co_await converse();
   }
   switch (end_) {
-    case End::none:
-    case End::closed: log::info("lost connection after " + std::string(where_) + " from " + peer_.shown());
-      break;
-    case End::timeout:
-      log::info("timeout after " + std::string(where_) + " from " + peer_.shown());
-      reply(421, "4.4.2", config_->hostname + " Error: timeout exceeded");
-      break;
-    case End::quit:
-    case End::error: break;
+  case End::none:
+  case End::closed:
+    log::info("lost connection after " + std::string(where_) + " from " + peer_.shown());
+    break;
+  case End::timeout:
+    log::info("timeout after " + std::string(where_) + " from " + peer_.shown());
+    reply(421, "4.4.2", config_->hostname + " Error: timeout exceeded");
+    break;
+  case End::quit:
+  case End::error: break;
   }
   reset();
   if (!out_.empty()) (void)co_await flush();
@@ -150,7 +159,8 @@ ev::Task<bool> Session::flush() {
   // R8: a client that does not take its replies is not waited for any longer than a silent one.
   Result<void> written = co_await stream_.write(bytes, limit());
   if (written) co_return true;
-  if (end_ == End::none) end_ = written.error().kind() == ErrorKind::timeout ? End::timeout : End::closed;
+  if (end_ == End::none)
+    end_ = written.error().kind() == ErrorKind::timeout ? End::timeout : End::closed;
   co_return false;
 }
 
@@ -216,30 +226,30 @@ ev::Task<void> Session::execute(smtp::Command command) {
     co_return;
   }
   switch (command.verb) {
-    case smtp::Verb::helo:
-    case smtp::Verb::ehlo: helo(command.verb, command.arguments); co_return;
-    case smtp::Verb::mail:
-      if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
-      mail(command.arguments);
-      co_return;
-    case smtp::Verb::rcpt: rcpt(command.arguments); co_return;
-    case smtp::Verb::data: co_await data(command.arguments); co_return;
-    case smtp::Verb::bdat: co_await bdat(command.arguments); co_return;
-    case smtp::Verb::rset: rset(); co_return;
-    case smtp::Verb::noop: reply(250, "2.0.0", "Ok"); co_return;
-    case smtp::Verb::vrfy: vrfy(command.arguments); co_return;
-    case smtp::Verb::quit: quit(); co_return;
-    case smtp::Verb::help:
-      reply(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT HELP");
-      co_return;
-    case smtp::Verb::auth: fail(503, "5.5.1", "Error: authentication not enabled"); co_return;
-    case smtp::Verb::lhlo:
-    case smtp::Verb::expn:
-    case smtp::Verb::etrn:
-    case smtp::Verb::starttls:
-    case smtp::Verb::xclient:
-    case smtp::Verb::xforward: fail(502, "5.5.1", "Error: command not implemented"); co_return;
-    case smtp::Verb::unknown: break;
+  case smtp::Verb::helo:
+  case smtp::Verb::ehlo: helo(command.verb, command.arguments); co_return;
+  case smtp::Verb::mail:
+    if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
+    mail(command.arguments);
+    co_return;
+  case smtp::Verb::rcpt: rcpt(command.arguments); co_return;
+  case smtp::Verb::data: co_await data(command.arguments); co_return;
+  case smtp::Verb::bdat: co_await bdat(command.arguments); co_return;
+  case smtp::Verb::rset: rset(); co_return;
+  case smtp::Verb::noop: reply(250, "2.0.0", "Ok"); co_return;
+  case smtp::Verb::vrfy: vrfy(command.arguments); co_return;
+  case smtp::Verb::quit: quit(); co_return;
+  case smtp::Verb::help:
+    reply(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT HELP");
+    co_return;
+  case smtp::Verb::auth: fail(503, "5.5.1", "Error: authentication not enabled"); co_return;
+  case smtp::Verb::lhlo:
+  case smtp::Verb::expn:
+  case smtp::Verb::etrn:
+  case smtp::Verb::starttls:
+  case smtp::Verb::xclient:
+  case smtp::Verb::xforward: fail(502, "5.5.1", "Error: command not implemented"); co_return;
+  case smtp::Verb::unknown: break;
   }
   if (is_other_protocol(line_, command.word)) {
     fail(521, "5.5.2", "Error: this is an SMTP service");
@@ -247,8 +257,10 @@ ev::Task<void> Session::execute(smtp::Command command) {
     end_ = End::error;
     co_return;
   }
-  if (command.word.empty()) fail(500, "5.5.2", "Error: bad syntax");
-  else fail(502, "5.5.2", "Error: command not recognized");
+  if (command.word.empty())
+    fail(500, "5.5.2", "Error: bad syntax");
+  else
+    fail(502, "5.5.2", "Error: command not recognized");
 }
 
 // qmgr is starting, or starts again: most often that is over before the client notices.
@@ -257,7 +269,7 @@ ev::Task<void> Session::wait_for_queue() {
   if (!written) co_return;
   Result<void> there =
       co_await shared_.submitter.wait_for_queue(shared_.loop.after(config_->queue_patience));
-  if (!there) co_return;  // mail() says so
+  if (!there) co_return; // mail() says so
 }
 
 // smtpd_error_sleep_time: what came before goes out, the bad news waits.
@@ -284,4 +296,4 @@ ev::Task<void> Session::linger() {
   }
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -29,7 +29,7 @@ struct Shared {
   Shared(ev::Loop& l, submit::Submitter& s) : loop(l), submitter(s) {}
   ev::Loop& loop;
   submit::Submitter& submitter;
-  bool draining = false;  // begin no transaction, end when there is none
+  bool draining = false; // begin no transaction, end when there is none
 };
 
 class Session {
@@ -51,16 +51,16 @@ class Session {
  private:
   struct Transaction {
     mail::Envelope envelope;
-    std::unordered_set<std::string> seen;   // recipients so far
-    std::uint64_t overshoot = 0;            // recipients refused beyond the limit
-    std::optional<Intake> intake;           // from the first BDAT, or during DATA
+    std::unordered_set<std::string> seen; // recipients so far
+    std::uint64_t overshoot = 0;          // recipients refused beyond the limit
+    std::optional<Intake> intake;         // from the first BDAT, or during DATA
     bool chunking = false;
   };
   enum class End { none, quit, closed, timeout, error };
 
   // --- the dialogue
   ev::Task<void> converse();
-  ev::Task<bool> next_line();         // false: the session is over (end_ says how)
+  ev::Task<bool> next_line(); // false: the session is over (end_ says how)
   ev::Task<void> execute(smtp::Command command);
   ev::Task<bool> flush();
   ev::Task<bool> fill(ev::Deadline deadline);
@@ -87,15 +87,15 @@ class Session {
 
   // --- replies
   void reply(int code, std::string_view dsn, std::string_view text);
-  void fail(int code, std::string_view dsn, std::string_view text);  // counts as an error
+  void fail(int code, std::string_view dsn, std::string_view text); // counts as an error
   void fail(const smtp::Refusal& refusal) { fail(refusal.code, refusal.dsn, refusal.text); }
   // The same with a line in the log.
   void reject(std::string_view stage, const smtp::Refusal& refusal, std::string_view recipient);
   void hang_up(End end) { end_ = end; }
   bool hidden(std::string_view keyword) const;
-  void finish_address(std::string& address) const;  // append_at_myorigin
+  void finish_address(std::string& address) const; // append_at_myorigin
   void reset() { transaction_.reset(); }
-  ev::Deadline limit() const;  // smtpd_timeout from now, within the session's own limit
+  ev::Deadline limit() const; // smtpd_timeout from now, within the session's own limit
 
   Shared& shared_;
   std::shared_ptr<const Config> config_;
@@ -107,15 +107,15 @@ class Session {
   bool esmtp_ = false;
   bool early_talk_ = false;
   bool committing_ = false;
-  bool failed_ = false;         // the command in hand was refused
-  bool bare_lf_ = false;        // the line in hand ended in LF alone
+  bool failed_ = false;  // the command in hand was refused
+  bool bare_lf_ = false; // the line in hand ended in LF alone
   std::int64_t errors_ = 0;
   std::int64_t junk_ = 0;
   End end_ = End::none;
-  std::string_view where_ = "CONNECT";  // for the log: what the client was last busy with
+  std::string_view where_ = "CONNECT"; // for the log: what the client was last busy with
   SteadyTime began_;
   CommandCount count_;
   std::optional<Transaction> transaction_;
 };
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -20,13 +20,13 @@ bool has_brackets(std::string_view arguments) {
   return colon != std::string_view::npos && trim(arguments.substr(colon + 1)).starts_with('<');
 }
 
-}  // namespace
+} // namespace
 
 void Session::helo(smtp::Verb verb, std::string_view arguments) {
   std::string name;
   if (const auto wrong = smtp::parse_helo(arguments, name)) {
-    fail(501, wrong->dsn, std::string("Syntax: ") + (verb == smtp::Verb::ehlo ? "EHLO" : "HELO") +
-                              " hostname");
+    fail(501, wrong->dsn,
+         std::string("Syntax: ") + (verb == smtp::Verb::ehlo ? "EHLO" : "HELO") + " hostname");
     return;
   }
   reset();
@@ -41,7 +41,8 @@ void Session::helo(smtp::Verb verb, std::string_view arguments) {
     if (!hidden(keyword)) lines.push_back(std::move(line));
   };
   offer("PIPELINING", "PIPELINING");
-  offer("SIZE", config_->message_size == 0 ? "SIZE" : "SIZE " + std::to_string(config_->message_size));
+  offer("SIZE",
+        config_->message_size == 0 ? "SIZE" : "SIZE " + std::to_string(config_->message_size));
   if (!config_->disable_vrfy) offer("VRFY", "VRFY");
   offer("ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES");
   offer("8BITMIME", "8BITMIME");
@@ -83,9 +84,11 @@ void Session::mail(std::string_view arguments) {
   if (const Result<void> room = shared_.submitter.may_accept(); !room) {
     const bool full = room.error().kind() == ErrorKind::busy;
     log::warning("mail from " + peer_.shown() + " is put off: " + room.error().text());
-    reject("MAIL", full ? smtp::Refusal{452, "4.3.1", "Insufficient system storage"}
-                        : smtp::Refusal{451, "4.3.0", "Error: the queue is not available"}, {});
-    --errors_;  // not the client's fault
+    reject("MAIL",
+           full ? smtp::Refusal{452, "4.3.1", "Insufficient system storage"}
+                : smtp::Refusal{451, "4.3.0", "Error: the queue is not available"},
+           {});
+    --errors_; // not the client's fault
     return;
   }
   transaction_.emplace();
@@ -138,8 +141,10 @@ void Session::rcpt(std::string_view arguments) {
     const Result<bool> ours = config_->lists->is_ours(domain);
     if (!ours) {
       log::warning(ours.error().text());
-      reject("RCPT", {451, "4.3.0", "<" + mail::to_external(recipient.address) +
-                                        ">: Temporary lookup failure"}, recipient.address);
+      reject("RCPT",
+             {451, "4.3.0",
+              "<" + mail::to_external(recipient.address) + ">: Temporary lookup failure"},
+             recipient.address);
       return;
     }
     facts.our_domain = *ours;
@@ -173,4 +178,4 @@ void Session::quit() {
   end_ = End::quit;
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

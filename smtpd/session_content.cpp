@@ -12,7 +12,7 @@ namespace {
 // How much of a chunk that nobody wants is read before the connection is cut instead.
 constexpr std::uint64_t kPatience = 32U << 20;
 
-}  // namespace
+} // namespace
 
 // R7: content buys its time by arriving.
 ev::Deadline Session::content_deadline(SteadyTime began, std::uint64_t bytes) const {
@@ -24,19 +24,19 @@ ev::Deadline Session::content_deadline(SteadyTime began, std::uint64_t bytes) co
 
 std::optional<smtp::Refusal> Session::content_refusal() const {
   switch (transaction_->intake->trouble()) {
-    case Intake::Trouble::none: return std::nullopt;
-    case Intake::Trouble::too_big: return smtp::Refusal{552, "5.3.4", "Error: message file too big"};
-    case Intake::Trouble::too_many_hops: return smtp::Refusal{554, "5.4.0", "Error: too many hops"};
-    case Intake::Trouble::bare_newline:
-      return smtp::Refusal{config_->bare_newline_code,
-                           config_->bare_newline_code >= 500 ? "5.5.2" : "4.5.2",
-                           "Error: bare <LF> received"};
-    case Intake::Trouble::queue: {
-      const bool full = transaction_->intake->error() &&
-                        transaction_->intake->error()->kind() == ErrorKind::busy;
-      if (full) return smtp::Refusal{452, "4.3.1", "Insufficient system storage"};
-      return smtp::Refusal{451, "4.3.0", "Error: queue file write error"};
-    }
+  case Intake::Trouble::none: return std::nullopt;
+  case Intake::Trouble::too_big: return smtp::Refusal{552, "5.3.4", "Error: message file too big"};
+  case Intake::Trouble::too_many_hops: return smtp::Refusal{554, "5.4.0", "Error: too many hops"};
+  case Intake::Trouble::bare_newline:
+    return smtp::Refusal{config_->bare_newline_code,
+                         config_->bare_newline_code >= 500 ? "5.5.2" : "4.5.2",
+                         "Error: bare <LF> received"};
+  case Intake::Trouble::queue: {
+    const bool full =
+        transaction_->intake->error() && transaction_->intake->error()->kind() == ErrorKind::busy;
+    if (full) return smtp::Refusal{452, "4.3.1", "Insufficient system storage"};
+    return smtp::Refusal{451, "4.3.0", "Error: queue file write error"};
+  }
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -75,7 +75,7 @@ ev::Task<void> Session::data(std::string_view) {
   while (true) {
     if (stream_.buffered().empty()) {
       const bool more = co_await fill(content_deadline(began, received));
-      if (!more) co_return;  // a cut message is no message
+      if (!more) co_return; // a cut message is no message
     }
     const smtp::DataDecoder::Fed fed = intake.feed(stream_.buffered());
     stream_.consume(fed.consumed);
@@ -182,8 +182,8 @@ ev::Task<void> Session::end_content() {
     reset();
     co_return;
   }
-  const smtp::Refusal refusal = content_refusal().value_or(
-      smtp::Refusal{451, "4.3.0", "Error: queue file write error"});
+  const smtp::Refusal refusal =
+      content_refusal().value_or(smtp::Refusal{451, "4.3.0", "Error: queue file write error"});
   const bool ours = intake.trouble() == Intake::Trouble::queue;
   const bool bare = intake.trouble() == Intake::Trouble::bare_newline;
   if (ours) log::warning("a message from " + peer_.shown() + " is put off: " + id.error().text());
@@ -193,4 +193,4 @@ ev::Task<void> Session::end_content() {
   if (bare) end_ = End::error;
 }
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

@@ -12,7 +12,7 @@ namespace postrider::submit {
 struct Submitter::Batch {
   explicit Batch(ev::Loop& loop) : done(loop) {}
   ev::Condition done;
-  std::vector<queue::Announced> records;  // in the order in which they stand
+  std::vector<queue::Announced> records; // in the order in which they stand
   std::optional<Result<void>> outcome;
 
   void settle(const Result<void>& result) {
@@ -27,14 +27,14 @@ struct Submitter::Lease {
   static void on_overdue(void* self);
   bool is_three_quarters_full() const { return used > writer.info().size / 4 * 3; }
 
-  Submitter* owner;        // null once it is gone
-  std::uint64_t epoch;     // the connection under which it was lent
+  Submitter* owner;    // null once it is gone
+  std::uint64_t epoch; // the connection under which it was lent
   queue::SegmentWriter writer;
   ev::Timer overdue;
-  queue::SegmentWriter::Group group;   // in flight
-  std::shared_ptr<Batch> syncing;      // waits for it
-  std::shared_ptr<Batch> gathering;    // waits for the next one
-  std::uint64_t used = 0;  // end of the last record
+  queue::SegmentWriter::Group group; // in flight
+  std::shared_ptr<Batch> syncing;    // waits for it
+  std::shared_ptr<Batch> gathering;  // waits for the next one
+  std::uint64_t used = 0;            // end of the last record
   bool full = false;
   bool dead = false;
 };
@@ -56,8 +56,8 @@ struct Submitter::FileWait {
     if (!bridge.completed()) bridge.complete(std::move(with));
   }
   Stage stage = Stage::asked;
-  ev::Bridge<FileAnswer> lent;  // may be written
-  ev::Bridge<FileAnswer> safe;  // is in the queue
+  ev::Bridge<FileAnswer> lent; // may be written
+  ev::Bridge<FileAnswer> safe; // is in the queue
 };
 
-}  // namespace postrider::submit
+} // namespace postrider::submit

@@ -21,7 +21,7 @@ std::uint64_t envelope_size(const mail::Envelope& envelope) {
   return sum;
 }
 
-}  // namespace
+} // namespace
 
 mail::ContentFacts with_head(mail::ContentFacts facts, ByteView head) {
   mail::ContentScanner scanner;
@@ -29,7 +29,7 @@ mail::ContentFacts with_head(mail::ContentFacts facts, ByteView head) {
   const mail::ContentFacts& own = scanner.facts();
   facts.size += own.size;
   facts.longest_line = std::max(facts.longest_line, own.longest_line);
-  if (!scanner.in_header()) {  // the head is a whole header: all of the content is body
+  if (!scanner.in_header()) { // the head is a whole header: all of the content is body
     facts.header_size = 0;
     facts.hops = 0;
     facts.utf8_headers = false;
@@ -99,9 +99,9 @@ ev::Task<Result<void>> Message::open_file() {
 }
 
 ev::Task<Result<queue::Id>> Message::commit(ev::Lent<const mail::ContentFacts> facts) {
-  const bool too_large = pending_.size() + envelope_size(envelope_) + kRecordSlack >
-                         std::min(submitter_.options_.file_threshold + kRecordSlack,
-                                  queue::kMaxSegmentRecord);
+  const bool too_large =
+      pending_.size() + envelope_size(envelope_) + kRecordSlack >
+      std::min(submitter_.options_.file_threshold + kRecordSlack, queue::kMaxSegmentRecord);
   if (file_ || too_large) {
     Result<queue::Id> id = co_await commit_file(facts);
     co_return id;
@@ -122,7 +122,7 @@ ev::Task<Result<queue::Id>> Message::commit_record(ev::Lent<const mail::ContentF
     Result<queue::Announced> record =
         lease->writer.append(id, envelope_, with_head(*facts, head), head, pending_);
     if (!record && record.error().kind() == ErrorKind::limit && !lease->writer.poisoned()) {
-      lease->full = true;  // the guess was wrong; the next one is empty
+      lease->full = true; // the guess was wrong; the next one is empty
       if (submitter_.current_ == lease) {
         submitter_.current_ = std::move(submitter_.next_);
         submitter_.next_.reset();
@@ -139,8 +139,7 @@ ev::Task<Result<queue::Id>> Message::commit_record(ev::Lent<const mail::ContentF
       co_return why;
     }
     lease->used = record->offset + record->length;
-    if (!lease->gathering)
-      lease->gathering = std::make_shared<Submitter::Batch>(submitter_.loop_);
+    if (!lease->gathering) lease->gathering = std::make_shared<Submitter::Batch>(submitter_.loop_);
     const std::shared_ptr<Submitter::Batch> batch = lease->gathering;
     batch->records.push_back(*record);
     while (!batch->outcome) {
@@ -174,7 +173,8 @@ ev::Task<Result<queue::Id>> Message::commit_file(ev::Lent<const mail::ContentFac
   ++submitter_.file_syncs_;
   Result<std::optional<Result<void>>> synced =
       co_await submitter_.offload_.run<std::optional<Result<void>>>(
-          job, submitter_.loop_.after(submitter_.options_.sync_limit), "the sync of a message file");
+          job, submitter_.loop_.after(submitter_.options_.sync_limit),
+          "the sync of a message file");
   --submitter_.file_syncs_;
   submitter_.file_syncs_changed_.notify_one();
   if (!synced) co_return synced.error();
@@ -189,10 +189,10 @@ ev::Task<Result<queue::Id>> Message::commit_file(ev::Lent<const mail::ContentFac
       submitter_.loop_.after(submitter_.options_.answer_limit), "qmgr to take a message file");
   if (!answer) co_return answer.error();
   if (answer->error) co_return *answer->error;
-  file.safe = true;  // accepted from here: qmgr has renamed it and synced the directory
+  file.safe = true; // accepted from here: qmgr has renamed it and synced the directory
   ++submitter_.counters_.messages;
   ++submitter_.counters_.files;
   co_return file.id;
 }
 
-}  // namespace postrider::submit
+} // namespace postrider::submit

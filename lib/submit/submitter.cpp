@@ -19,12 +19,13 @@ constexpr Duration kConnectLimit = std::chrono::seconds(10);
 constexpr Duration kLongestPause = std::chrono::seconds(2);
 constexpr Duration kAskAgain = std::chrono::seconds(1);
 
-}  // namespace
+} // namespace
 
 Submitter::Submitter(ev::Loop& loop, ev::Offload& offload, FileSystem& fs, Options options)
     : loop_(loop), offload_(offload), fs_(fs), options_(std::move(options)), group_(loop),
       hook_(loop.add_turn_hook([this] { on_turn_end(); })),
-      ask_again_(loop, [](void* self) { static_cast<Submitter*>(self)->want_segment(); }, this),
+      ask_again_(
+          loop, [](void* self) { static_cast<Submitter*>(self)->want_segment(); }, this),
       segments_changed_(loop), file_syncs_changed_(loop) {}
 
 Submitter::~Submitter() {
@@ -32,7 +33,8 @@ Submitter::~Submitter() {
   loop_.remove_turn_hook(hook_);
   POSTRIDER_CHECK(files_.empty());
   // Syncs still on a pool thread find their lease, but no submitter to tell.
-  for (const auto& lease : leases_) lease->owner = nullptr;
+  for (const auto& lease : leases_)
+    lease->owner = nullptr;
 }
 
 void Submitter::start() { group_.spawn(run(), "connection to qmgr"); }
@@ -106,64 +108,64 @@ ev::Task<Result<void>> Submitter::converse(const std::string& path) {
 // What qmgr says. It is the more trusted side; even so nothing it sends may crash us.
 Result<void> Submitter::take(ipc::Frame& frame) {
   switch (frame.type) {
-    case proto::QueueState::kType: {
-      POSTRIDER_TRY(const auto state, ipc::as<proto::QueueState>(frame));
-      state_known_ = true;
-      accepting_ = state.accepting;
-      reason_ = state.reason.empty() ? "the queue takes no mail now" : state.reason;
-      if (accepting_ && !current_ && !wanted_) want_segment();
-      segments_changed_.notify_all();
+  case proto::QueueState::kType: {
+    POSTRIDER_TRY(const auto state, ipc::as<proto::QueueState>(frame));
+    state_known_ = true;
+    accepting_ = state.accepting;
+    reason_ = state.reason.empty() ? "the queue takes no mail now" : state.reason;
+    if (accepting_ && !current_ && !wanted_) want_segment();
+    segments_changed_.notify_all();
+    return {};
+  }
+  case proto::SegmentLent::kType: {
+    POSTRIDER_TRY(const auto lent, ipc::as<proto::SegmentLent>(frame));
+    const queue::SegmentInfo& info = lent.info;
+    if (frame.fds.size() != 1 || info.tag == 0 || info.segment == 0 ||
+        info.size <= queue::kSegmentHeader)
+      return Error(ErrorKind::protocol, "qmgr lent an impossible segment");
+    wanted_ = false;
+    no_room_.clear();
+    if (current_ && next_) return Error(ErrorKind::protocol, "qmgr lent a segment too many");
+    auto lease = std::make_shared<Lease>(*this, info, std::move(frame.fds.front()));
+    leases_.push_back(lease);
+    (current_ ? next_ : current_) = lease;
+    ++counters_.segments;
+    segments_changed_.notify_all();
+    return {};
+  }
+  case proto::NoRoom::kType: {
+    POSTRIDER_TRY(const auto none, ipc::as<proto::NoRoom>(frame));
+    no_room(none.reason.empty() ? "no room in the queue" : none.reason);
+    return {};
+  }
+  case proto::FileLent::kType:
+  case proto::FileSafe::kType:
+  case proto::FileRefused::kType: {
+    // The three have one layout.
+    POSTRIDER_TRY(const auto about, decode<proto::FileLent>(frame.body));
+    const auto found = files_.find(about.id);
+    if (found == files_.end()) {
+      if (frame.type != proto::FileLent::kType) return {}; // given up meanwhile
+      proto::FileDropped dropped;
+      dropped.id = about.id;
+      channel_->send(dropped);
       return {};
     }
-    case proto::SegmentLent::kType: {
-      POSTRIDER_TRY(const auto lent, ipc::as<proto::SegmentLent>(frame));
-      const queue::SegmentInfo& info = lent.info;
-      if (frame.fds.size() != 1 || info.tag == 0 || info.segment == 0 ||
-          info.size <= queue::kSegmentHeader)
-        return Error(ErrorKind::protocol, "qmgr lent an impossible segment");
-      wanted_ = false;
-      no_room_.clear();
-      if (current_ && next_) return Error(ErrorKind::protocol, "qmgr lent a segment too many");
-      auto lease = std::make_shared<Lease>(*this, info, std::move(frame.fds.front()));
-      leases_.push_back(lease);
-      (current_ ? next_ : current_) = lease;
-      ++counters_.segments;
-      segments_changed_.notify_all();
-      return {};
+    FileWait& wait = *found->second;
+    if (frame.type == proto::FileRefused::kType) {
+      const bool full = wait.stage == FileWait::Stage::asked;
+      wait.answer(FileAnswer(Error(full ? ErrorKind::busy : ErrorKind::io, about.reason)));
+    } else if (frame.type == proto::FileLent::kType && frame.fds.size() == 1 &&
+               wait.stage == FileWait::Stage::asked) {
+      wait.answer(FileAnswer(std::move(frame.fds.front())));
+    } else if (frame.type == proto::FileSafe::kType && wait.stage == FileWait::Stage::written) {
+      wait.answer(FileAnswer(Fd()));
+    } else {
+      return Error(ErrorKind::protocol, "qmgr said something out of turn about a file");
     }
-    case proto::NoRoom::kType: {
-      POSTRIDER_TRY(const auto none, ipc::as<proto::NoRoom>(frame));
-      no_room(none.reason.empty() ? "no room in the queue" : none.reason);
-      return {};
-    }
-    case proto::FileLent::kType:
-    case proto::FileSafe::kType:
-    case proto::FileRefused::kType: {
-      // The three have one layout.
-      POSTRIDER_TRY(const auto about, decode<proto::FileLent>(frame.body));
-      const auto found = files_.find(about.id);
-      if (found == files_.end()) {
-        if (frame.type != proto::FileLent::kType) return {};  // given up meanwhile
-        proto::FileDropped dropped;
-        dropped.id = about.id;
-        channel_->send(dropped);
-        return {};
-      }
-      FileWait& wait = *found->second;
-      if (frame.type == proto::FileRefused::kType) {
-        const bool full = wait.stage == FileWait::Stage::asked;
-        wait.answer(FileAnswer(Error(full ? ErrorKind::busy : ErrorKind::io, about.reason)));
-      } else if (frame.type == proto::FileLent::kType && frame.fds.size() == 1 &&
-                 wait.stage == FileWait::Stage::asked) {
-        wait.answer(FileAnswer(std::move(frame.fds.front())));
-      } else if (frame.type == proto::FileSafe::kType && wait.stage == FileWait::Stage::written) {
-        wait.answer(FileAnswer(Fd()));
-      } else {
-        return Error(ErrorKind::protocol, "qmgr said something out of turn about a file");
-      }
-      return {};
-    }
-    default: return {};  // of a later release; not for us
+    return {};
+  }
+  default: return {}; // of a later release; not for us
   }
 }
 
@@ -176,7 +178,8 @@ void Submitter::want_segment() {
 // The frame does not say what there was no room for, so everything that was asked for is refused.
 void Submitter::no_room(std::string reason) {
   for (auto& [id, wait] : files_)
-    if (wait->stage == FileWait::Stage::asked) wait->answer(FileAnswer(Error(ErrorKind::busy, reason)));
+    if (wait->stage == FileWait::Stage::asked)
+      wait->answer(FileAnswer(Error(ErrorKind::busy, reason)));
   if (!wanted_) return;
   wanted_ = false;
   no_room_ = std::move(reason);
@@ -188,7 +191,8 @@ void Submitter::no_room(std::string reason) {
 void Submitter::lost() {
   const Error why(ErrorKind::closed, "the connection to qmgr was lost");
   const auto leases = leases_;
-  for (const auto& lease : leases) give_up(lease, why);
+  for (const auto& lease : leases)
+    give_up(lease, why);
   current_.reset();
   next_.reset();
   channel_.reset();
@@ -197,7 +201,8 @@ void Submitter::lost() {
   state_known_ = false;
   no_room_.clear();
   ask_again_.disarm();
-  for (auto& [id, wait] : files_) wait->answer(FileAnswer(why));
+  for (auto& [id, wait] : files_)
+    wait->answer(FileAnswer(why));
   segments_changed_.notify_all();
 }
 
@@ -208,14 +213,15 @@ bool Submitter::qmgr_is_there() const {
   return ::poll(&p, 1, 0) == 0 || (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0;
 }
 
-ev::Task<Result<std::shared_ptr<Submitter::Lease>>> Submitter::lease_for(
-    std::uint64_t content, ev::Lent<const mail::Envelope> envelope, ev::Deadline deadline) {
+ev::Task<Result<std::shared_ptr<Submitter::Lease>>>
+Submitter::lease_for(std::uint64_t content, ev::Lent<const mail::Envelope> envelope,
+                     ev::Deadline deadline) {
   while (true) {
     if (current_ && current_->writer.has_room(content, *envelope)) {
       if (!next_ && current_->is_three_quarters_full()) want_segment();
       co_return current_;
     }
-    if (current_) {  // full: what is in flight settles, then qmgr gets it back
+    if (current_) { // full: what is in flight settles, then qmgr gets it back
       const std::shared_ptr<Lease> old = std::move(current_);
       old->full = true;
       current_ = std::move(next_);
@@ -223,7 +229,8 @@ ev::Task<Result<std::shared_ptr<Submitter::Lease>>> Submitter::lease_for(
       settle_lease(old);
       if (current_) continue;
     }
-    // Without a connection too: nothing of the message has been written yet, and a new one may come.
+    // Without a connection too: nothing of the message has been written yet, and a new one may
+    // come.
     if (!no_room_.empty()) co_return Error(ErrorKind::busy, no_room_);
     want_segment();
     Result<void> changed = co_await segments_changed_.wait(deadline, "a journal segment");
@@ -333,4 +340,4 @@ void Submitter::Lease::on_overdue(void* self) {
       owner->give_up(held, Error(ErrorKind::timeout, "a sync takes too long"));
 }
 
-}  // namespace postrider::submit
+} // namespace postrider::submit

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The way into the queue, for programs that receive or make mail (smtpd, bounce). A Submitter keeps
-// one connection to qmgr and one lent journal segment; a Message gathers one message and commits it.
-// Small mail goes into the segment and shares one fdatasync with everything that came meanwhile;
-// mail beyond the threshold is streamed into a file of its own. Protocol: proto/intake.hpp.
-// One Submitter per process, on its loop thread; only syncs run on pool threads. It opens no file:
-// all descriptors come from qmgr.
+// one connection to qmgr and one lent journal segment; a Message gathers one message and commits
+// it. Small mail goes into the segment and shares one fdatasync with everything that came
+// meanwhile; mail beyond the threshold is streamed into a file of its own. Protocol:
+// proto/intake.hpp. One Submitter per process, on its loop thread; only syncs run on pool threads.
+// It opens no file: all descriptors come from qmgr.
 //
 //   A1  commit() returns an id only after the sync that covers the whole message has returned
 //       success and qmgr, who will deliver it, was still there at that time. Whatever else happens,
@@ -28,7 +28,10 @@
 #include "queue/id.hpp"
 #include "queue/message_file.hpp"
 
-namespace postrider::ipc { class Channel; struct Frame; }
+namespace postrider::ipc {
+class Channel;
+struct Frame;
+} // namespace postrider::ipc
 
 namespace postrider::submit {
 
@@ -36,12 +39,12 @@ struct Options {
   // Paths of qmgr's service socket: the first that exists. Relative to the queue directory, which
   // is where programs of the suite run.
   std::vector<std::string> sockets = {"private/qmgr", "public/qmgr"};
-  std::string program = "unknown";  // who we are, for qmgr's log
+  std::string program = "unknown";                       // who we are, for qmgr's log
   std::uint64_t file_threshold = 256U << 10;             // large_message_threshold
   Duration sync_limit = std::chrono::seconds(30);        // journal_sync_time_limit
   Duration answer_limit = std::chrono::seconds(20);      // for what qmgr does while we wait
   Duration retry_pause = std::chrono::milliseconds(100); // between attempts to connect; doubles
-  std::size_t file_syncs = 2;       // at a time, so that the pool keeps a thread for the journal
+  std::size_t file_syncs = 2; // at a time, so that the pool keeps a thread for the journal
 };
 
 // What stands in front of the content. Called once the id is known; the text has CRLF line ends.
@@ -52,7 +55,7 @@ class Message;
 class Submitter {
  public:
   Submitter(ev::Loop& loop, ev::Offload& offload, FileSystem& fs, Options options);
-  ~Submitter();  // REQUIRES: no Message lives
+  ~Submitter(); // REQUIRES: no Message lives
   Submitter(const Submitter&) = delete;
   Submitter& operator=(const Submitter&) = delete;
 
@@ -92,9 +95,8 @@ class Submitter {
   void settle_lease(const std::shared_ptr<Lease>& lease);
   bool qmgr_is_there() const;
   // WAITS for a segment that has room.
-  ev::Task<Result<std::shared_ptr<Lease>>> lease_for(std::uint64_t content,
-                                                     ev::Lent<const mail::Envelope> envelope,
-                                                     ev::Deadline deadline);
+  ev::Task<Result<std::shared_ptr<Lease>>>
+  lease_for(std::uint64_t content, ev::Lent<const mail::Envelope> envelope, ev::Deadline deadline);
 
   ev::Loop& loop_;
   ev::Offload& offload_;
@@ -104,17 +106,17 @@ class Submitter {
   std::size_t hook_;
   std::unique_ptr<ipc::Channel> channel_;
   std::uint64_t epoch_ = 0;  // counts connections
-  bool state_known_ = false;  // qmgr has told its state over this connection
+  bool state_known_ = false; // qmgr has told its state over this connection
   bool accepting_ = false;
   std::string reason_;
   std::shared_ptr<Lease> current_;
   std::shared_ptr<Lease> next_;
-  bool wanted_ = false;      // a segment was asked for and has not come
-  std::string no_room_;      // why not, when that was the answer
+  bool wanted_ = false; // a segment was asked for and has not come
+  std::string no_room_; // why not, when that was the answer
   ev::Timer ask_again_;
   ev::Condition segments_changed_;
-  std::vector<std::shared_ptr<Lease>> leases_;  // current_, and those with something in flight
-  std::map<std::uint64_t, FileWait*> files_;       // by id
+  std::vector<std::shared_ptr<Lease>> leases_; // current_, and those with something in flight
+  std::map<std::uint64_t, FileWait*> files_;   // by id
   std::size_t file_syncs_ = 0;
   ev::Condition file_syncs_changed_;
   Counters counters_;
@@ -160,4 +162,4 @@ class Message {
 // its end it is the whole header.
 mail::ContentFacts with_head(mail::ContentFacts facts, ByteView head);
 
-}  // namespace postrider::submit
+} // namespace postrider::submit

@@ -47,16 +47,17 @@ TEST(SendmailOptions, WhatProgramsPass) {
   EXPECT_EQ(parsed({"-q30m", "a@b"}).mode, Mode::deliver);
   EXPECT_EQ(parsed({"-C", "/etc/x/main.cf"}).config_directory, "/etc/x");
   EXPECT_EQ(parsed({"-C", "/etc/x"}).config_directory, "/etc/x");
-  EXPECT_THAT(parsed({"-bm", "-G", "-U", "-n", "-h", "3", "--", "-odd@x"}).recipients, ElementsAre("-odd@x"));
-  EXPECT_THAT(parsed({"a@b", "-t"}).recipients, ElementsAre("a@b", "-t"));  // options come first
+  EXPECT_THAT(parsed({"-bm", "-G", "-U", "-n", "-h", "3", "--", "-odd@x"}).recipients,
+              ElementsAre("-odd@x"));
+  EXPECT_THAT(parsed({"a@b", "-t"}).recipients, ElementsAre("a@b", "-t")); // options come first
   EXPECT_EQ(parse_sendmail_options({"/usr/bin/mailq"})->mode, Mode::list_queue);
   EXPECT_EQ(parse_sendmail_options({"newaliases"})->mode, Mode::aliases);
 }
 
 TEST(SendmailOptions, Refused) {
   const std::vector<std::vector<std::string>> rows = {
-      {"-Z"}, {"-f"}, {"-bq"}, {"-N", "sometimes"}, {"-N", ""}, {"-R", "body"}, {"-V", "a\nb"},
-      {"-B", "BINARYMIME"}};
+      {"-Z"},     {"-f"},         {"-bq"},        {"-N", "sometimes"},
+      {"-N", ""}, {"-R", "body"}, {"-V", "a\nb"}, {"-B", "BINARYMIME"}};
   for (std::vector<std::string> row : rows) {
     row.insert(row.begin(), "sendmail");
     EXPECT_FALSE(parse_sendmail_options(row).ok()) << testing::PrintToString(row);
@@ -65,12 +66,17 @@ TEST(SendmailOptions, Refused) {
 
 std::string read_in(std::string_view in, bool dot_ends, std::size_t piece) {
   MessageReader reader(dot_ends);
-  for (std::size_t i = 0; i < in.size(); i += piece) reader.feed(in.substr(i, piece));
+  for (std::size_t i = 0; i < in.size(); i += piece)
+    reader.feed(in.substr(i, piece));
   return reader.finish();
 }
 
 TEST(SendmailMessage, LinesBecomeCrlf) {
-  struct Row { std::string_view in; bool dot; std::string_view out; };
+  struct Row {
+    std::string_view in;
+    bool dot;
+    std::string_view out;
+  };
   const Row rows[] = {
       {"a\nb\n", true, "a\r\nb\r\n"},
       {"a\r\nb", true, "a\r\nb\r\n"},
@@ -89,7 +95,10 @@ TEST(SendmailMessage, LinesBecomeCrlf) {
 }
 
 TEST(SendmailMessage, AddressLists) {
-  struct Row { std::string_view in; std::vector<std::string> out; };
+  struct Row {
+    std::string_view in;
+    std::vector<std::string> out;
+  };
   const Row rows[] = {
       {"a@b", {"a@b"}},
       {"a@b, c@d,e", {"a@b", "c@d", "e"}},
@@ -113,8 +122,8 @@ TEST(SendmailMessage, AddressLists) {
     ASSERT_TRUE(list.ok()) << row.in << ": " << list.error().text();
     EXPECT_THAT(*list, ElementsAreArray(row.out)) << row.in;
   }
-  for (const std::string_view bad : {"a b@c", "\"open", "(open", "<a@b", "a@b>", "<a@b> <c@d>", "@b",
-                                     "a@b@c", "a@[192.0.2.1"})
+  for (const std::string_view bad :
+       {"a b@c", "\"open", "(open", "<a@b", "a@b>", "<a@b> <c@d>", "@b", "a@b@c", "a@[192.0.2.1"})
     EXPECT_FALSE(parse_address_list(bad).ok()) << bad;
 }
 
@@ -122,7 +131,8 @@ TEST(SendmailMessage, PreparesHeaders) {
   PrepareOptions take;
   take.take_recipients = true;
   take.from = "A <a@b>";
-  auto out = prepare_message("To: x@y,\r\n\tz@y\r\nBcc: hidden@y\r\nSubject: s\r\n\r\nTo: body@y\r\n", take);
+  auto out = prepare_message(
+      "To: x@y,\r\n\tz@y\r\nBcc: hidden@y\r\nSubject: s\r\n\r\nTo: body@y\r\n", take);
   ASSERT_TRUE(out.ok());
   EXPECT_EQ(out->message, "From: A <a@b>\r\nTo: x@y,\r\n\tz@y\r\nSubject: s\r\n\r\nTo: body@y\r\n");
   EXPECT_THAT(out->recipients, ElementsAre("x@y", "z@y", "hidden@y"));
@@ -134,7 +144,8 @@ TEST(SendmailMessage, PreparesHeaders) {
 
   PrepareOptions plain;
   plain.from = "a@b";
-  EXPECT_EQ(prepare_message("hello\r\nthere: x\r\n", plain)->message, "From: a@b\r\n\r\nhello\r\nthere: x\r\n");
+  EXPECT_EQ(prepare_message("hello\r\nthere: x\r\n", plain)->message,
+            "From: a@b\r\n\r\nhello\r\nthere: x\r\n");
   EXPECT_EQ(prepare_message("Subject: s\r\n", plain)->message, "From: a@b\r\nSubject: s\r\n\r\n");
   EXPECT_EQ(prepare_message("\r\nbody\r\n", plain)->message, "From: a@b\r\n\r\nbody\r\n");
   EXPECT_EQ(prepare_message("Bcc: x@y\r\n\r\nb\r\n", PrepareOptions{})->message, "\r\nb\r\n");
@@ -151,7 +162,7 @@ TEST(SendmailMessage, DisplayNames) {
 // submit_over() against a server that answers from a list, one reply per line it is sent.
 struct Exchange {
   std::string name;
-  std::vector<std::string> replies;  // greeting first; at 354 the content up to the dot follows
+  std::vector<std::string> replies; // greeting first; at 354 the content up to the dot follows
   int status;
 };
 class Submissions : public testing::TestWithParam<Exchange> {};
@@ -162,7 +173,9 @@ TEST_P(Submissions, EndWithTheStatusOfSysexits) {
   std::string heard;
   std::thread server([&] {
     FILE* in = ::fdopen(::dup(fds[1]), "r");
-    const auto say = [&](const std::string& text) { (void)!::send(fds[1], text.data(), text.size(), MSG_NOSIGNAL); };
+    const auto say = [&](const std::string& text) {
+      (void)!::send(fds[1], text.data(), text.size(), MSG_NOSIGNAL);
+    };
     std::size_t next = 0;
     say(GetParam().replies[next++] + "\r\n");
     char line[2000];
@@ -188,29 +201,42 @@ TEST_P(Submissions, EndWithTheStatusOfSysexits) {
   ::close(fds[0]);
   server.join();
   if (GetParam().status == EX_OK) {
-    EXPECT_EQ(heard,
-              "EHLO me\r\nMAIL FROM:<\"a b\"@x> SIZE=20 ENVID=e+3D1\r\n"
-              "RCPT TO:<r@x> NOTIFY=SUCCESS,FAILURE\r\nRCPT TO:<q@x> NOTIFY=SUCCESS,FAILURE\r\nDATA\r\n"
-              "Subject: s\r\n\r\n..dot\r\n.\r\nQUIT\r\n");
+    EXPECT_EQ(
+        heard,
+        "EHLO me\r\nMAIL FROM:<\"a b\"@x> SIZE=20 ENVID=e+3D1\r\n"
+        "RCPT TO:<r@x> NOTIFY=SUCCESS,FAILURE\r\nRCPT TO:<q@x> NOTIFY=SUCCESS,FAILURE\r\nDATA\r\n"
+        "Subject: s\r\n\r\n..dot\r\n.\r\nQUIT\r\n");
   } else {
     EXPECT_FALSE(answer.empty());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sendmail, Submissions, testing::ValuesIn<Exchange>({
-    {"good", {"220 x", "250-x\r\n250 DSN", "250 ok", "250 ok", "250 ok", "354 go", "250 queued", "221 bye"}, EX_OK},
-    {"greeting_421", {"421 no"}, EX_TEMPFAIL},
-    {"greeting_554", {"554 not you"}, EX_NOPERM},
-    {"full", {"220 x", "250 x", "452 4.3.1 full"}, EX_TEMPFAIL},
-    {"too_big", {"220 x", "250 x", "552 5.3.4 big"}, EX_DATAERR},
-    {"bad_sender", {"220 x", "250 x", "501 5.1.7 bad"}, EX_DATAERR},
-    {"no_user", {"220 x", "250 x", "250 ok", "250 ok", "550 5.1.1 who", "221 bye"}, EX_NOUSER},
-    {"one_later", {"220 x", "250 x", "250 ok", "550 5.1.1 who", "450 later", "221 bye"}, EX_TEMPFAIL},
-    {"content_refused", {"220 x", "250 x", "250 ok", "250 ok", "250 ok", "354 go", "554 5.4.0 hops"}, EX_DATAERR},
-    {"content_later", {"220 x", "250 x", "250 ok", "250 ok", "250 ok", "354 go", "451 later"}, EX_TEMPFAIL},
-    {"cut_in_the_middle", {"220 x", "250 x", "250 ok"}, EX_TEMPFAIL},
-    {"nonsense", {"hello"}, EX_TEMPFAIL},
-}), [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Sendmail, Submissions,
+    testing::ValuesIn<Exchange>({
+        {"good",
+         {"220 x", "250-x\r\n250 DSN", "250 ok", "250 ok", "250 ok", "354 go", "250 queued",
+          "221 bye"},
+         EX_OK},
+        {"greeting_421", {"421 no"}, EX_TEMPFAIL},
+        {"greeting_554", {"554 not you"}, EX_NOPERM},
+        {"full", {"220 x", "250 x", "452 4.3.1 full"}, EX_TEMPFAIL},
+        {"too_big", {"220 x", "250 x", "552 5.3.4 big"}, EX_DATAERR},
+        {"bad_sender", {"220 x", "250 x", "501 5.1.7 bad"}, EX_DATAERR},
+        {"no_user", {"220 x", "250 x", "250 ok", "250 ok", "550 5.1.1 who", "221 bye"}, EX_NOUSER},
+        {"one_later",
+         {"220 x", "250 x", "250 ok", "550 5.1.1 who", "450 later", "221 bye"},
+         EX_TEMPFAIL},
+        {"content_refused",
+         {"220 x", "250 x", "250 ok", "250 ok", "250 ok", "354 go", "554 5.4.0 hops"},
+         EX_DATAERR},
+        {"content_later",
+         {"220 x", "250 x", "250 ok", "250 ok", "250 ok", "354 go", "451 later"},
+         EX_TEMPFAIL},
+        {"cut_in_the_middle", {"220 x", "250 x", "250 ok"}, EX_TEMPFAIL},
+        {"nonsense", {"hello"}, EX_TEMPFAIL},
+    }),
+    [](const auto& c) { return c.param.name; });
 
-}  // namespace
-}  // namespace postrider::ctl
+} // namespace
+} // namespace postrider::ctl

@@ -61,7 +61,8 @@ class DialogueTest : public testing::Test {
 
   void start_queue() {
     submitter->start();
-    ASSERT_TRUE(test::turn_until(loop, [&] { return qmgr.segments() > 0 && submitter->may_accept().ok(); }));
+    ASSERT_TRUE(test::turn_until(
+        loop, [&] { return qmgr.segments() > 0 && submitter->may_accept().ok(); }));
   }
   void connect() {
     auto pair = net::socket_pair();
@@ -79,9 +80,12 @@ class DialogueTest : public testing::Test {
   void send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = ::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL);
-      if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-      else if (errno == EAGAIN) loop.turn(false), collect();
-      else return;
+      if (n > 0)
+        text.remove_prefix(static_cast<std::size_t>(n));
+      else if (errno == EAGAIN)
+        loop.turn(false), collect();
+      else
+        return;
     }
   }
   // The next reply, lines joined by '|'; "" when the session ended or nothing comes.
@@ -89,7 +93,8 @@ class DialogueTest : public testing::Test {
     std::string out;
     while (true) {
       std::string line;
-      if (!test::turn_until(loop, [&] { return take_line(line) || (over && drained()); })) return "(nothing)";
+      if (!test::turn_until(loop, [&] { return take_line(line) || (over && drained()); }))
+        return "(nothing)";
       if (line.empty()) return out;
       out += out.empty() ? line : "|" + line;
       if (line.size() < 4 || line[3] != '-') return out;
@@ -121,13 +126,15 @@ class DialogueTest : public testing::Test {
   void wait_for_mail(std::size_t count) {
     EXPECT_TRUE(test::turn_until(loop, [&] { return qmgr.mails().size() >= count; }));
     EXPECT_EQ(qmgr.mails().size(), count);
-    for (const std::string& problem : qmgr.problems()) ADD_FAILURE() << problem;
+    for (const std::string& problem : qmgr.problems())
+      ADD_FAILURE() << problem;
   }
   // Content of the only mail, without our Received: header.
   std::string content_of(std::size_t i = 0) {
     const std::string& all = qmgr.mails().at(i).content;
     std::size_t at = all.find("\r\n");
-    while (at + 2 < all.size() && all[at + 2] == '\t') at = all.find("\r\n", at + 2);
+    while (at + 2 < all.size() && all[at + 2] == '\t')
+      at = all.find("\r\n", at + 2);
     return all.substr(at + 2);
   }
 
@@ -176,4 +183,4 @@ class DialogueTest : public testing::Test {
   }
 };
 
-}  // namespace postrider::smtpd
+} // namespace postrider::smtpd

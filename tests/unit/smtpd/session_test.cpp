@@ -16,8 +16,10 @@ TEST_F(SmtpSession, AcceptsAMessageAndSaysWhere) {
   EXPECT_EQ(ask("EHLO client.example"),
             "250-mx.ours.example|250-PIPELINING|250-SIZE 100000|250-VRFY|250-ENHANCEDSTATUSCODES|"
             "250-8BITMIME|250-DSN|250-SMTPUTF8|250 CHUNKING");
-  EXPECT_EQ(ask("MAIL FROM:<a@b.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=x+2By"), "250 2.1.0 Ok");
-  EXPECT_EQ(ask("RCPT TO:<u@ours.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o+40x"), "250 2.1.5 Ok");
+  EXPECT_EQ(ask("MAIL FROM:<a@b.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID=x+2By"),
+            "250 2.1.0 Ok");
+  EXPECT_EQ(ask("RCPT TO:<u@ours.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o+40x"),
+            "250 2.1.5 Ok");
   EXPECT_EQ(ask("DATA"), "354 End data with <CR><LF>.<CR><LF>");
   send("Message-ID: <m@x>\r\nSubject: s\r\n\r\nline\r\n..dot\r\n.\r\n");
   const std::string said = reply();
@@ -71,68 +73,102 @@ TEST_P(Talks, AnswerWithTheseCodes) {
 const std::string kMail = "MAIL FROM:<a@b.example>";
 const std::string kRcpt = "RCPT TO:<u@ours.example>";
 
-INSTANTIATE_TEST_SUITE_P(Rfc5321, Talks, testing::ValuesIn<Talk>({
-    {"rcpt_needs_mail", {"EHLO x", kRcpt}, {"250-mx.ours.example|250-PIPELINING|250-SIZE", "503 5.5.1"}},
-    {"data_needs_mail", {"HELO x", "DATA"}, {"250 mx.ours.example", "503 5.5.1"}},
-    {"data_needs_rcpt", {kMail, "DATA"}, {"250 2.1.0", "554 5.5.1"}},
-    {"nested_mail", {kMail, kMail}, {"250 2.1.0", "503 5.5.1"}},
-    {"rset_ends_it", {kMail, kRcpt, "RSET", "DATA"}, {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
-    {"helo_ends_it", {kMail, kRcpt, "HELO x", "DATA"},
-     {"250 2.1.0", "250 2.1.5", "250 mx.ours.example", "503 5.5.1"}},
-    {"relay_denied", {kMail, "RCPT TO:<u@far.example>", "DATA"}, {"250 2.1.0", "554 5.7.1", "554 5.5.1"}},
-    {"percent_hack", {kMail, "RCPT TO:<u%far.example@ours.example>"}, {"250 2.1.0", "554 5.7.1"}},
-    {"quoted_at", {kMail, "RCPT TO:<\"u@far.example\"@ours.example>"}, {"250 2.1.0", "554 5.7.1"}},
-    {"source_route_dropped", {kMail, "RCPT TO:<@x.example:u@ours.example>"}, {"250 2.1.0", "250 2.1.5"}},
-    {"trailing_dot", {kMail, "RCPT TO:<u@far.example.>"}, {"250 2.1.0", "554 5.7.1"}},
-    {"semicolons", {"MAIL FROM:<;cat /etc/passwd;>"}, {"501 5.1.7"}},
-    {"table_trouble", {kMail, "RCPT TO:<u@trouble.example>"}, {"250 2.1.0", "451 4.3.0"}},
-    {"bare_postmaster", {kMail, "RCPT TO:<postmaster>"}, {"250 2.1.0", "250 2.1.5"}},
-    {"null_sender", {"MAIL FROM:<>", kRcpt}, {"250 2.1.0", "250 2.1.5"}},
-    {"null_recipient", {kMail, "RCPT TO:<>"}, {"250 2.1.0", "501 5.1.3"}},
-    {"size_too_big", {"MAIL FROM:<a@b.example> SIZE=100001"}, {"552 5.3.4"}},
-    {"size_overflow", {"MAIL FROM:<a@b.example> SIZE=18446744073709551616"}, {"501 5.5.4"}},
-    {"size_negative", {"MAIL FROM:<a@b.example> SIZE=-1"}, {"501 5.5.4"}},
-    {"binarymime", {"MAIL FROM:<a@b.example> BODY=BINARYMIME"}, {"555 5.5.4"}},
-    {"envid_nul", {"MAIL FROM:<a@b.example> ENVID=a+00b"}, {"501 5.5.4"}},
-    {"envid_newline", {"MAIL FROM:<a@b.example> ENVID=a+0Ab"}, {"501 5.5.4"}},
-    {"envid_short", {"MAIL FROM:<a@b.example> ENVID=a+"}, {"501 5.5.4"}},
-    {"orcpt_nul", {kMail, "RCPT TO:<u@ours.example> ORCPT=rfc822;a+00"}, {"250 2.1.0", "501 5.5.4"}},
-    {"notify_never_alone", {kMail, "RCPT TO:<u@ours.example> NOTIFY=NEVER,DELAY"}, {"250 2.1.0", "501 5.5.4"}},
-    {"auth_newline", {"MAIL FROM:<a@b.example> AUTH=x+0Ay"}, {"501 5.5.4"}},
-    {"auth_not_offered", {"MAIL FROM:<a@b.example> AUTH=<>"}, {"503 5.5.1"}},
-    {"utf8_without_smtputf8", {"MAIL FROM:<\xc3\xa4@b.example>", kMail, "RCPT TO:<\xc3\xa4@ours.example>", "DATA"},
-     {"553 5.6.7", "250 2.1.0", "553 5.6.7", "554 5.5.1"}},
-    {"utf8_with_smtputf8", {"MAIL FROM:<\xc3\xa4@b.example> SMTPUTF8", "RCPT TO:<\xc3\xb6@ours.example>"},
-     {"250 2.1.0", "250 2.1.5"}},
-    {"vrfy", {"VRFY u", "VRFY", "VRFY \xc3\xa4"}, {"252 2.0.0", "501 5.5.4", "553 5.6.7"}},
-    {"not_here", {"EXPN list", "ETRN x", "STARTTLS", "AUTH PLAIN", "XCLIENT A=b", "LHLO x"},
-     {"502 5.5.1", "502 5.5.1", "502 5.5.1", "503 5.5.1", "502 5.5.1", "502 5.5.1"}},
-    {"unknown", {"FOO", "", "  "}, {"502 5.5.2", "500 5.5.2", "500 5.5.2"}},
-    {"control_bytes", {"NOOP \x01", "MAIL FROM:<a\rb@c>"}, {"500 5.5.2", "500 5.5.2"}},
-    {"no_arguments", {"DATA x", "RSET x", "QUIT x"}, {"501 5.5.4", "501 5.5.4", "501 5.5.4"}},
-    {"helo_needs_a_name", {"HELO", "EHLO"}, {"501 5.5.4", "501 5.5.4"}},
-    {"bdat_numbers", {"BDAT", "BDAT x", "BDAT -1", "BDAT +1", "BDAT 9223372036854775808", "BDAT 1 FIRST"},
-     {"501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4"}},
-    {"bdat_zero_without_mail", {"BDAT 0", "BDAT 0 LAST"}, {"503 5.5.1", "503 5.5.1"}},
-    {"bdat_error_then_data", {kMail, "BDAT 0 LAST", "DATA"}, {"250 2.1.0", "554 5.5.1", "503 5.5.1"}},
-    {"data_after_bdat", {kMail, kRcpt, "BDAT 0", "DATA", "DATA"},
-     {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1", "503 5.5.1"}},
-    {"rcpt_after_bdat", {kMail, kRcpt, "BDAT 0", kRcpt}, {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
-    {"bdat_last_twice", {kMail, kRcpt, "BDAT 0 LAST", "BDAT 0 LAST"},
-     {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
-    {"help_and_noop", {"HELP", "HELP MAIL", "NOOP", "NOOP x"}, {"214 2.0.0", "214 2.0.0", "250 2.0.0", "250 2.0.0"}},
-    {"http", {"GET / HTTP/1.1"}, {"521 5.5.2"}},
-    {"tls_hello", {"\x16\x03\x01"}, {"521 5.5.2"}},
-}), [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Rfc5321, Talks,
+    testing::ValuesIn<Talk>({
+        {"rcpt_needs_mail",
+         {"EHLO x", kRcpt},
+         {"250-mx.ours.example|250-PIPELINING|250-SIZE", "503 5.5.1"}},
+        {"data_needs_mail", {"HELO x", "DATA"}, {"250 mx.ours.example", "503 5.5.1"}},
+        {"data_needs_rcpt", {kMail, "DATA"}, {"250 2.1.0", "554 5.5.1"}},
+        {"nested_mail", {kMail, kMail}, {"250 2.1.0", "503 5.5.1"}},
+        {"rset_ends_it",
+         {kMail, kRcpt, "RSET", "DATA"},
+         {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
+        {"helo_ends_it",
+         {kMail, kRcpt, "HELO x", "DATA"},
+         {"250 2.1.0", "250 2.1.5", "250 mx.ours.example", "503 5.5.1"}},
+        {"relay_denied",
+         {kMail, "RCPT TO:<u@far.example>", "DATA"},
+         {"250 2.1.0", "554 5.7.1", "554 5.5.1"}},
+        {"percent_hack",
+         {kMail, "RCPT TO:<u%far.example@ours.example>"},
+         {"250 2.1.0", "554 5.7.1"}},
+        {"quoted_at",
+         {kMail, "RCPT TO:<\"u@far.example\"@ours.example>"},
+         {"250 2.1.0", "554 5.7.1"}},
+        {"source_route_dropped",
+         {kMail, "RCPT TO:<@x.example:u@ours.example>"},
+         {"250 2.1.0", "250 2.1.5"}},
+        {"trailing_dot", {kMail, "RCPT TO:<u@far.example.>"}, {"250 2.1.0", "554 5.7.1"}},
+        {"semicolons", {"MAIL FROM:<;cat /etc/passwd;>"}, {"501 5.1.7"}},
+        {"table_trouble", {kMail, "RCPT TO:<u@trouble.example>"}, {"250 2.1.0", "451 4.3.0"}},
+        {"bare_postmaster", {kMail, "RCPT TO:<postmaster>"}, {"250 2.1.0", "250 2.1.5"}},
+        {"null_sender", {"MAIL FROM:<>", kRcpt}, {"250 2.1.0", "250 2.1.5"}},
+        {"null_recipient", {kMail, "RCPT TO:<>"}, {"250 2.1.0", "501 5.1.3"}},
+        {"size_too_big", {"MAIL FROM:<a@b.example> SIZE=100001"}, {"552 5.3.4"}},
+        {"size_overflow", {"MAIL FROM:<a@b.example> SIZE=18446744073709551616"}, {"501 5.5.4"}},
+        {"size_negative", {"MAIL FROM:<a@b.example> SIZE=-1"}, {"501 5.5.4"}},
+        {"binarymime", {"MAIL FROM:<a@b.example> BODY=BINARYMIME"}, {"555 5.5.4"}},
+        {"envid_nul", {"MAIL FROM:<a@b.example> ENVID=a+00b"}, {"501 5.5.4"}},
+        {"envid_newline", {"MAIL FROM:<a@b.example> ENVID=a+0Ab"}, {"501 5.5.4"}},
+        {"envid_short", {"MAIL FROM:<a@b.example> ENVID=a+"}, {"501 5.5.4"}},
+        {"orcpt_nul",
+         {kMail, "RCPT TO:<u@ours.example> ORCPT=rfc822;a+00"},
+         {"250 2.1.0", "501 5.5.4"}},
+        {"notify_never_alone",
+         {kMail, "RCPT TO:<u@ours.example> NOTIFY=NEVER,DELAY"},
+         {"250 2.1.0", "501 5.5.4"}},
+        {"auth_newline", {"MAIL FROM:<a@b.example> AUTH=x+0Ay"}, {"501 5.5.4"}},
+        {"auth_not_offered", {"MAIL FROM:<a@b.example> AUTH=<>"}, {"503 5.5.1"}},
+        {"utf8_without_smtputf8",
+         {"MAIL FROM:<\xc3\xa4@b.example>", kMail, "RCPT TO:<\xc3\xa4@ours.example>", "DATA"},
+         {"553 5.6.7", "250 2.1.0", "553 5.6.7", "554 5.5.1"}},
+        {"utf8_with_smtputf8",
+         {"MAIL FROM:<\xc3\xa4@b.example> SMTPUTF8", "RCPT TO:<\xc3\xb6@ours.example>"},
+         {"250 2.1.0", "250 2.1.5"}},
+        {"vrfy", {"VRFY u", "VRFY", "VRFY \xc3\xa4"}, {"252 2.0.0", "501 5.5.4", "553 5.6.7"}},
+        {"not_here",
+         {"EXPN list", "ETRN x", "STARTTLS", "AUTH PLAIN", "XCLIENT A=b", "LHLO x"},
+         {"502 5.5.1", "502 5.5.1", "502 5.5.1", "503 5.5.1", "502 5.5.1", "502 5.5.1"}},
+        {"unknown", {"FOO", "", "  "}, {"502 5.5.2", "500 5.5.2", "500 5.5.2"}},
+        {"control_bytes", {"NOOP \x01", "MAIL FROM:<a\rb@c>"}, {"500 5.5.2", "500 5.5.2"}},
+        {"no_arguments", {"DATA x", "RSET x", "QUIT x"}, {"501 5.5.4", "501 5.5.4", "501 5.5.4"}},
+        {"helo_needs_a_name", {"HELO", "EHLO"}, {"501 5.5.4", "501 5.5.4"}},
+        {"bdat_numbers",
+         {"BDAT", "BDAT x", "BDAT -1", "BDAT +1", "BDAT 9223372036854775808", "BDAT 1 FIRST"},
+         {"501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4", "501 5.5.4"}},
+        {"bdat_zero_without_mail", {"BDAT 0", "BDAT 0 LAST"}, {"503 5.5.1", "503 5.5.1"}},
+        {"bdat_error_then_data",
+         {kMail, "BDAT 0 LAST", "DATA"},
+         {"250 2.1.0", "554 5.5.1", "503 5.5.1"}},
+        {"data_after_bdat",
+         {kMail, kRcpt, "BDAT 0", "DATA", "DATA"},
+         {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1", "503 5.5.1"}},
+        {"rcpt_after_bdat",
+         {kMail, kRcpt, "BDAT 0", kRcpt},
+         {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
+        {"bdat_last_twice",
+         {kMail, kRcpt, "BDAT 0 LAST", "BDAT 0 LAST"},
+         {"250 2.1.0", "250 2.1.5", "250 2.0.0", "503 5.5.1"}},
+        {"help_and_noop",
+         {"HELP", "HELP MAIL", "NOOP", "NOOP x"},
+         {"214 2.0.0", "214 2.0.0", "250 2.0.0", "250 2.0.0"}},
+        {"http", {"GET / HTTP/1.1"}, {"521 5.5.2"}},
+        {"tls_hello", {"\x16\x03\x01"}, {"521 5.5.2"}},
+    }),
+    [](const auto& c) { return std::string(c.param.name); });
 
 // S1, S2: only CR LF . CR LF ends content, however the bytes are cut.
-struct Ending { std::string_view name, bytes; };
+struct Ending {
+  std::string_view name, bytes;
+};
 class Endings : public DialogueTest, public testing::WithParamInterface<Ending> {};
 
 TEST_P(Endings, NoOtherBytesEndContent) {
   const std::string trick(GetParam().bytes);
-  const std::string content =
-      "Subject: s\r\n\r\none" + trick + "MAIL FROM:<evil@x.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n";
+  const std::string content = "Subject: s\r\n\r\none" + trick +
+                              "MAIL FROM:<evil@x.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n";
   begin();
   const std::string whole = send_mail(content + "\r\n.\r\n");
   ASSERT_EQ(whole.substr(0, 3), "250");
@@ -152,12 +188,23 @@ TEST_P(Endings, NoOtherBytesEndContent) {
     EXPECT_TRUE(content_of(0)[i] != '\n' || content_of(0)[i - 1] == '\r');
 }
 
-INSTANTIATE_TEST_SUITE_P(Smuggling, Endings, testing::ValuesIn<Ending>({
-    {"lf_lf", "\n.\n"}, {"cr_cr", "\r.\r"}, {"cr_lf", "\r.\n"}, {"lf_cr", "\n.\r"},
-    {"lf_crlf", "\n.\r\n"}, {"crlf_lf", "\r\n.\n"}, {"cr_crlf", "\r.\r\n"}, {"crlf_cr", "\r\n.\r"},
-    {"nul_before", std::string_view("\r\n\0.\r\n", 6)}, {"nul_behind", std::string_view("\r\n.\0\r\n", 6)},
-    {"crlf_crcrlf", "\r\n.\r\r\n"}, {"crcrlf", "\r\r\n.\r\r\n"}, {"two_dots", "\r\n..\r\n"},
-}), [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(Smuggling, Endings,
+                         testing::ValuesIn<Ending>({
+                             {"lf_lf", "\n.\n"},
+                             {"cr_cr", "\r.\r"},
+                             {"cr_lf", "\r.\n"},
+                             {"lf_cr", "\n.\r"},
+                             {"lf_crlf", "\n.\r\n"},
+                             {"crlf_lf", "\r\n.\n"},
+                             {"cr_crlf", "\r.\r\n"},
+                             {"crlf_cr", "\r\n.\r"},
+                             {"nul_before", std::string_view("\r\n\0.\r\n", 6)},
+                             {"nul_behind", std::string_view("\r\n.\0\r\n", 6)},
+                             {"crlf_crcrlf", "\r\n.\r\r\n"},
+                             {"crcrlf", "\r\r\n.\r\r\n"},
+                             {"two_dots", "\r\n..\r\n"},
+                         }),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 TEST_F(SmtpSession, BareNewlineCanBeRefused) {
   config->bare_newline = smtp::BareNewline::reject;
@@ -174,7 +221,8 @@ TEST_F(SmtpSession, BareNewlineCanBeRefused) {
 TEST_F(SmtpSession, PipelinedGroupsAreAnsweredInOrder) {
   begin();
   ask("EHLO x");
-  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<far@far.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n");
+  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<far@far.example>\r\nRCPT "
+       "TO:<u@ours.example>\r\nDATA\r\n");
   EXPECT_EQ(reply().substr(0, 3), "250");
   EXPECT_EQ(reply().substr(0, 3), "554");
   EXPECT_EQ(reply().substr(0, 3), "250");
@@ -192,7 +240,8 @@ TEST_F(SmtpSession, TalkingOutOfTurnEndsTheSession) {
   begin();
   EXPECT_EQ(all_replies("EHLO x\r\nMAIL FROM:<a@b.example>\r\n").at(0).substr(0, 9), "503 5.5.0");
   begin();
-  const auto codes = all_replies("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\nbody\r\n.\r\n");
+  const auto codes =
+      all_replies("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\nbody\r\n.\r\n");
   ASSERT_EQ(codes.size(), 3U);
   EXPECT_EQ(codes[2].substr(0, 9), "503 5.5.0");
   EXPECT_TRUE(qmgr.mails().empty());
@@ -205,7 +254,8 @@ TEST_F(SmtpSession, TalkingOutOfTurnEndsTheSession) {
 TEST_F(SmtpSession, ChunksMakeOneMessage) {
   begin();
   ask("EHLO x");
-  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nBDAT 14\r\nSubject: s\r\n\r\nBDAT 6\r\n.\r\n.\r\n"
+  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nBDAT 14\r\nSubject: s\r\n\r\nBDAT "
+       "6\r\n.\r\n.\r\n"
        "BDAT 3 LAST\r\n..x");
   EXPECT_EQ(reply(), "250 2.1.0 Ok");
   EXPECT_EQ(reply(), "250 2.1.5 Ok");
@@ -219,10 +269,11 @@ TEST_F(SmtpSession, ChunksMakeOneMessage) {
 
 TEST_F(SmtpSession, RefusedChunksAreReadAndForgotten) {
   begin();
-  send("BDAT 10\r\nRSET\r\nQUITBDAT 4 LAST\r\nDATA");  // without MAIL
+  send("BDAT 10\r\nRSET\r\nQUITBDAT 4 LAST\r\nDATA"); // without MAIL
   EXPECT_EQ(reply().substr(0, 9), "503 5.5.1");
   EXPECT_EQ(reply().substr(0, 9), "503 5.5.1");
-  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nBDAT 90000\r\n" + std::string(90'000, 'x'));
+  send("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\nBDAT 90000\r\n" +
+       std::string(90'000, 'x'));
   EXPECT_EQ(reply(), "250 2.1.0 Ok");
   EXPECT_EQ(reply(), "250 2.1.5 Ok");
   EXPECT_EQ(reply(), "250 2.0.0 Ok: 90000 bytes");
@@ -242,11 +293,13 @@ TEST_F(SmtpSession, ManyTinyChunks) {
   reply();
   for (int i = 0; i < 20'000; ++i) {
     send("BDAT 1\r\nx");
-    for (int k = 0; i % 500 == 499 && k < 500; ++k) ASSERT_EQ(reply(), "250 2.0.0 Ok: 1 bytes");
+    for (int k = 0; i % 500 == 499 && k < 500; ++k)
+      ASSERT_EQ(reply(), "250 2.0.0 Ok: 1 bytes");
   }
   EXPECT_EQ(ask("BDAT 0 LAST").substr(0, 3), "250");
   wait_for_mail(1);
-  EXPECT_EQ(qmgr.mails()[0].content.substr(qmgr.mails()[0].content.size() - 20'000), std::string(20'000, 'x'));
+  EXPECT_EQ(qmgr.mails()[0].content.substr(qmgr.mails()[0].content.size() - 20'000),
+            std::string(20'000, 'x'));
 }
 
 TEST_F(SmtpSession, SizeLimitCountsRealBytes) {
@@ -256,10 +309,11 @@ TEST_F(SmtpSession, SizeLimitCountsRealBytes) {
   ask("RCPT TO:<u@ours.example>");
   ask("DATA");
   std::string big = "Subject: s\r\n\r\n";
-  while (big.size() <= 100'000) big += "0123456789\r\n";
+  while (big.size() <= 100'000)
+    big += "0123456789\r\n";
   send(big + ".\r\n");
   EXPECT_EQ(reply(), "552 5.3.4 Error: message file too big");
-  EXPECT_EQ(send_mail("small: x\r\n\r\n\r\n.\r\n").substr(0, 3), "250");  // the session goes on
+  EXPECT_EQ(send_mail("small: x\r\n\r\n\r\n.\r\n").substr(0, 3), "250"); // the session goes on
   wait_for_mail(1);
   EXPECT_EQ(qmgr.files_open(), 0);
 }
@@ -284,7 +338,8 @@ TEST_F(SmtpSession, TooManyHops) {
   config->hops = 3;
   begin();
   std::string loops;
-  for (int i = 0; i < 4; ++i) loops += "Received: by x\r\n";
+  for (int i = 0; i < 4; ++i)
+    loops += "Received: by x\r\n";
   EXPECT_EQ(send_mail(loops + "\r\nx\r\n.\r\n"), "554 5.4.0 Error: too many hops");
   EXPECT_EQ(send_mail(loops.substr(16) + "\r\nx\r\n.\r\n").substr(0, 3), "250");
 }
@@ -293,7 +348,8 @@ TEST_F(SmtpSession, LargeMailStreamsIntoItsFile) {
   config->message_size = 0;
   begin();
   std::string content = "Message-ID: <big@x>\r\n\r\n";
-  while (content.size() < 900'000) content += "0123456789012345678901234567890123456789\r\n";
+  while (content.size() < 900'000)
+    content += "0123456789012345678901234567890123456789\r\n";
   EXPECT_EQ(send_mail(content + ".\r\n").substr(0, 3), "250");
   wait_for_mail(1);
   EXPECT_TRUE(qmgr.mails()[0].in_file);
@@ -303,8 +359,10 @@ TEST_F(SmtpSession, LargeMailStreamsIntoItsFile) {
 
 TEST_F(SmtpSession, HeaderlessMailGetsAHeaderOfItsOwn) {
   begin();
-  const std::string bodies[] = {"no header here\r\n", "\r\nbody\r\n", "", " folded: x\r\n", "Subject: s\r\n"};
-  for (const std::string& body : bodies) EXPECT_EQ(send_mail(body + ".\r\n").substr(0, 3), "250");
+  const std::string bodies[] = {"no header here\r\n", "\r\nbody\r\n", "", " folded: x\r\n",
+                                "Subject: s\r\n"};
+  for (const std::string& body : bodies)
+    EXPECT_EQ(send_mail(body + ".\r\n").substr(0, 3), "250");
   wait_for_mail(5);
   EXPECT_EQ(content_of(0), "\r\nno header here\r\n");
   EXPECT_EQ(content_of(1), "\r\nbody\r\n");
@@ -323,7 +381,8 @@ TEST_F(SmtpSession, EndlessCommandLine) {
 TEST_F(SmtpSession, ErrorLimitEndsTheSession) {
   config->hard_errors = 5;
   begin();
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(ask("FOO").substr(0, 3), "502");
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(ask("FOO").substr(0, 3), "502");
   EXPECT_EQ(ask("FOO").substr(0, 3), "502");
   EXPECT_EQ(reply(), "421 4.7.0 mx.ours.example Error: too many errors");
   EXPECT_EQ(reply(), "");
@@ -334,7 +393,8 @@ TEST_F(SmtpSession, JunkCommandsBecomeErrors) {
   config->junk_limit = 10;
   begin();
   int answered = 0;
-  while (ask("NOOP") == "250 2.0.0 Ok" && answered < 50) ++answered;
+  while (ask("NOOP") == "250 2.0.0 Ok" && answered < 50)
+    ++answered;
   EXPECT_EQ(answered, 13);
   EXPECT_EQ(reply(), "");
 }
@@ -358,7 +418,8 @@ TEST_F(SmtpSession, RecipientLimit) {
   config->hard_errors = 2;
   begin();
   ask("MAIL FROM:<a@b.example>");
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask("RCPT TO:<u" + std::to_string(i) + "@ours.example>"), "250 2.1.5 Ok");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(ask("RCPT TO:<u" + std::to_string(i) + "@ours.example>"), "250 2.1.5 Ok");
   EXPECT_EQ(ask("RCPT TO:<u0@ours.example>"), "452 4.5.3 Error: too many recipients");
   EXPECT_EQ(ask("RCPT TO:<u5@ours.example>"), "452 4.5.3 Error: too many recipients");
   EXPECT_EQ(ask("DATA").substr(0, 3), "354");
@@ -371,7 +432,8 @@ TEST_F(SmtpSession, RecipientLimit) {
 TEST_F(SmtpSession, RepeatedRecipientIsOne) {
   begin();
   ask("MAIL FROM:<a@b.example>");
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask("RCPT TO:<u@ours.example>"), "250 2.1.5 Ok");
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(ask("RCPT TO:<u@ours.example>"), "250 2.1.5 Ok");
   ask("DATA");
   send(".\r\n");
   EXPECT_EQ(reply().substr(0, 3), "250");
@@ -392,7 +454,8 @@ TEST_F(SmtpSession, DrippingClientTimesOut) {
   begin();
   while (!over) {
     send("N");
-    test::turn_until(loop, [&] { return over; }, 10ms);
+    test::turn_until(
+        loop, [&] { return over; }, 10ms);
   }
   EXPECT_EQ(reply(), "421 4.4.2 mx.ours.example Error: timeout exceeded");
 }
@@ -406,7 +469,8 @@ TEST_F(SmtpSession, SlowContentTimesOut) {
   ask("DATA");
   while (!over) {
     send("x");
-    test::turn_until(loop, [&] { return over; }, 5ms);
+    test::turn_until(
+        loop, [&] { return over; }, 5ms);
   }
   EXPECT_EQ(reply(), "421 4.4.2 mx.ours.example Error: timeout exceeded");
   EXPECT_TRUE(qmgr.mails().empty());
@@ -417,7 +481,8 @@ TEST_F(SmtpSession, WholeSessionLimit) {
   begin();
   while (!over) {
     send("NOOP\r\n");
-    test::turn_until(loop, [&] { return over; }, 5ms);
+    test::turn_until(
+        loop, [&] { return over; }, 5ms);
   }
   EXPECT_TRUE(over);
 }
@@ -429,13 +494,15 @@ TEST_F(SmtpSession, ClientThatDoesNotReadIsCut) {
   begin();
   const std::string many = [] {
     std::string text;
-    for (int i = 0; i < 2000; ++i) text += "HELP\r\n";
+    for (int i = 0; i < 2000; ++i)
+      text += "HELP\r\n";
     return text;
   }();
   const SteadyTime give_up = loop.now() + 20s;
   while (!over && loop.now() < give_up) {
     (void)!::send(client.get(), many.data(), many.size(), MSG_NOSIGNAL);
-    ev::Timer wake(loop, [](void*) {}, nullptr);
+    ev::Timer wake(
+        loop, [](void*) {}, nullptr);
     wake.arm(loop.after(1ms));
     loop.turn(true);
   }
@@ -452,7 +519,8 @@ TEST_F(SmtpSession, CutAnywhereLeavesNothing) {
     begin();
     ask("EHLO x");
     send(rest);
-    for (int i = 0; i < 3; ++i) reply();
+    for (int i = 0; i < 3; ++i)
+      reply();
     send(body.substr(0, cut));
     ::shutdown(client.get(), SHUT_WR);
     EXPECT_TRUE(turn_until(loop, [&] { return over; }));
@@ -494,7 +562,8 @@ TEST_F(SmtpSession, RestartOfTheQueueManagerIsWaitedOut) {
   qmgr.die();
   ASSERT_TRUE(turn_until(loop, [&] { return !submitter->connected(); }));
   send("MAIL FROM:<a@b.example>\r\n");
-  for (int i = 0; i < 10; ++i) loop.turn(false);
+  for (int i = 0; i < 10; ++i)
+    loop.turn(false);
   qmgr.live_again();
   EXPECT_EQ(reply(), "250 2.1.0 Ok");
   ask("RCPT TO:<u@ours.example>");
@@ -502,7 +571,8 @@ TEST_F(SmtpSession, RestartOfTheQueueManagerIsWaitedOut) {
   qmgr.die();
   ASSERT_TRUE(turn_until(loop, [&] { return !submitter->connected(); }));
   send("x: y\r\n\r\n.\r\n");
-  for (int i = 0; i < 10; ++i) loop.turn(false);
+  for (int i = 0; i < 10; ++i)
+    loop.turn(false);
   qmgr.live_again();
   EXPECT_EQ(reply().substr(0, 3), "250");
   wait_for_mail(1);
@@ -517,7 +587,8 @@ TEST_F(SmtpSession, NoReplyBeforeTheSync) {
   ask("DATA");
   send("x: y\r\n\r\n.\r\n");
   ASSERT_TRUE(turn_until(loop, [&] { return fs.syncs == 1; }));
-  for (int i = 0; i < 100; ++i) loop.turn(false);
+  for (int i = 0; i < 100; ++i)
+    loop.turn(false);
   char byte;
   EXPECT_EQ(::recv(client.get(), &byte, 1, MSG_PEEK), -1);
   fs.hold_syncs = false;
@@ -544,7 +615,8 @@ TEST_F(SmtpSession, LocalSubmissionIsTrustedAndCompleted) {
   EXPECT_NE(mail.content.find("from userid 1234)"), std::string::npos);
   for (const char* header : {"\r\nDate: ", "\r\nFrom: alice@ours.example\r\n", "\r\nMessage-ID: <"})
     EXPECT_NE(mail.content.find(header), std::string::npos) << header;
-  EXPECT_EQ(send_mail("Date: d\r\nFrom: f\r\nMessage-ID: <i>\r\n\r\nx\r\n.\r\n").substr(0, 3), "250");
+  EXPECT_EQ(send_mail("Date: d\r\nFrom: f\r\nMessage-ID: <i>\r\n\r\nx\r\n.\r\n").substr(0, 3),
+            "250");
   wait_for_mail(2);
   EXPECT_EQ(content_of(1), "Date: d\r\nFrom: f\r\nMessage-ID: <i>\r\n\r\nx\r\n");
 }
@@ -554,8 +626,9 @@ TEST_F(SmtpSession, SoftBounceAndHiddenKeywords) {
   config->hidden_keywords = {"DSN", "SMTPUTF8", "CHUNKING"};
   config->disable_vrfy = true;
   begin();
-  EXPECT_EQ(ask("EHLO x"),
-            "250-mx.ours.example|250-PIPELINING|250-SIZE 100000|250-ENHANCEDSTATUSCODES|250 8BITMIME");
+  EXPECT_EQ(
+      ask("EHLO x"),
+      "250-mx.ours.example|250-PIPELINING|250-SIZE 100000|250-ENHANCEDSTATUSCODES|250 8BITMIME");
   EXPECT_EQ(ask("VRFY x").substr(0, 3), "502");
   EXPECT_EQ(ask("MAIL FROM:<a@b.example> RET=FULL").substr(0, 3), "555");
   EXPECT_EQ(ask("MAIL FROM:<a@b.example>"), "250 2.1.0 Ok");
@@ -594,65 +667,93 @@ TEST_F(SmtpSession, RandomCommandsKeepToTheRules) {
       std::string said;
       bool fits = true;
       // Most begin as a message does, or they would hardly ever get to one.
-      const unsigned choice = step == 0 && random() % 2 == 0 ? 2
-                              : step == 1 && random() % 2 == 0 ? 3 : random() % 14;
+      const unsigned choice = step == 0 && random() % 2 == 0   ? 2
+                              : step == 1 && random() % 2 == 0 ? 3
+                                                               : random() % 14;
       switch (choice) {
-        case 0: said = ask("EHLO x"); fits = said.starts_with("250-"); mail = chunking = false; recipients = 0; break;
-        case 1: said = ask("HELO x"); fits = said.starts_with("250 "); mail = chunking = false; recipients = 0; break;
-        case 2:
-          said = ask(kMail);
-          fits = said.starts_with(mail ? "503" : "250");
-          if (!mail) recipients = 0;
-          mail = true;
-          break;
-        case 3:
-        case 4:
-          said = ask(kRcpt);
-          fits = said.starts_with(mail && !chunking ? "250" : "503");
-          if (fits && said[0] == '2') ++recipients;
-          break;
-        case 5: said = ask("RCPT TO:<u@far.example>"); fits = said.starts_with(mail && !chunking ? "554" : "503"); break;
-        case 6:
-        case 7:
-          said = ask("DATA");
-          if (chunking) {
-            fits = said.starts_with("503");
-            mail = chunking = false;
-            recipients = 0;
-          } else if (mail && recipients > 0) {
-            fits = said.starts_with("354");
-            send("a: b\r\n\r\nMAIL FROM:<x@y>\r\n.\r\n");
-            fits = fits && reply().starts_with("250");
-            ++accepted;
-            mail = false;
-            recipients = 0;
-          } else {
-            fits = said.starts_with(mail ? "554" : "503");
-          }
-          break;
-        case 8:
-          said = ask("BDAT 6\r\nRSET");  // the line end that ask() adds ends the chunk
-          fits = said.starts_with(mail ? recipients > 0 ? "250" : "554" : "503");
-          chunking = fits && said[0] == '2';
-          if (!chunking) { mail = false; recipients = 0; }
-          break;
-        case 9:
-          said = ask("BDAT 6 LAST\r\nQUIT");
-          fits = said.starts_with(mail ? recipients > 0 ? "250" : "554" : "503");
-          if (fits && said[0] == '2') ++accepted;
+      case 0:
+        said = ask("EHLO x");
+        fits = said.starts_with("250-");
+        mail = chunking = false;
+        recipients = 0;
+        break;
+      case 1:
+        said = ask("HELO x");
+        fits = said.starts_with("250 ");
+        mail = chunking = false;
+        recipients = 0;
+        break;
+      case 2:
+        said = ask(kMail);
+        fits = said.starts_with(mail ? "503" : "250");
+        if (!mail) recipients = 0;
+        mail = true;
+        break;
+      case 3:
+      case 4:
+        said = ask(kRcpt);
+        fits = said.starts_with(mail && !chunking ? "250" : "503");
+        if (fits && said[0] == '2') ++recipients;
+        break;
+      case 5:
+        said = ask("RCPT TO:<u@far.example>");
+        fits = said.starts_with(mail && !chunking ? "554" : "503");
+        break;
+      case 6:
+      case 7:
+        said = ask("DATA");
+        if (chunking) {
+          fits = said.starts_with("503");
           mail = chunking = false;
           recipients = 0;
-          break;
-        case 10: said = ask("RSET"); fits = said.starts_with("250"); mail = chunking = false; recipients = 0; break;
-        case 11: said = ask("NOOP"); fits = said.starts_with("250"); break;
-        case 12: said = ask("FOO"); fits = said.starts_with("502"); break;
-        case 13:
-          said = ask("BDAT x");
-          fits = said.starts_with("501");
-          mail = chunking = false;
+        } else if (mail && recipients > 0) {
+          fits = said.starts_with("354");
+          send("a: b\r\n\r\nMAIL FROM:<x@y>\r\n.\r\n");
+          fits = fits && reply().starts_with("250");
+          ++accepted;
+          mail = false;
           recipients = 0;
-          break;
-        default: break;
+        } else {
+          fits = said.starts_with(mail ? "554" : "503");
+        }
+        break;
+      case 8:
+        said = ask("BDAT 6\r\nRSET"); // the line end that ask() adds ends the chunk
+        fits = said.starts_with(mail ? recipients > 0 ? "250" : "554" : "503");
+        chunking = fits && said[0] == '2';
+        if (!chunking) {
+          mail = false;
+          recipients = 0;
+        }
+        break;
+      case 9:
+        said = ask("BDAT 6 LAST\r\nQUIT");
+        fits = said.starts_with(mail ? recipients > 0 ? "250" : "554" : "503");
+        if (fits && said[0] == '2') ++accepted;
+        mail = chunking = false;
+        recipients = 0;
+        break;
+      case 10:
+        said = ask("RSET");
+        fits = said.starts_with("250");
+        mail = chunking = false;
+        recipients = 0;
+        break;
+      case 11:
+        said = ask("NOOP");
+        fits = said.starts_with("250");
+        break;
+      case 12:
+        said = ask("FOO");
+        fits = said.starts_with("502");
+        break;
+      case 13:
+        said = ask("BDAT x");
+        fits = said.starts_with("501");
+        mail = chunking = false;
+        recipients = 0;
+        break;
+      default: break;
       }
       ASSERT_TRUE(fits) << "round " << round << ": " << said;
     }
@@ -664,5 +765,5 @@ TEST_F(SmtpSession, RandomCommandsKeepToTheRules) {
   EXPECT_GT(accepted, 100U);
 }
 
-}  // namespace
-}  // namespace postrider::smtpd
+} // namespace
+} // namespace postrider::smtpd

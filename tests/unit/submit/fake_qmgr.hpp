@@ -40,7 +40,8 @@ class WriterFs final : public FileSystem {
   }
   Result<void> fdatasync(int fd) override {
     ++syncs;
-    while (hold_syncs) ::usleep(1000);
+    while (hold_syncs)
+      ::usleep(1000);
     if (fail_syncs) return Error::from_errno("fdatasync", fail_syncs);
     return real_file_system().fdatasync(fd);
   }
@@ -104,14 +105,15 @@ class FakeQmgr {
   std::uint64_t segment_size = 1U << 20;
   bool refuse_segments = false;
   bool refuse_files = false;
-  bool answer_files = true;       // false: FileWritten is never answered
+  bool answer_files = true; // false: FileWritten is never answered
   bool answer_segments = true;
   bool reject_written = false;
 
   void say_state(bool accepting, const std::string& reason) {
     state_.accepting = accepting;
     state_.reason = reason;
-    for (ipc::Channel* channel : channels_) channel->send(state_);
+    for (ipc::Channel* channel : channels_)
+      channel->send(state_);
   }
   // As if the process had died: the connections and the socket are gone.
   void die() {
@@ -132,8 +134,8 @@ class FakeQmgr {
     net::ListenOptions options;
     listener_ = std::move(net::listen(*address, options).value());
     listener_watch_ = std::make_unique<ev::FdWatch>(
-        loop_, listener_.get(), [](void* self, bool, bool) { static_cast<FakeQmgr*>(self)->accept(); },
-        this);
+        loop_, listener_.get(),
+        [](void* self, bool, bool) { static_cast<FakeQmgr*>(self)->accept(); }, this);
   }
   void accept() {
     while (true) {
@@ -167,58 +169,58 @@ class FakeQmgr {
 
   void take(ipc::Channel& channel, ipc::Frame& frame) {
     switch (frame.type) {
-      case proto::WantSegment::kType: lend(channel); return;
-      case proto::Committed::kType: {
-        const auto said = ipc::as<proto::Committed>(frame);
-        const auto reader = readers_.find(said->loan);
-        if (reader == readers_.end()) return problems_.push_back("Committed for no loan of ours");
-        for (const queue::Announced& record : said->records)
-          read_back(reader->second.fd.get(), reader->second.info.origin(record.offset), false,
-                    record.id);
+    case proto::WantSegment::kType: lend(channel); return;
+    case proto::Committed::kType: {
+      const auto said = ipc::as<proto::Committed>(frame);
+      const auto reader = readers_.find(said->loan);
+      if (reader == readers_.end()) return problems_.push_back("Committed for no loan of ours");
+      for (const queue::Announced& record : said->records)
+        read_back(reader->second.fd.get(), reader->second.info.origin(record.offset), false,
+                  record.id);
+      return;
+    }
+    case proto::SegmentDone::kType: ++done_; return;
+    case proto::WantFile::kType: {
+      const auto want = ipc::as<proto::WantFile>(frame);
+      if (refuse_files) {
+        proto::NoRoom none;
+        none.reason = "no files today";
+        channel.send(none);
         return;
       }
-      case proto::SegmentDone::kType: ++done_; return;
-      case proto::WantFile::kType: {
-        const auto want = ipc::as<proto::WantFile>(frame);
-        if (refuse_files) {
-          proto::NoRoom none;
-          none.reason = "no files today";
-          channel.send(none);
-          return;
-        }
-        const std::string path = directory_ + "/" + queue::Id(want->id).text();
-        proto::FileLent lent;
-        lent.id = want->id;
-        Fd writer(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-        files_[want->id] = path;
-        channel.send(lent, std::move(writer));
+      const std::string path = directory_ + "/" + queue::Id(want->id).text();
+      proto::FileLent lent;
+      lent.id = want->id;
+      Fd writer(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      files_[want->id] = path;
+      channel.send(lent, std::move(writer));
+      return;
+    }
+    case proto::FileWritten::kType: {
+      const auto written = ipc::as<proto::FileWritten>(frame);
+      if (!answer_files) return;
+      if (reject_written) {
+        proto::FileRefused refused;
+        refused.id = written->id;
+        refused.reason = "not whole";
+        channel.send(refused);
         return;
       }
-      case proto::FileWritten::kType: {
-        const auto written = ipc::as<proto::FileWritten>(frame);
-        if (!answer_files) return;
-        if (reject_written) {
-          proto::FileRefused refused;
-          refused.id = written->id;
-          refused.reason = "not whole";
-          channel.send(refused);
-          return;
-        }
-        Fd reader(::open(files_[written->id].c_str(), O_RDONLY | O_CLOEXEC));
-        read_back(reader.get(), {}, true, written->id);
-        files_.erase(written->id);
-        proto::FileSafe safe;
-        safe.id = written->id;
-        channel.send(safe);
-        return;
-      }
-      case proto::FileDropped::kType: {
-        const auto gone = ipc::as<proto::FileDropped>(frame);
-        files_.erase(gone->id);
-        ++dropped_;
-        return;
-      }
-      default: problems_.push_back("unknown frame");
+      Fd reader(::open(files_[written->id].c_str(), O_RDONLY | O_CLOEXEC));
+      read_back(reader.get(), {}, true, written->id);
+      files_.erase(written->id);
+      proto::FileSafe safe;
+      safe.id = written->id;
+      channel.send(safe);
+      return;
+    }
+    case proto::FileDropped::kType: {
+      const auto gone = ipc::as<proto::FileDropped>(frame);
+      files_.erase(gone->id);
+      ++dropped_;
+      return;
+    }
+    default: problems_.push_back("unknown frame");
     }
   }
 
@@ -271,8 +273,8 @@ class FakeQmgr {
   std::unique_ptr<ev::Group> group_;
   std::list<ipc::Channel*> channels_;
   proto::QueueState state_;
-  std::map<std::uint64_t, Reader> readers_;      // by loan
-  std::map<std::uint64_t, std::string> files_;   // by id
+  std::map<std::uint64_t, Reader> readers_;    // by loan
+  std::map<std::uint64_t, std::string> files_; // by id
   std::vector<Mail> mails_;
   std::vector<std::string> problems_;
   std::uint64_t last_loan_ = 0;
@@ -287,11 +289,12 @@ bool turn_until(ev::Loop& loop, Done done, Duration most = std::chrono::seconds(
   const SteadyTime give_up = std::chrono::steady_clock::now() + most;
   while (!done()) {
     if (std::chrono::steady_clock::now() > give_up) return false;
-    ev::Timer wake(loop, [](void*) {}, nullptr);
+    ev::Timer wake(
+        loop, [](void*) {}, nullptr);
     wake.arm(loop.after(std::chrono::milliseconds(50)));
     loop.turn(true);
   }
   return true;
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

@@ -24,7 +24,8 @@ mail::ContentFacts facts_of(ByteView content) {
 
 std::string body_of(std::size_t size) {
   std::string body = "Subject: x\r\n\r\n";
-  while (body.size() < size) body += "0123456789012345678901234567890123456789\r\n";
+  while (body.size() < size)
+    body += "0123456789012345678901234567890123456789\r\n";
   return body;
 }
 
@@ -72,7 +73,8 @@ class SubmitterTest : public testing::Test {
     options.retry_pause = 1ms;
     submitter = std::make_unique<Submitter>(loop, offload, fs, options);
     submitter->start();
-    ASSERT_TRUE(turn_until(loop, [&] { return submitter->may_accept().ok() || qmgr.refuse_segments; }));
+    ASSERT_TRUE(
+        turn_until(loop, [&] { return submitter->may_accept().ok() || qmgr.refuse_segments; }));
   }
   Result<queue::Id> send_one(std::size_t size, std::size_t piece = 4096) {
     Sending sending(body_of(size));
@@ -148,7 +150,8 @@ TEST_F(SubmitterTest, HugeEnvelopeGoesIntoAFile) {
   start();
   Sending sending(body_of(1000));
   for (int i = 0; i < 5000; ++i)
-    sending.envelope.recipients.push_back({.address = "recipient" + std::to_string(i) + "@example.org"});
+    sending.envelope.recipients.push_back(
+        {.address = "recipient" + std::to_string(i) + "@example.org"});
   group.spawn(send(*submitter, sending, 4096), "sender");
   ASSERT_TRUE(turn_until(loop, [&] { return group.empty(); }));
   ASSERT_TRUE(sending.result->ok()) << sending.result->error().text();
@@ -163,7 +166,7 @@ TEST_F(SubmitterTest, FailedSyncIsNeverAnAcceptance) {
   ASSERT_FALSE(lost.ok());
   EXPECT_EQ(lost.error().kind(), ErrorKind::io);
   fs.fail_syncs = 0;
-  ASSERT_TRUE(turn_until(loop, [&] { return qmgr.done() == 1; }));  // that segment is given up
+  ASSERT_TRUE(turn_until(loop, [&] { return qmgr.done() == 1; })); // that segment is given up
   const Result<queue::Id> good = send_one(3000);
   ASSERT_TRUE(good.ok()) << good.error().text();
   EXPECT_NE(good->loan(), 1'000'001U);
@@ -227,13 +230,14 @@ TEST_F(SubmitterTest, NoRoomForASegmentIsBusy) {
   qmgr.refuse_segments = true;
   start();
   ASSERT_TRUE(turn_until(loop, [&] {
-    return !submitter->may_accept().ok() && submitter->may_accept().error().kind() == ErrorKind::busy;
+    return !submitter->may_accept().ok() &&
+           submitter->may_accept().error().kind() == ErrorKind::busy;
   }));
   const Result<queue::Id> refused = send_one(1000);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().kind(), ErrorKind::busy);
   qmgr.refuse_segments = false;
-  ASSERT_TRUE(turn_until(loop, [&] { return submitter->may_accept().ok(); }));  // it asks again
+  ASSERT_TRUE(turn_until(loop, [&] { return submitter->may_accept().ok(); })); // it asks again
   EXPECT_TRUE(send_one(1000).ok());
 }
 
@@ -281,19 +285,24 @@ TEST_F(SubmitterTest, AbandonedMessageLeavesNothing) {
   EXPECT_TRUE(qmgr.mails().empty());
 }
 
-struct HeadCase { std::string_view name, head, content; };
+struct HeadCase {
+  std::string_view name, head, content;
+};
 class Heads : public testing::TestWithParam<HeadCase> {};
 TEST_P(Heads, FactsAreThoseOfTheWhole) {
   const std::string whole = std::string(GetParam().head) + std::string(GetParam().content);
   EXPECT_EQ(with_head(facts_of(GetParam().content), GetParam().head), facts_of(whole));
 }
-INSTANTIATE_TEST_SUITE_P(Facts, Heads, testing::ValuesIn<HeadCase>({
-    {"header_and_body", "Received: a\r\n\tb\r\n", "Received: x\r\nSubject: s\r\n\r\n.dot\r\n"},
-    {"no_body", "Received: a\r\n", "Subject: s\r\n"},
-    {"empty", "Received: a\r\n", ""},
-    {"body_only", "Received: a\r\n\r\n", "Received: no header\r\n\xc3\xa4\r\n\r\nx\r\n"},
-    {"no_last_newline", "Received: aaaaaaaaaaaaaaa\r\n", "\r\nx"},
-}), [](const auto& c) { return std::string(c.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Facts, Heads,
+    testing::ValuesIn<HeadCase>({
+        {"header_and_body", "Received: a\r\n\tb\r\n", "Received: x\r\nSubject: s\r\n\r\n.dot\r\n"},
+        {"no_body", "Received: a\r\n", "Subject: s\r\n"},
+        {"empty", "Received: a\r\n", ""},
+        {"body_only", "Received: a\r\n\r\n", "Received: no header\r\n\xc3\xa4\r\n\r\nx\r\n"},
+        {"no_last_newline", "Received: aaaaaaaaaaaaaaa\r\n", "\r\nx"},
+    }),
+    [](const auto& c) { return std::string(c.param.name); });
 
-}  // namespace
-}  // namespace postrider::submit
+} // namespace
+} // namespace postrider::submit
