@@ -16,7 +16,8 @@ namespace postrider::daemon {
 
 namespace {
 
-// LeakSanitizer traces its own process at exit, which a process that is not dumpable forbids.
+// LeakSanitizer traces its own process at exit, which a process that is not dumpable forbids. The
+// change of user already makes it so: such a build takes that back.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kMayHideFromTracers = false;
 #else
@@ -82,11 +83,9 @@ Result<std::uint16_t> enter_jail(const Jail& jail) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return Error::from_errno("prctl(PR_SET_NO_NEW_PRIVS)", errno);
   reached |= proto::kJailNoNewPrivileges;
-  if (kMayHideFromTracers) {
-    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-      return Error::from_errno("prctl(PR_SET_DUMPABLE)", errno);
-    reached |= proto::kJailNotDumpable;
-  }
+  if (::prctl(PR_SET_DUMPABLE, kMayHideFromTracers ? 0 : 1, 0, 0, 0) != 0)
+    return Error::from_errno("prctl(PR_SET_DUMPABLE)", errno);
+  if (kMayHideFromTracers) reached |= proto::kJailNotDumpable;
   return reached;
 }
 

@@ -16,6 +16,7 @@ import tempfile
 
 import ports
 import procs
+import sanitizers
 
 BUILD = pathlib.Path(os.environ.get("POSTRIDER_BUILD", "build")).resolve()
 MASTER = BUILD / "libexec/postrider/master"
@@ -129,7 +130,7 @@ class EchoSuite:
         except TimeoutError:
             self.end(failed=True)
             raise
-        bad = re.findall(r".*(?:Sanitizer|runtime error:|panic:).*", self.text())
+        bad = re.findall(rf".*(?:panic:|{sanitizers.IN_LOG}).*", self.text())
         self.end(failed or bool(bad))
         if bad and not failed:
             raise AssertionError("\n".join(bad))

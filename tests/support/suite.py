@@ -24,6 +24,7 @@ import time
 
 import ports
 import procs
+import sanitizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTRIDER_BUILD", ROOT / "build")).resolve()
@@ -31,6 +32,7 @@ POSTRIDER = BUILD / "bin/postrider"
 SENDMAIL = BUILD / "bin/sendmail"
 BENCH_SOURCE = BUILD / "tests/bench_source"
 BENCH_SINK = BUILD / "tests/bench_sink"
+CRASHED = r"killed by signal \d+ \(SIG(?:ABRT|BUS|FPE|ILL|SEGV|SYS|TRAP)\)"
 WORKERS = ("smtpd", "qmgr", "smtp", "lmtp", "bounce")
 
 
@@ -211,9 +213,10 @@ class Suite:
                 self.stop()
             except (RuntimeError, TimeoutError, subprocess.TimeoutExpired) as error:
                 problems.append(f"the suite did not stop: {error}")
-        problems += [line for line in self.lines()
-                     if re.search(r"panic:|fatal:|Sanitizer|runtime error:", line)
-                     and not getattr(self, "expected_trouble", None)]
+        trouble = rf"panic:|{sanitizers.IN_LOG}|{CRASHED}"
+        if not getattr(self, "expected_trouble", None):
+            trouble += "|fatal:"
+        problems += [line for line in self.lines() if re.search(trouble, line)]
         self.clean_up(failed or bool(problems))
         if problems and not failed:
             raise AssertionError("\n".join(problems[:20]))
