@@ -10,7 +10,9 @@ act that makes them true for anyone else:
              N token code                    refused
              U token                         the connection ended without an answer
   sink       D token sha256 recipient...     before the 250 of the sink
-             B token recipient...            a report of failure for these, before its 250
+             T token when recipient...       when its final dot came (monotonic clock)
+             B token report recipient...     a report of failure for these, before its 250; `report`
+                                             is what tells reports apart: their Message-ID
              W token                         another report (delay, success)
              X what                          something that nobody submitted
 
@@ -69,7 +71,9 @@ class Verdict:
     bounced: int = 0
     queued: int = 0
     both: int = 0              # delivered and bounced
+    reported_twice: int = 0    # two different reports of one failure
     duplicates: int = 0
+    report_duplicates: int = 0  # one report, delivered more than once
     unacked_delivered: int = 0
     lost: list = dataclasses.field(default_factory=list)
     phantom: list = dataclasses.field(default_factory=list)
@@ -77,15 +81,16 @@ class Verdict:
     crossed: list = dataclasses.field(default_factory=list)
 
     def sound(self, duplicate_bound):
-        return not (self.lost or self.phantom or self.corrupt or self.crossed or self.both) and \
-            self.duplicates <= duplicate_bound
+        return not (self.lost or self.phantom or self.corrupt or self.crossed or self.both or
+                    self.reported_twice) and \
+            self.duplicates + self.report_duplicates <= duplicate_bound
 
     def __str__(self):
         text = (f"submitted {self.submitted}, acked {self.acked} = delivered {self.delivered} + bounced "
                 f"{self.bounced} + queued {self.queued} + lost {len(self.lost)}; duplicates "
-                f"{self.duplicates}, unacked but delivered {self.unacked_delivered}, phantom "
+                f"{self.duplicates} and of reports {self.report_duplicates}, unacked but delivered {self.unacked_delivered}, phantom "
                 f"{len(self.phantom)}, corrupt {len(self.corrupt)}, crossed {len(self.crossed)}, "
-                f"delivered and bounced {self.both}")
+                f"delivered and bounced {self.both}, reported twice {self.reported_twice}")
         for name in ("lost", "phantom", "corrupt", "crossed"):
             for item in getattr(self, name)[:10]:
                 text += f"\n  {name.upper()} {item}"
@@ -103,7 +108,7 @@ def judge(injector_lines, sink_lines, queued=()):
             verdict.submitted += 1
         elif kind == "A":
             acked.add(token)
-    delivered, bounced = collections.Counter(), set()
+    delivered, bounced = collections.Counter(), {}
     for line in sink_lines:
         kind, token, *rest = line.split()
         if kind == "X":
@@ -121,13 +126,15 @@ def judge(injector_lines, sink_lines, queued=()):
                     verdict.crossed.append(f"{token} to {recipient}")
                 delivered[token, recipient] += 1
         elif kind == "B":
-            for recipient in rest:
+            for recipient in rest[1:]:
                 if recipient not in recipients:
                     verdict.crossed.append(f"report of {token} names {recipient}")
-                bounced.add((token, recipient))
+                bounced.setdefault((token, recipient), []).append(rest[0])
     queued = set(queued)
     verdict.duplicates = sum(n - 1 for n in delivered.values())
     verdict.both = sum(1 for pair in bounced if pair in delivered)
+    verdict.reported_twice = sum(len(set(reports)) - 1 for reports in bounced.values())
+    verdict.report_duplicates = sum(len(reports) - len(set(reports)) for reports in bounced.values())
     for token, (_, recipients) in sent.items():
         for recipient in sorted(recipients):
             pair = (token, recipient)
@@ -146,11 +153,36 @@ def judge(injector_lines, sink_lines, queued=()):
     return verdict
 
 
+SLACK = 2.0  # the sink may be this late in noticing a dot, in seconds
+
+
+def explain(sink_lines, kills):
+    """Which kill each repeated delivery goes back to: (repeats by kill, those no kill explains).
+    `kills`: times of those that may repeat something. The first delivery was under way when the kill
+    came, and the second began after it."""
+    taken = collections.defaultdict(list)
+    for line in sink_lines:
+        kind, token, *rest = line.split()
+        if kind == "T":
+            for recipient in rest[1:]:
+                taken[token, recipient].append(float(rest[0]))
+    by_kill, unexplained = collections.Counter(), []
+    for pair, times in taken.items():
+        times.sort()
+        for first, second in zip(times, times[1:]):
+            cause = next((k for k in sorted(kills) if first - SLACK <= k <= second), None)
+            if cause is None:
+                unexplained.append(f"{pair[0]} {pair[1]} at {first:.3f} and {second:.3f}")
+            else:
+                by_kill[cause] += 1
+    return by_kill, unexplained
+
+
 def self_test():
     """The judge must see each kind of damage. Raises when it does not."""
     injector = ["S t1 aa r1 r2", "A t1", "S t2 bb r3", "A t2", "S t3 cc r4", "U t3", "S t4 dd r5",
                 "A t4", "S t5 ee r6", "N t5 452"]
-    sink = ["D t1 aa r1", "D t1 aa r2", "B t2 r3", "D t3 cc r4"]
+    sink = ["D t1 aa r1", "D t1 aa r2", "B t2 m1 r3", "D t3 cc r4"]
     queued = [("t4", "r5")]
     good = judge(injector, sink, queued)
     cases = [
@@ -163,16 +195,25 @@ def self_test():
         ("nobody sent it", [*sink, "D t9 aa r1"], queued, {"phantom": 1}, False),
         ("no token at all", [*sink, "X mail without a token"], queued, {"phantom": 1}, False),
         ("to someone else", [*sink, "D t2 bb r1"], queued, {"crossed": 1}, False),
-        ("delivered and bounced", [*sink, "B t1 r2"], queued, {"both": 1}, False),
+        ("one report, twice", [*sink, "B t2 m1 r3"], queued, {"report_duplicates": 1}, False),
+        ("reported twice", [*sink, "B t2 m2 r3"], queued, {"reported_twice": 1}, False),
+        ("delivered and bounced", [*sink, "B t1 m2 r2"], queued, {"both": 1}, False),
     ]
     assert (good.acked, good.delivered, good.bounced, good.queued, good.unacked_delivered) == \
         (4, 2, 1, 1, 1), good
     for name, lines, left, expected, sound in cases:
         verdict = judge(injector, lines, left)
-        for field in ("lost", "duplicates", "corrupt", "phantom", "crossed", "both"):
+        for field in ("lost", "duplicates", "corrupt", "phantom", "crossed", "both",
+                      "reported_twice", "report_duplicates"):
             value = getattr(verdict, field)
             count = value if isinstance(value, int) else len(value)
             if count != expected.get(field, 0):
                 raise AssertionError(f"{name}: {field} is {count}: {verdict}")
         if verdict.sound(duplicate_bound=0) != sound:
             raise AssertionError(f"{name}: sound is {not sound}")
+    lines = ["T t1 10.0 r1 r2", "T t1 11.0 r1", "T t2 20.0 r3", "T t2 20.5 r3"]
+    for kills, expected, count in (([10.5, 20.2], {10.5: 1, 20.2: 1}, 0), ([10.5], {10.5: 1}, 1),
+                                   ([12.0, 20.2], {20.2: 1}, 1), ([], {}, 2)):
+        by_kill, unexplained = explain(lines, kills)
+        if dict(by_kill) != expected or len(unexplained) != count:
+            raise AssertionError(f"kills at {kills}: {by_kill}, {unexplained}")

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <list>
 #include <set>
 
@@ -214,6 +215,25 @@ TEST_F(SubmitterTest, NothingIsAcceptedWhenQmgrDiedMeanwhile) {
   ASSERT_TRUE(turn_until(loop, [&] { return submitter->may_accept().ok(); }));
   EXPECT_TRUE(send_one(2000).ok());
   EXPECT_EQ(qmgr.connections(), 2);
+}
+
+// Descriptors of this process that lead to a segment.
+int open_segments() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    count += std::filesystem::read_symlink(entry, gone).string().ends_with(".seg") ? 1 : 0;
+  }
+  return count;
+}
+
+// The next qmgr can use a segment again only when its writer has let it go.
+TEST_F(SubmitterTest, SegmentsAreLetGoWhenQmgrDies) {
+  start();
+  ASSERT_TRUE(send_one(2000).ok());
+  ASSERT_GT(open_segments(), 0);
+  qmgr.die();
+  EXPECT_TRUE(turn_until(loop, [&] { return open_segments() == 0; }));
 }
 
 TEST_F(SubmitterTest, FullQueueIsBusyNotBroken) {
