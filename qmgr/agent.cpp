@@ -59,7 +59,7 @@ ev::Task<Result<void>> Agent::greet() {
   Result<proto::Ready> ready = ipc::as<proto::Ready>(*frame);
   if (!ready) co_return ready.error();
   if (ready->capacity == 0) co_return Error(ErrorKind::protocol, "agent without capacity");
-  final_ = ready->program == "lmtp";
+  final_ = ready->final_delivery;
   pid_ = static_cast<pid_t>(std::min<std::uint32_t>(ready->pid, INT32_MAX));
   capacity_ = std::min(ready->capacity, kMostSlots);
   Result<std::unique_ptr<Board>> board = Board::create(capacity_);
@@ -296,6 +296,7 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
                                                           : proto::ReportKind::success;
   request.id = message.id().number();
   request.send_to = entry.send_to;
+  request.final_delivery = message.relayed_final;
   request.handle = content->handle;
   request.content_offset = message.state.content_offset;
   request.recipient_indices = entry.recipients;

@@ -19,6 +19,7 @@ constexpr Duration kReportPause = 10s;      // when bounce cannot make reports n
 constexpr Duration kIdleLimit = 5min;       // an idle destination is remembered
 constexpr std::uint32_t kMostFaults = 5;
 constexpr std::uint32_t kDeathsToBlame = 3;
+constexpr std::uint32_t kMostPassed = 16;   // destinations passed over for one with a connection
 
 mail::Outcome make_outcome(mail::Verdict verdict, std::string_view dsn, std::string text,
                            std::int64_t at) {
@@ -300,6 +301,7 @@ void Dispatch::pump() {
 void Dispatch::pump(Transport& transport) {
   if (parts_.stopping || transport.unavailable) return;
   const Duration gap = transport.limits.transport_delay;
+  std::uint32_t passed = 0;
   while (!transport.round.empty()) {
     if (gap > Duration::zero()) {
       const SteadyTime now = parts_.loop.now();
@@ -328,6 +330,14 @@ void Dispatch::pump(Transport& transport) {
       transport.round.add(destination, destination.waiting_size());
       break;
     }
+    // When agents are full, another destination has its connections where there is room.
+    if (destination.agent != nullptr && destination.agent != agent && passed < kMostPassed &&
+        !transport.round.empty()) {
+      ++passed;
+      transport.round.add(destination, destination.waiting_size());
+      continue;
+    }
+    passed = 0;
     Entry& entry = destination.take();
     --transport.queued;
     if (start(entry, *agent)) {

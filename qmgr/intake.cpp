@@ -232,7 +232,16 @@ void Intake::fulfil(Message& message, const Wanted& wanted) {
   if (message.entries.empty()) again(message);
 }
 
-void Intake::want_all() { want_all_after_ = queue::Id(); }
+void Intake::want_all() {
+  std::vector<queue::Id> here;  // on their way to the disk, or kept from it
+  for (const auto& [id, message] : messages_)
+    if ((message->phase == Phase::storing || message->phase == Phase::resting) &&
+        !message->state.held)
+      here.push_back(id);
+  for (const queue::Id id : here) wish(id, Wish::retry);
+  // What was parked a moment ago is not in the index yet.
+  want_all_from_ = parts_.now() + kSecond;
+}
 
 void Intake::load_due() {
   if (loading_) return;
@@ -250,6 +259,12 @@ void Intake::load_due() {
   if (ids.empty() && (loaded_count_ >= kMostLoaded || storing_ >= kMostStoring ||
                       active_ >= parts_.params.active_limit))
     return;
+  if (want_all_from_ != 0 &&
+      (parts_.now() >= want_all_from_ ||
+       !(parts_.queue.index_needs_write() || parts_.store->writes_index()))) {
+    want_all_from_ = 0;
+    want_all_after_ = queue::Id();
+  }
   if (ids.empty() && want_all_after_) {
     auto page = parts_.queue.index().page(*want_all_after_, kLoadBatch);
     if (!page || page->empty()) {

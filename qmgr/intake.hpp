@@ -104,7 +104,8 @@ class Intake {
   std::deque<std::pair<SteadyTime, queue::Id>> by_age_;  // those that came through the journal
   std::deque<Wanted> wanted_;
   std::unordered_map<queue::Id, Wanted> loading_wishes_;
-  std::optional<queue::Id> want_all_after_;
+  std::optional<queue::Id> want_all_after_;  // how far the index has been gone through
+  std::int64_t want_all_from_ = 0;           // when that begins at the latest
   bool loading_ = false;
   std::int64_t next_look_ = 0;      // schedule time at which something may be due
   std::int64_t next_far_look_ = 0;  // for tries that no clock of ours can have set

@@ -57,8 +57,9 @@ void Store::turn_end() {
       sync_timer_.arm(ev::Deadline::at(*next));
   }
   if (parts_.queue.rotation_due() && !rotating_) start_rotation();
-  if (!migrating_ && !to_migrate_.empty()) start_migrate();
-  if (!saving_ && !to_save_.empty()) start_save();
+  // At the end mail stays where it is, and is found there at the next start.
+  if (!migrating_ && !to_migrate_.empty() && !parts_.stopping) start_migrate();
+  if (!saving_ && !to_save_.empty() && !parts_.stopping) start_save();
   if (!tick_timer_.armed() && has_work()) tick_timer_.arm(parts_.loop.after(kTick));
 }
 
