@@ -22,7 +22,7 @@ import ports  # noqa: E402
 import procs  # noqa: E402
 import sinks  # noqa: E402
 
-POSTRIDER = ROOT / "build/bin/postrider"
+POSTRIDER = pathlib.Path(os.environ.get("POSTRIDER_BUILD", ROOT / "build")).resolve() / "bin/postrider"
 ZONE = """
 ok     MX 10 mx1.ok
 ok     MX 20 mx2.ok
