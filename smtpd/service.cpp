@@ -48,8 +48,8 @@ void Service::stop() { group_.tear_down(); }
 bool Service::reload(const config::Settings& settings) {
   auto fresh = load_config(settings);
   if (!fresh) {
-    log::warning(fresh.error().text());
-    return false;
+    log::error(fresh.error().text() + "; the old configuration stays in force");
+    return true;
   }
   config_ = std::move(*fresh);
   return true;

@@ -291,6 +291,11 @@ class SettingsBuilder {
     case Type::words: {
       auto words = split_words(value.text);
       if (!words) return fail(name, written, words.error().text());
+      for (const std::string& word : *words)
+        if (!p.choices.empty() && !is_choice(p.choices, word))
+          return fail(name, written,
+                      "\"" + shown(word) +
+                          "\" is not known to this version; words are: " + join_choices(p.choices));
       value.words = *std::move(words);
       return;
     }

@@ -157,6 +157,14 @@ TEST(Settings, AllBadValuesAreReported) {
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
+TEST(Settings, RestrictionWordsAreKnownOnes) {
+  EXPECT_THAT(load("smtpd_recipient_restrictions = Permit_mynetworks, reject\n").findings.errors,
+              IsEmpty());
+  EXPECT_THAT(
+      load("smtpd_relay_restrictions = permit_mynetworks, reject_rbl_client x\n").findings.errors,
+      ElementsAre(HasSubstr("\"reject_rbl_client\" is not known")));
+}
+
 TEST(Settings, ErrorsShowExpandedValue) {
   const Loaded loaded = load("limit = 5x\nsmtp_quit_timeout = $limit\n");
   EXPECT_THAT(
