@@ -13,6 +13,6 @@ int main(int argc, char** argv) {
                      daemon::Program{.name = "qmgr",
                                      .needs = {.lifetime = daemon::Lifetime::resident,
                                                .clients = 0,
-                                               .offload_threads = 4},
+                                               .offload_threads = 9},
                                      .start = qmgr::create_service});
 }

@@ -11,7 +11,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kBatch = 64;       // messages per job: they share the directory syncs
+constexpr std::size_t kBatch = 32;       // messages per job: they share the directory syncs
+// At a time: files that are synced together share the file system's commits. The pool has threads
+// left for the ledger and for writers (main.cpp).
+constexpr std::size_t kMostMigrations = 4;
+constexpr std::size_t kMostSaves = 2;
 constexpr Duration kTick = 100ms;
 constexpr Duration kComplainEvery = 60s;
 
@@ -58,8 +62,10 @@ void Store::turn_end() {
   }
   if (parts_.queue.rotation_due() && !rotating_) start_rotation();
   // At the end mail stays where it is, and is found there at the next start.
-  if (!migrating_ && !to_migrate_.empty() && !parts_.stopping) start_migrate();
-  if (!saving_ && !to_save_.empty() && !parts_.stopping) start_save();
+  if (!parts_.stopping) {
+    while (migrating_ < kMostMigrations && !to_migrate_.empty()) start_migrate();
+    while (saving_ < kMostSaves && !to_save_.empty()) start_save();
+  }
   if (!tick_timer_.armed() && has_work()) tick_timer_.arm(parts_.loop.after(kTick));
 }
 
@@ -160,15 +166,15 @@ void Store::start_migrate() {
   }
   if (items.empty()) return;
   auto job = std::make_shared<queue::MigrateJob>(parts_.queue.begin_migrate(std::move(items)));
-  migrating_ = submit(job, &Store::end_migrate);
-  if (migrating_) return;
+  ++migrating_;
+  if (submit(job, &Store::end_migrate)) return;
   for (queue::MigrateJob::Item& item : job->items)
     if (!item.error) item.error = Error(ErrorKind::busy, "too much waits for the disk");
   end_migrate(*job);
 }
 
 void Store::end_migrate(queue::MigrateJob& job) {
-  migrating_ = false;
+  --migrating_;
   parts_.queue.finish_migrate(job);
   for (queue::MigrateJob::Item& item : job.items) {
     Message* const message = parts_.intake->find(item.state.id);
@@ -201,15 +207,15 @@ void Store::start_save() {
   }
   if (messages.empty()) return;
   auto job = std::make_shared<queue::AppendJob>(parts_.queue.begin_save(messages));
-  saving_ = submit(job, &Store::end_save);
-  if (saving_) return;
+  ++saving_;
+  if (submit(job, &Store::end_save)) return;
   for (queue::AppendJob::Item& item : job->items)
     item.error = Error(ErrorKind::busy, "too much waits for the disk");
   end_save(*job);
 }
 
 void Store::end_save(queue::AppendJob& job) {
-  saving_ = false;
+  --saving_;
   parts_.queue.finish_save(job);
   for (queue::AppendJob::Item& item : job.items) {
     Message* const message = parts_.intake->find(item.id);

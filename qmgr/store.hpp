@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The background work on the queue: the ledger's syncs and rotations, message files written, saved
-// and removed, the index. Each kind of job is out at most once at a time; it runs on the offload
+// and removed, the index. Each kind of job is out a few times at most; it runs on the offload
 // pool and touches only what it owns. What fails is tried again; mail stays in memory meanwhile.
 #pragma once
 
@@ -68,7 +68,8 @@ class Store {
   ev::Timer tick_timer_;
   std::deque<queue::Id> to_migrate_, to_save_;
   std::size_t jobs_ = 0;  // out
-  bool syncing_ = false, rotating_ = false, migrating_ = false, saving_ = false;
+  std::size_t migrating_ = 0, saving_ = 0;  // jobs
+  bool syncing_ = false, rotating_ = false;
   bool removing_ = false, indexing_ = false, verifying_ = false;
   std::unordered_set<queue::Id> finished_files_;
   bool files_to_remove_ = true;  // some may be left from before the start
