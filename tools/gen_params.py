@@ -5,12 +5,14 @@ from lib/config/parameters.def.
 
   gen_params.py           writes both
   gen_params.py --check   fails when they differ from what would be written, when a parameter is
-                          malformed, or when a sample names what parameters.def has not
-  gen_params.py --unread  lists live parameters that no source file names
+                          malformed, when no program reads a live one, or when a sample names what
+                          parameters.def has not
+  gen_params.py --unread | --self-test
 """
 import pathlib
 import re
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEF = ROOT / "lib/config/parameters.def"
@@ -25,6 +27,7 @@ KINDS = {"TEXT": "text", "WORDS": "list", "FLAG": "yes or no", "TIME": "time", "
 COMPUTED = {"@config_directory": "where this file is", "@daemon_directory": "where it was installed",
             "@hostname": "the name of this host", "@mydomain": "the domain of this host",
             "@mynetworks": "the addresses of this host"}
+EXPRESSIONS = {"compatibility_level"}  # read by values that the administrator writes
 TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|\'(.)\'|([^,()"\']+))\s*(,|\))')
 
 
@@ -192,34 +195,75 @@ def check_samples(rows):
     return problems
 
 
-def unread(rows):
+def unread(rows, root):
+    """Live parameters that no source file names and no other default uses."""
     text = ""
     for suffix in ("cpp", "hpp"):
-        for path in ROOT.glob(f"**/*.{suffix}"):
-            if "tests" not in path.relative_to(ROOT).parts and "build" not in path.parts:
+        for path in root.glob(f"**/*.{suffix}"):
+            folder = path.relative_to(root).parts[0]
+            if folder != "tests" and not folder.startswith(("build", ".")):
                 text += path.read_text(errors="replace")
-    for row in rows:
-        if row.macro in LIVE and row.macro != "READ_ONLY":
-            short = re.sub("^(smtp|lmtp|default)_", "", row.name)
-            short = short.replace("lhlo", "helo") if row.name.startswith("lmtp_") else short
-            if f'"{row.name}"' not in text and f'"{short}"' not in text:
-                print(row.name)
+    live = [row for row in rows if row.macro in LIVE and row.macro != "READ_ONLY"]
+    found = []
+    for row in live:
+        # Clients and transports are asked for by what follows the prefix, LMTP by the SMTP names.
+        short = re.sub("^(smtp|lmtp|default)_", "", row.name)
+        names = {row.name, short, short.replace("lhlo", "helo"), short.replace("lhlo", "ehlo")}
+        used = re.compile(rf"\$[{{(]?{row.name}\b")
+        if row.name not in EXPRESSIONS and not any(f'"{name}"' in text for name in names) and \
+                not any(used.search(other.initial) for other in live):
+            found.append(row.name)
+    return found
+
+
+def self_test():
+    def row(name, initial=""):
+        return Row("TEXT", [name, initial, "smtp", "Text."], "A section")
+
+    source = 'x.text("myhostname"); client.text("helo_name"); client.flag("quote");'
+    cases = [
+        ([row("myhostname")], []),
+        ([row("yourhostname")], ["yourhostname"]),
+        ([row("smtp_helo_name"), row("lmtp_lhlo_name")], []),
+        ([row("smtp_quotes"), row("lmtp_quote")], ["smtp_quotes"]),
+        ([row("load"), row("myhostname", "${load?{a}}")], []),
+        ([row("load"), row("myhostname", "$loader")], ["load"]),
+        ([row("compatibility_level")], []),
+        ([Row("READ_ONLY", ["process_id", "all", "Text."], "A section")], []),
+    ]
+    failures = 0
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        for name, text in (("smtp/main.cpp", source), ("tests/a.cpp", '"yourhostname"'),
+                           ("build-x/a.cpp", '"smtp_quotes"')):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text(text)
+        for rows, expected in cases:
+            if unread(rows, root) != expected:
+                print(f"expected {expected}, got {unread(rows, root)}")
+                failures += 1
+    print(f"{len(cases) - failures} of {len(cases)} cases as expected")
+    return failures
 
 
 def main():
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(1 if self_test() else 0)
     rows = read_rows()
     names = [row.name for row in rows]
     doubles = {name for name in names if names.count(name) > 1}
     if doubles:
         sys.exit(f"{DEF}: named twice: {', '.join(sorted(doubles))}")
     if sys.argv[1:] == ["--unread"]:
-        unread(rows)
+        print("\n".join(unread(rows, ROOT)))
         return
     files = [(MAN, replaced(MAN, man_section(rows), '.\\"')),
              (SAMPLE, replaced(SAMPLE, sample_section(rows), "#"))]
     if sys.argv[1:] == ["--check"]:
         problems = [f"{path}: differs from parameters.def; run tools/gen_params.py"
-                    for path, text in files if path.read_text() != text] + check_samples(rows)
+                    for path, text in files if path.read_text() != text] + check_samples(rows) + \
+            [f"{DEF}: {name}: no program reads it; let one, or say MISSING or OBSOLETE"
+             for name in unread(rows, ROOT)]
         if problems:
             sys.exit("\n".join(problems))
         return

@@ -37,10 +37,12 @@ struct Ready {
   std::string program;
   std::uint32_t capacity = 0;  // deliveries at a time
   std::uint32_t pid = 0;       // its process; the socket itself only knows who listens: master
+  bool final_delivery = false;  // what it delivers is in a mailbox (lmtp_assume_final)
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("program", s.program);
     v("capacity", s.capacity);
     v.optional("pid", s.pid);
+    v.optional("final_delivery", s.final_delivery);
   }
 };
 

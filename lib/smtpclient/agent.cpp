@@ -69,6 +69,7 @@ void Agent::serve(Fd connection) {
   ready.program = program_;
   ready.capacity = static_cast<std::uint32_t>(options_.capacity);
   ready.pid = static_cast<std::uint32_t>(::getpid());
+  ready.final_delivery = options_.assume_final;
   channel_->send(ready);
   conversation_.spawn(converse(), "qmgr");
 }

@@ -90,6 +90,7 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
     o.defer_if_no_address = settings.flag("smtp_defer_if_no_mx_address_found");
     o.ignore_mx_lookup_error = settings.flag("ignore_mx_lookup_error");
   }
+  if (lmtp) o.assume_final = settings.flag("lmtp_assume_final");
   o.skip_5xx_greeting = client.flag("skip_5xx_greeting");
   o.skip_quit_response = client.flag("skip_quit_response");
   o.discard_keywords = client.words("discard_ehlo_keywords");

@@ -74,6 +74,7 @@ class FakeAgent {
     proto::Ready ready;
     ready.program = std::move(program);
     ready.capacity = capacity;
+    ready.final_delivery = ready.program == "lmtp";
     ready.pid = static_cast<std::uint32_t>(::getpid());
     peer_.channel().send(ready);
   }
@@ -196,6 +197,7 @@ class CoreTest : public testing::Test {
     if (domain == "error.example") return Route{"error", "5.7.1 not to there", recipient};
     if (domain == "discard.example") return Route{"discard", "thrown away", recipient};
     if (domain == "nowhere.example") return Route{"missing", "x", recipient};
+    if (domain == "mailbox.example") return Route{"lmtp", domain, recipient};
     return Route{"smtp", domain, recipient};
   }
   Result<Fd> connect(const std::string& service) {
@@ -534,20 +536,24 @@ TEST_F(CoreTest, WarnsOnceOfDelay) {
 
 TEST_F(CoreTest, SuccessIsReportedWhenTheNextHopCannot) {
   open();
-  mail::Envelope made = envelope({"a@x.example"});
-  made.recipients[0].notify = mail::notify_success;
-  send(made);
-  ASSERT_TRUE(delivers_arrive(1));
-  proto::Delivered result;
-  result.slot = agent().delivers[0].slot;
-  result.outcomes = {kSent};
-  result.relayed_without_dsn = true;
-  agent().peer().channel().send(result);
-  ASSERT_TRUE(reports_arrive(1));
-  EXPECT_EQ(agent("bounce").reports[0].kind, proto::ReportKind::success);
-  EXPECT_FALSE(agent("bounce").reports[0].final_delivery);
-  agent("bounce").answer(agent("bounce").reports[0], true);
-  EXPECT_TRUE(drained());
+  std::size_t reports = 0;
+  for (const std::string service : {"smtp", "lmtp"}) {  // the second says that it is a mailbox
+    mail::Envelope made = envelope({service == "smtp" ? "a@x.example" : "a@mailbox.example"});
+    made.recipients[0].notify = mail::notify_success;
+    send(made);
+    ASSERT_TRUE(delivers_arrive(1, service));
+    proto::Delivered result;
+    result.slot = agent(service).delivers[0].slot;
+    result.outcomes = {kSent};
+    result.relayed_without_dsn = true;
+    agent(service).peer().channel().send(result);
+    ASSERT_TRUE(reports_arrive(++reports));
+    const proto::Report& report = agent("bounce").reports[reports - 1];
+    EXPECT_EQ(report.kind, proto::ReportKind::success);
+    EXPECT_EQ(report.final_delivery, service == "lmtp");
+    agent("bounce").answer(report, true);
+    EXPECT_TRUE(drained());
+  }
 }
 
 TEST_F(CoreTest, DiscardsAndDefersWithoutAgents) {
