@@ -102,6 +102,9 @@ class RealFileSystem final : public FileSystem {
 
   Result<void> fdatasync(int fd) override { return checked_fd(::fdatasync(fd), "fdatasync"); }
   Result<void> fsync(int fd) override { return checked_fd(::fsync(fd), "fsync"); }
+  void start_writeback(int fd) override {
+    (void)!::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+  }
 
   Result<void> sync_directory(const std::string& path) override {
     Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

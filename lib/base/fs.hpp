@@ -42,6 +42,8 @@ class FileSystem {
   virtual Result<std::string> pread(int fd, std::size_t size, std::uint64_t offset) = 0;
   virtual Result<void> fdatasync(int fd) = 0;
   virtual Result<void> fsync(int fd) = 0;
+  // A hint before several syncs in a row: begin to write, wait for nothing, promise nothing.
+  virtual void start_writeback(int) {}
   virtual Result<void> sync_directory(const std::string& path) = 0;
   virtual Result<void> close(Fd fd) = 0;  // reports what close(2) says
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;

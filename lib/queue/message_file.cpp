@@ -81,11 +81,25 @@ Result<void> write_copy(FileSystem& fs, int to, MigrateJob::Item& item) {
   return {};
 }
 
-Result<void> migrate(FileSystem& fs, const Layout& layout, MigrateJob::Item& item) {
+// The copy, not yet durable, under a name that nobody looks at.
+Result<Fd> begin_copy(FileSystem& fs, const Layout& layout, MigrateJob::Item& item) {
   const std::string temporary = layout.temporary(item.folder, item.state.id);
   POSTRIDER_TRY(Fd fd, create_temporary(fs, temporary));
+  auto written = write_copy(fs, fd.get(), item);
+  if (written) {
+    fs.start_writeback(fd.get());
+    return fd;
+  }
+  fd.reset();
+  if (auto gone = fs.unlink(temporary); !gone)
+    return written.error().in("(and a temporary file stays)");
+  return written.error();
+}
+
+Result<void> commit_copy(FileSystem& fs, const Layout& layout, const MigrateJob::Item& item,
+                         Fd fd) {
+  const std::string temporary = layout.temporary(item.folder, item.state.id);
   const auto work = [&]() -> Result<void> {
-    POSTRIDER_TRY_VOID(write_copy(fs, fd.get(), item));
     POSTRIDER_TRY_VOID(fs.fsync(fd.get()));
     POSTRIDER_TRY_VOID(fs.close(std::move(fd)));
     return fs.rename(temporary, layout.file(item.folder, item.state.id));
@@ -164,9 +178,19 @@ std::string encode_tail(const std::vector<Event>& events, std::uint64_t tag, std
 }
 
 void MigrateJob::run(FileSystem& fs) {
+  // First all are written, then all are synced: most syncs find their work done by the first.
+  std::vector<Fd> copies(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i].error) continue;
+    auto begun = begin_copy(fs, layout, items[i]);
+    if (begun) copies[i] = std::move(*begun);
+    else items[i].error = begun.error();
+  }
   std::set<std::string> directories;
-  for (Item& item : items) {
-    if (auto done = migrate(fs, layout, item); !done)
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Item& item = items[i];
+    if (item.error) continue;
+    if (auto done = commit_copy(fs, layout, item, std::move(copies[i])); !done)
       item.error = done.error();
     else
       directories.insert(layout.shard(item.folder, item.state.id));
