@@ -270,7 +270,7 @@ int map_build(const Invocation& in, const std::vector<std::string>& names) {
 int map_query(const Invocation& in, const std::vector<std::string>& words) {
   if (words.size() < 2) return fail(in, exit_usage, "map query: name a table and keys");
   maps::MapOptions options;
-  options.base_directory = in.config_directory;
+  options.base_directory = "."; // as for `map build`
   auto map = maps::open_map(words.front(), options);
   if (!map) return fail(in, map.error());
   bool all_found = true;

@@ -172,11 +172,11 @@ Result<std::string> master_cf_text(const Instance& instance) {
   }
   row("submit",
       "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
-  row("qmgr", "unix  n       -       n       300     1       qmgr");
+  row("qmgr", "unix  n       -       n       -       1       qmgr");
+  row("bounce", "unix  -       -       n       -       1       bounce");
   row("smtp", "unix  -       -       n       -       -       smtp");
   row("relay", "unix  -       -       n       -       -       smtp");
   row("lmtp", "unix  -       -       n       -       -       lmtp");
-  row("bounce", "unix  -       -       n       -       1       bounce");
   const config::MasterCf parsed = config::parse_master_cf(out);
   if (!parsed.errors.empty()) return Error(ErrorKind::config, "--listen: " + parsed.errors.front());
   return out;

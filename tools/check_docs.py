@@ -5,6 +5,8 @@
 - each program has a page in man/man8, each command of ctl/ one in man/man1, and each page belongs to
   a program, a command or a file format;
 - mandoc has nothing to say about any page;
+- the SYNOPSIS of a worker's page has the options that lib/daemon/options.cpp takes, that of
+  master(8) those of its getopt(3);
 - links in *.md lead somewhere;
 - the generated parameter page is what tools/gen_params.py would write today.
 
@@ -50,6 +52,42 @@ def check_pages(root):
     return problems
 
 
+def accepted_options(root, program):
+    """The options in the source: what getopt or Boost.ProgramOptions is told; None where neither."""
+    own = root / program / "main.cpp"
+    getopt = re.search(r'getopt\(argc, argv, "([\w:]+)"', own.read_text()) if own.exists() else None
+    if getopt:
+        return set(getopt.group(1).replace(":", ""))
+    shared = root / "lib/daemon/options.cpp"
+    if not own.exists() or not shared.exists():
+        return None
+    found = re.findall(r'^\s*\("(\w+)(?:,(\w))?"', shared.read_text(), re.M)
+    return {short or name for name, short in found}
+
+
+def described_options(page):
+    synopsis = re.search(r"^\.Sh SYNOPSIS$(.*?)^\.Sh ", page.read_text(), re.M | re.S)
+    options = set()
+    for flags in re.findall(r"^\.Op Fl (.*)$", synopsis.group(1) if synopsis else "", re.M):
+        for word in re.sub(r" Ar .*", "", flags).split(" | "):
+            options |= {word[1:]} if word.startswith("-") else set(word)
+    return options
+
+
+def check_options(root):
+    problems = []
+    for program in PROGRAMS:
+        page = root / "man/man8" / f"{program}.8"
+        accepted = accepted_options(root, program)
+        if accepted is None or not page.exists():
+            continue
+        shown = described_options(page)
+        problems += [f"{page.relative_to(root)}: SYNOPSIS: no -{name}" for name in sorted(accepted - shown)]
+        problems += [f"{page.relative_to(root)}: SYNOPSIS: -{name}: no such option"
+                     for name in sorted(shown - accepted)]
+    return problems
+
+
 def anchor(heading):
     heading = re.sub(r"[`*]", "", heading.strip().lower())
     return re.sub(r"[^\w\- ]", "", heading).replace(" ", "-")
@@ -91,7 +129,7 @@ def check_parameters(root):
 
 
 def check(root):
-    return check_pages(root) + check_links(root) + check_parameters(root)
+    return check_pages(root) + check_options(root) + check_links(root) + check_parameters(root)
 
 
 PAGE = """.Dd November 21, 2026
@@ -105,6 +143,15 @@ It schedules.
 """
 
 
+SYNOPSIS = PAGE.replace(".Sh DESC", """.Sh SYNOPSIS
+.Nm qmgr
+.Op Fl v
+.Op Fl c Ar directory
+.Op Fl -stdio
+.Sh DESC""")
+OPTIONS = '  ("verbose,v", "")\n  ("config,c", "")\n  ("stdio", "")\n'
+
+
 def self_test():
     cases = [
         ({}, None),
@@ -113,6 +160,11 @@ def self_test():
         ({"qmgr/main.cpp": "", "man/man8/qmgr.8": PAGE}, None),
         ({"man/man8/ghost.8": PAGE.replace("QMGR", "GHOST").replace("qmgr", "ghost")}, "no such program"),
         ({"qmgr/main.cpp": "", "man/man8/qmgr.8": PAGE + ".Xx what\n"}, "skipping unknown macro"),
+        ({"qmgr/main.cpp": "", "man/man8/qmgr.8": SYNOPSIS, "lib/daemon/options.cpp": OPTIONS}, None),
+        ({"qmgr/main.cpp": "", "man/man8/qmgr.8": SYNOPSIS,
+          "lib/daemon/options.cpp": OPTIONS + '("new,N", ""'}, "qmgr.8: SYNOPSIS: no -N"),
+        ({"qmgr/main.cpp": 'getopt(argc, argv, "vc:")', "man/man8/qmgr.8": SYNOPSIS},
+         "SYNOPSIS: -stdio: no such option"),
         ({"a.md": "see [b](b.md#two-words)", "b.md": "# One\n## Two `words`\n"}, None),
         ({"a.md": "see [b](c.md)", "b.md": ""}, "c.md does not exist"),
         ({"a.md": "\n[b](b.md#three)", "b.md": "# One\n"}, "a.md:2: b.md#three: no such heading"),

@@ -24,6 +24,13 @@ tidy() {
   echo "$files" | xargs -P "$(nproc)" -n 4 clang-tidy-16 -p build --quiet
 }
 
+self_tests() {
+  for tool in check_layers check_coroutines check_docs gen_params; do
+    python3 "tools/$tool.py" --self-test || return 1
+  done
+}
+
+step 'tests of the checks' self_tests
 step format format
 step layers python3 tools/check_layers.py
 step coroutines python3 tools/check_coroutines.py

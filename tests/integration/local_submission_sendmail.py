@@ -36,6 +36,12 @@ with sinks.Sink() as sink, Suite(relayhost=sink.place, myorigin="origin.example"
     expect_equal(message.sender, "", "null sender")
     expect(message.header.endswith("\r\n".join(whole.split("\n\n")[0].split("\n"))), message.header)
 
+    # -bs: SMTP on standard input, also when all of it is there before the first reply.
+    replies = suite.sendmail("-bs", text="EHLO me\r\nMAIL FROM:<me@example.org>\r\nRCPT TO:<to@example.net>\r\n"
+                             "DATA\r\nSubject: bs\r\n\r\ntext\r\n.\r\nQUIT\r\n").stdout
+    expect_match(r"(?m)^250 2\.0\.0 .*queued as", replies, "the dialogue")
+    expect_equal(sink.wait(4)[3].sender, "me@example.org", "sender of -bs")
+
     expect(suite.sendmail(text="x\n", check=False).returncode != 0, "no recipients is an error")
     suite.wait_empty()
     suite.stop()
