@@ -114,6 +114,15 @@ class Suite:
         status = json.loads(self.cli("status", "--json").stdout)
         return int(status["master"]["pid"])
 
+    def master_by_file(self):
+        """A master that started but never served, or None."""
+        try:
+            pid = int((self.dir / "spool/pid/master.pid").read_text())
+            arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return pid if os.fsencode(self.config) in arguments else None
+
     def pids(self, name):
         """Running processes of one program, below our master."""
         return [p for p in procs.tree(self.master_pid) if procs.name_of(p) == name and procs.alive(p)]
@@ -222,8 +231,9 @@ class Suite:
             raise AssertionError("\n".join(problems[:20]))
 
     def clean_up(self, failed):
-        if self.master_pid is not None and procs.alive(self.master_pid):
-            procs.kill_tree(self.master_pid, signal.SIGKILL)
+        master = self.master_pid or self.master_by_file()
+        if master is not None and procs.alive(master):
+            procs.kill_tree(master, signal.SIGKILL)
         if failed:
             print(f"--- kept {self.top}; the log ends:", *self.lines()[-40:], sep="\n", file=sys.stderr)
         elif "POSTRIDER_KEEP" not in os.environ:
