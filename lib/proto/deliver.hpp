@@ -14,8 +14,9 @@
 //   Retiring{}        --------------------->  give me no more; I finish what I have
 //
 // The board is shared memory, one byte per slot, written by the agent: idle, working, in_doubt.
-// The agent stores `in_doubt` before the final dot leaves and `working` when the reply was read, so
-// that qmgr knows after the agent's death which deliveries may have happened. qmgr only reads it.
+// The agent stores `in_doubt` before the final dot leaves, and `working` again when every recipient
+// was refused; after a delivery the byte stays until the slot is used again. So qmgr, which only
+// reads it, knows after the agent's death which deliveries may have happened.
 // A slot is in use from Deliver to Delivered. Messages are types 32-47.
 #pragma once
 
