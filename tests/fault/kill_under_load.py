@@ -256,7 +256,7 @@ class Run:
             # Small segments and times, so that segments come round and messages move to files.
             suite.configure(
                 relayhost=f"[127.0.0.1]:{port}", minimal_backoff_time="1s", maximal_backoff_time="3s",
-                queue_run_delay="1s", journal_segment_size="1048576", journal_residence_time="2s",
+                journal_segment_size="1048576", journal_residence_time="2s",
                 large_message_threshold="65536", smtp_destination_recipient_limit=MOST_RECIPIENTS,
                 smtp_destination_concurrency_limit=MOST_SESSIONS, ledger_size_limit="65536",
                 smtp_dns_support_level="disabled")

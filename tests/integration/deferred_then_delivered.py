@@ -5,8 +5,7 @@ from suite import Suite, expect, expect_equal
 
 TEXT = "Subject: patience\n\nline\n..two dots\n.\nend\n"
 with sinks.Sink({"RCPT": ["450 4.2.1 mailbox busy, try later", "250 2.1.5 ok"]}) as sink, \
-        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="2s",
-              queue_run_delay="1s") as suite:
+        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="2s") as suite:
     sent = suite.send("from@example.org", ["to@example.net"], TEXT)
     suite.wait_log(rf"{sent}: to=<to@example\.net>.*dsn=4\.2\.1, status=deferred \(host .*"
                    r"said: 450 4\.2\.1 mailbox busy, try later")

@@ -7,7 +7,7 @@ from suite import Suite, expect_equal, expect_match
 
 with sinks.Sink({"RCPT TO:<LATE@": "450 4.2.0 not yet"}) as sink, \
         Suite(relayhost=sink.place, delay_warning_time="2s", minimal_backoff_time="1s",
-              maximal_backoff_time="1s", queue_run_delay="1s") as suite:
+              maximal_backoff_time="1s") as suite:
     suite.send("from@example.org", ["late@example.net"])
     report = sink.wait(1, seconds=40)[0]
     expect_equal((report.sender, report.recipients), ("", ["from@example.org"]), "envelope of the warning")

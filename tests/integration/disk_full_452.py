@@ -21,7 +21,7 @@ tempfile.tempdir = directory  # where the suite puts its instance
 try:
     with sinks.Sink({"RCPT TO:<LATER@": "450 4.2.0 later"}) as sink, \
             Suite(relayhost=sink.place, journal_segment_size="1048576", minimal_backoff_time="1s",
-                  maximal_backoff_time="1s", queue_run_delay="1s") as suite:
+                  maximal_backoff_time="1s") as suite:
         kept = [suite.send("a@example.org", [f"later{i}@example.net"]) for i in range(5)]
         filler = open(f"{directory}/filler", "wb", buffering=0)
         try:

@@ -7,7 +7,7 @@ from suite import Suite, expect_equal, expect_match
 
 with sinks.Sink({"RCPT TO:<NEVER@": "450 4.2.0 mailbox is being moved"}) as sink, \
         Suite(relayhost=sink.place, maximal_queue_lifetime="3s", minimal_backoff_time="1s",
-              maximal_backoff_time="1s", queue_run_delay="1s") as suite:
+              maximal_backoff_time="1s") as suite:
     sent = suite.send("from@example.org", ["never@example.net"])
     report = sink.wait(1, seconds=40)[0]
     status = email.message_from_bytes(report.data).get_payload()[1].get_payload()[1]

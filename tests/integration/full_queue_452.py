@@ -6,8 +6,7 @@ import sinks
 from suite import Suite, expect_equal, expect_match
 
 with sinks.Sink({"RCPT": "450 4.2.0 later"}) as sink, \
-        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s",
-              queue_run_delay="1s") as suite:
+        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s") as suite:
     sent = suite.send("a@example.org", ["b@example.net"])
     suite.wait_log(rf"{sent}: to=<b@example\.net>.*status=deferred")
     suite.configure(queue_minfree=str(1 << 60))

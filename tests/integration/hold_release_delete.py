@@ -5,8 +5,7 @@ import sinks
 from suite import Suite, expect, expect_equal
 
 with sinks.Sink({"MAIL": "451 4.3.0 not now"}) as sink, \
-        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s",
-              queue_run_delay="1s") as suite:
+        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s") as suite:
     one = suite.send("one@example.org", ["a@first.example"])
     two = suite.send("two@example.org", ["b@second.example"])
     three = suite.send("three@example.org", ["c@third.example"])

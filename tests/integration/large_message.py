@@ -6,8 +6,7 @@ from suite import Suite, expect_equal
 
 BIG = "".join(f"{i:07d} {'y' * 60}\r\n" for i in range(60000))  # 4 MB
 with sinks.Sink({"MAIL": "451 4.3.0 wait"}) as sink, \
-        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s",
-              queue_run_delay="1s") as suite:
+        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s") as suite:
     suite.send("a@example.org", ["big@example.net"], "Subject: big\r\n\r\n" + BIG)
     suite.send("a@example.org", ["small@example.net"])
     suite.kill_all()

@@ -15,7 +15,6 @@ with tempfile.TemporaryDirectory() as directory:
             sinks.Sink() as returned:
         os.chmod(path, 0o777)
         with Suite(relayhost=returned.place, minimal_backoff_time="1s", maximal_backoff_time="1s",
-                   queue_run_delay="1s",
                    transport_maps=f"inline:{{ mail.example=lmtp:unix:{path}, "
                                   f"tcp.example=lmtp:inet:127.0.0.1:{tcp.port} }}") as suite:
             sent = suite.send("from@example.org", [f"{n}@mail.example" for n in ("now", "later", "never")])

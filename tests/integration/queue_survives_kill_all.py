@@ -5,8 +5,7 @@ import sinks
 from suite import Suite, expect_equal
 
 with sinks.Sink({"MAIL": "451 4.3.0 not now"}) as sink, \
-        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s",
-              queue_run_delay="1s") as suite:
+        Suite(relayhost=sink.place, minimal_backoff_time="1s", maximal_backoff_time="1s") as suite:
     sent = {suite.send("from@example.org", [f"to{i}@example.net"], f"Subject: {i}\n\nbody {i}\n"): i
             for i in range(10)}
     suite.wait_log(r"status=deferred", count=10)
