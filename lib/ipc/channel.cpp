@@ -152,10 +152,10 @@ Result<bool> Channel::receive_now() {
     in_.erase(0, in_start_);
     in_start_ = 0;
   }
+  // Shared by the channels of a loop: making room in in_ first would clear it, every time.
+  static thread_local char chunk[kChunk];
   while (true) {
-    const std::size_t before = in_.size();
-    in_.resize(before + kChunk);
-    iovec piece{.iov_base = in_.data() + before, .iov_len = kChunk};
+    iovec piece{.iov_base = chunk, .iov_len = kChunk};
     alignas(cmsghdr) char control[CMSG_SPACE(kMostFdsPerFrame * sizeof(int))];
     msghdr message{};
     message.msg_iov = &piece;
@@ -164,7 +164,7 @@ Result<bool> Channel::receive_now() {
     message.msg_controllen = sizeof control;
     const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     const int saved_errno = errno;
-    in_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n > 0) in_.append(chunk, static_cast<std::size_t>(n));
     if (n < 0) {
       if (saved_errno == EINTR) continue;
       if (saved_errno == EAGAIN || saved_errno == EWOULDBLOCK) return false;
