@@ -115,8 +115,8 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   config->bare_newline_code =
       static_cast<int>(settings.number("smtpd_forbid_bare_newline_reject_code"));
   // A program that writes its whole dialogue into `sendmail -bs` is known, and no web browser.
-  config->forbid_pipelining = settings.flag("smtpd_forbid_unauth_pipelining") &&
-                              !settings.flag("smtpd_local_submission");
+  config->forbid_pipelining =
+      settings.flag("smtpd_forbid_unauth_pipelining") && !settings.flag("smtpd_local_submission");
   config->disable_vrfy = settings.flag("disable_vrfy_command");
   config->strict_envelopes = settings.flag("strict_rfc821_envelopes");
   config->helo_required = settings.flag("smtpd_helo_required");

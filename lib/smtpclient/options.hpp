@@ -28,7 +28,7 @@ struct Options {
   bool skip_5xx_greeting = true;
   bool skip_quit_response = true;
   std::vector<std::string> discard_keywords;
-  bool assume_final = false;  // LMTP: a server without DSN puts mail into mailboxes
+  bool assume_final = false; // LMTP: a server without DSN puts mail into mailboxes
   bool quote_addresses = true;
   std::size_t line_length_limit = 998;
 
