@@ -18,11 +18,14 @@ using proto::ReportKind;
 // One connection of qmgr. Lives until its last report is answered.
 struct Service::Conversation {
   Conversation(ev::Loop& loop, daemon::Client c)
-      : client(std::move(c)), channel(loop, std::move(client.fd)) {}
+      : client(std::move(c)), channel(loop, std::move(client.fd)), makers(loop) {}
+  ~Conversation() { makers.tear_down(); }
   daemon::Client client;
   ipc::Channel channel;
   std::map<std::uint64_t, Fd> contents;
   std::set<std::uint32_t> slots; // in use
+  ev::Group makers;              // empty before the conversation goes
+  bool ended_by_us = false;      // else qmgr is gone: it, or its successor, asks again
   std::uint32_t board = 0;       // number of slots; 0: not told yet
 };
 
@@ -84,8 +87,13 @@ ev::RootTask Service::serve(std::shared_ptr<Conversation> talk) {
       break;
     }
   }
+  // Whoever asked is gone. What is not in the journal yet must not get there: the next qmgr asks
+  // again, and there would be two reports. What is there, it finds.
+  if (!talk->ended_by_us) talk->makers.cancel();
   talk->channel.close();
   talk->contents.clear();
+  Result<void> empty = co_await talk->makers.wait_empty(ev::Deadline::never());
+  if (!empty) talk->makers.tear_down();
 }
 
 Result<void> Service::take(const std::shared_ptr<Conversation>& talk, ipc::Frame& frame) {
@@ -156,7 +164,7 @@ Result<void> Service::begin(const std::shared_ptr<Conversation>& talk, Report re
   }
   ++reports_;
   std::string label = "report on " + queue::Id(report.id).text();
-  group_.spawn(make(talk, std::move(report), std::move(original)), std::move(label));
+  talk->makers.spawn(make(*talk, std::move(report), std::move(original)), std::move(label));
   return {};
 }
 
@@ -181,8 +189,7 @@ ev::Task<Result<queue::Id>> Service::send(const Composed& composed, ReportKind k
   co_return *id;
 }
 
-ev::RootTask Service::make(std::shared_ptr<Conversation> talk, Report report,
-                           std::string original) {
+ev::RootTask Service::make(Conversation& talk, Report report, std::string original) {
   const queue::Id about(report.id);
   const Audience audience =
       report.envelope.sender.empty() ? Audience::double_bounce : Audience::sender;
@@ -198,8 +205,8 @@ ev::RootTask Service::make(std::shared_ptr<Conversation> talk, Report report,
     answer.text = id.error().text();
     log::warning(about.text() + ": no report made: " + id.error().text());
   }
-  talk->slots.erase(report.slot);
-  talk->channel.send(answer);
+  talk.slots.erase(report.slot);
+  talk.channel.send(answer);
 
   const std::string& copies_to = report.kind == ReportKind::failed    ? options_.failure_copies_to
                                  : report.kind == ReportKind::delayed ? options_.delay_copies_to
@@ -214,13 +221,14 @@ ev::RootTask Service::make(std::shared_ptr<Conversation> talk, Report report,
       log::warning(about.text() + ": no copy for the postmaster: " + copied.error().text());
   }
   --reports_;
-  close_if_done(*talk);
+  close_if_done(talk);
 }
 
 // When we retire, the connection ends with its last report. A request that crossed Retiring on its
 // way is lost by this; qmgr sends it to the next process.
 void Service::close_if_done(Conversation& talk) {
   if (draining_ && talk.slots.empty()) {
+    talk.ended_by_us = true;
     talk.channel.flush();
     talk.channel.close();
   }

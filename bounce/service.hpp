@@ -51,7 +51,7 @@ class Service final : public daemon::Service {
  private:
   struct Conversation;
   ev::RootTask serve(std::shared_ptr<Conversation> talk);
-  ev::RootTask make(std::shared_ptr<Conversation> talk, proto::Report report, std::string original);
+  ev::RootTask make(Conversation& talk, proto::Report report, std::string original);
   ev::Task<Result<queue::Id>> send(const Composed& composed, proto::ReportKind kind,
                                    Audience audience, queue::Id original);
   Result<void> take(const std::shared_ptr<Conversation>& talk, ipc::Frame& frame);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ev/condition.hpp"
 #include "ipc/channel.hpp"
 #include "net/tcp_stream.hpp"
 #include "support/run_task.hpp"
@@ -18,13 +19,22 @@ constexpr std::uint64_t kOffset = 100;
 
 class FakeOutbox final : public Outbox {
  public:
+  explicit FakeOutbox(ev::Loop& loop) : changed(loop) {}
   ev::Task<Result<queue::Id>> submit(const Composed& report) override {
     if (fails) co_return Error(ErrorKind::busy, "queue full");
+    while (held) {
+      ++waiting;
+      Result<void> woken = co_await changed.wait(ev::Deadline::never(), "a segment");
+      if (!woken) co_return woken.error();
+    }
     sent.push_back(report);
     co_return queue::Id(1000 + sent.size());
   }
   std::vector<Composed> sent;
   bool fails = false;
+  bool held = false;  // as when no segment is there yet
+  int waiting = 0;
+  ev::Condition changed;
 };
 
 Fd content_file() {
@@ -108,7 +118,7 @@ class BounceService : public testing::Test {
   }
 
   ev::Loop loop;
-  FakeOutbox outbox;
+  FakeOutbox outbox{loop};
   Options options;
   std::unique_ptr<Service> service;
   std::unique_ptr<ipc::Channel> channel;
@@ -215,6 +225,25 @@ TEST_F(BounceService, BreachesOfTheProtocolEndTheConversation) {
     EXPECT_TRUE(closed());
     finish();
   }
+}
+
+// The next qmgr asks again: a report for the dead one must not follow when a segment comes.
+TEST_F(BounceService, WhatIsNotCommittedWhenQmgrDiesNeverIs) {
+  connect();
+  outbox.held = true;
+  channel->send(report(0));
+  for (int i = 0; i < 1000 && outbox.waiting == 0; ++i)
+    loop.turn(false);
+  ASSERT_EQ(outbox.waiting, 1);
+  channel->close();
+  for (int i = 0; i < 8; ++i)
+    loop.turn(false);
+  outbox.held = false;
+  outbox.changed.notify_all();
+  for (int i = 0; i < 8; ++i)
+    loop.turn(false);
+  EXPECT_TRUE(outbox.sent.empty());
+  EXPECT_EQ(service->pending(), 0U);
 }
 
 TEST_F(BounceService, DrainSaysRetiringAndCloses) {
