@@ -32,7 +32,7 @@ class FakeOutbox final : public Outbox {
   }
   std::vector<Composed> sent;
   bool fails = false;
-  bool held = false;  // as when no segment is there yet
+  bool held = false; // as when no segment is there yet
   int waiting = 0;
   ev::Condition changed;
 };
