@@ -126,7 +126,7 @@ class JournalPool {
 
   bool is_drained(const Segment& segment, std::uint64_t ledger_synced) const; // P1-P4
   bool is_reusable(const Segment& segment, std::uint64_t ledger_synced) const;
-  std::uint32_t live_segments() const;  // with mail, or lent
+  std::uint32_t live_segments() const; // with mail, or lent
   std::uint32_t lent_segments() const;
 
   // P5 across processes: true when another holder than `holder` may have the descriptor.

@@ -204,8 +204,8 @@ void Submitter::lost() {
   for (auto& [id, wait] : files_)
     wait->answer(FileAnswer(why));
   segments_changed_.notify_all();
-  // Descriptors are let go, else the successor cannot prove that nobody writes there any more. Those
-  // with a sync in flight follow when it returns.
+  // Descriptors are let go, else the successor cannot prove that nobody writes there any more.
+  // Those with a sync in flight follow when it returns.
   for (const auto& lease : leases)
     settle_lease(lease);
 }
