@@ -310,7 +310,7 @@ class Run:
             os.kill(victim, signal.SIGKILL)
             procs.wait_gone([victim])
         if what in MAY_REPEAT:
-            self.times.append(time.monotonic())
+            self.times.append(began)
         self.wait_flow()
         self.back.setdefault(what, []).append(time.monotonic() - began)
         if sum(map(len, self.back.values())) % 25 == 0:
