@@ -413,8 +413,8 @@ class Run:
             middle = sorted(seconds)[len(seconds) // 2]
             print(f"{len(seconds):4} kills of {name}: mail flows again after {middle:.2f} s, at most "
                   f"{max(seconds):.2f} s")
-        by_kill, unexplained = judge.explain(sink, self.times)
         each = MOST_SESSIONS * MOST_RECIPIENTS
+        by_kill, unexplained = judge.explain(sink, self.times, each)
         bound = len(self.times) * each
         print(f"{sum(map(len, self.back.values()))} kills in all\n{verdict}\n"
               f"bound on duplicates: {bound}, {each} per kill; most of one kill: "

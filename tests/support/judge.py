@@ -156,25 +156,37 @@ def judge(injector_lines, sink_lines, queued=()):
 SLACK = 2.0  # the sink may be this late in noticing a dot, in seconds
 
 
-def explain(sink_lines, kills):
+def explain(sink_lines, kills, most=None):
     """Which kill each repeated delivery goes back to: (repeats by kill, those no kill explains).
     `kills`: times of those that may repeat something. The first delivery was under way when the kill
-    came, and the second began after it."""
+    came, and the second began after it. Where kills stand so close that several may be the cause, each
+    is given up to `most` repeats, those first that fewest later kills can explain: so a kill has more
+    than `most` only when no sharing out could avoid it."""
     taken = collections.defaultdict(list)
     for line in sink_lines:
         kind, token, *rest = line.split()
         if kind == "T":
             for recipient in rest[1:]:
                 taken[token, recipient].append(float(rest[0]))
-    by_kill, unexplained = collections.Counter(), []
+    repeats = []
     for pair, times in taken.items():
         times.sort()
-        for first, second in zip(times, times[1:]):
-            cause = next((k for k in sorted(kills) if first - SLACK <= k <= second), None)
-            if cause is None:
-                unexplained.append(f"{pair[0]} {pair[1]} at {first:.3f} and {second:.3f}")
-            else:
-                by_kill[cause] += 1
+        repeats += [(second, first, pair) for first, second in zip(times, times[1:])]
+    repeats.sort()
+    by_kill = collections.Counter()
+    for kill in sorted(kills):
+        share = [r for r in repeats if r[1] - SLACK <= kill <= r[0]][:most]
+        if share:
+            by_kill[kill] = len(share)
+            chosen = set(share)
+            repeats = [r for r in repeats if r not in chosen]
+    unexplained = []
+    for second, first, pair in repeats:
+        cause = next((k for k in sorted(kills) if first - SLACK <= k <= second), None)
+        if cause is None:
+            unexplained.append(f"{pair[0]} {pair[1]} at {first:.3f} and {second:.3f}")
+        else:
+            by_kill[cause] += 1
     return by_kill, unexplained
 
 
