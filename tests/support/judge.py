@@ -223,6 +223,11 @@ def self_test():
                 raise AssertionError(f"{name}: {field} is {count}: {verdict}")
         if verdict.sound(duplicate_bound=0) != sound:
             raise AssertionError(f"{name}: sound is {not sound}")
+    lines = ["T t1 10.0 r1", "T t1 12.0 r1", "T t2 10.0 r2", "T t2 12.0 r2", "T t3 10.0 r3", "T t3 10.6 r3"]
+    for most, expected in ((None, {10.5: 3}), (2, {10.5: 2, 11.5: 1}), (1, {10.5: 2, 11.5: 1})):
+        by_kill, unexplained = explain(lines, [10.5, 11.5], most)
+        if dict(by_kill) != expected or unexplained:
+            raise AssertionError(f"at most {most} for a kill: {by_kill}, {unexplained}")
     lines = ["T t1 10.0 r1 r2", "T t1 11.0 r1", "T t2 20.0 r3", "T t2 20.5 r3"]
     for kills, expected, count in (([10.5, 20.2], {10.5: 1, 20.2: 1}, 0), ([10.5], {10.5: 1}, 1),
                                    ([12.0, 20.2], {20.2: 1}, 1), ([], {}, 2)):
