@@ -12,7 +12,7 @@ Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& contex
                 dns::UnboundResolver::create(context.loop(), service->setup_.dns));
   ev::Offload* offload = service->setup_.options.lookup_native ? &context.offload() : nullptr;
   Service* self = service.get();
-  service->agent_ = std::make_unique<smtpclient::Agent>(context.loop(), service->setup_.options,
+  service->agent_ = std::make_unique<smtpclient::Agent>(context.loop(), service->setup_,
                                                         *service->resolver_, offload, "lmtp",
                                                         [self] { self->client_.reset(); });
   return std::unique_ptr<daemon::Service>(std::move(service));

@@ -27,10 +27,6 @@ constexpr TransportSuffix kSuffixes[] = {
     {"delivery_slot_loan", "default_delivery_slot_loan"},
     {"delivery_slot_discount", "default_delivery_slot_discount"},
     {"minimum_delivery_slots", "default_minimum_delivery_slots"},
-    {"recipient_limit", "default_recipient_limit"},
-    {"extra_recipient_limit", "default_extra_recipient_limit"},
-    {"recipient_refill_limit", "default_recipient_refill_limit"},
-    {"recipient_refill_delay", "default_recipient_refill_delay"},
 };
 
 constexpr bool every_fallback_exists() {

@@ -74,7 +74,6 @@ struct Deliver {
   std::uint64_t handle = 0;       // content: see OpenContent
   std::uint64_t record_offset = 0;  // of the record's header, for the check before the final dot
   std::uint64_t content_offset = 0;
-  std::uint32_t content_crc = 0;  // CRC-32C of the content
   std::uint64_t tag = 0;          // generation tag the record must carry
   std::int64_t active = 0;        // unix time in microseconds at which it entered memory
   std::int64_t dispatched = 0;    // ... at which this request was made
@@ -90,7 +89,6 @@ struct Deliver {
     v("handle", s.handle);
     v("record_offset", s.record_offset);
     v("content_offset", s.content_offset);
-    v("content_crc", s.content_crc);
     v("tag", s.tag);
     v("active", s.active);
     v("dispatched", s.dispatched);
@@ -107,10 +105,19 @@ struct Delivered {
   std::vector<mail::Outcome> outcomes;
   // Asked for by NOTIFY=SUCCESS: the next hop does not speak DSN, so we must report ("relayed").
   bool relayed_without_dsn = false;
+  // best_mx_transport: nothing was tried; deliver all of it by this transport[:nexthop] instead.
+  std::string pass_to;
+  // What the postmaster should read (notify_classes): "protocol", "data", ... and the session's
+  // transcript, credentials removed. Empty: nothing.
+  std::string notice_class;
+  std::string notice;
   template <typename V, typename S> static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("outcomes", s.outcomes);
     v.optional("relayed_without_dsn", s.relayed_without_dsn);
+    v.optional("pass_to", s.pass_to);
+    v.optional("notice_class", s.notice_class);
+    v.optional("notice", s.notice);
   }
 };
 

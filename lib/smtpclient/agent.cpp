@@ -41,11 +41,12 @@ struct Agent::Mapping {
   std::uint32_t slots;
 };
 
-Agent::Agent(ev::Loop& loop, const Options& options, dns::Resolver& resolver, ev::Offload* offload,
+Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
              std::string program, std::function<void()> gone)
-    : loop_(loop), options_(options), program_(std::move(program)), gone_(std::move(gone)),
-      conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options),
-      finder_(loop, resolver, offload, options), engine_{loop, options, finder_, pool_} {}
+    : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
+      conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options_),
+      finder_(loop, resolver, offload, options_),
+      engine_{loop, options_, setup.tables, offload, finder_, pool_} {}
 
 Agent::~Agent() { stop(); }
 

@@ -16,14 +16,15 @@
 #include "ipc/channel.hpp"
 #include "proto/deliver.hpp"
 #include "smtpclient/deliver.hpp"
+#include "smtpclient/setup.hpp"
 
 namespace postrider::smtpclient {
 
 class Agent {
  public:
   // `program` is the word in Ready. `gone` is called when qmgr's connection has ended and every
-  // delivery with it. The options and the resolver must outlive the agent.
-  Agent(ev::Loop& loop, const Options& options, dns::Resolver& resolver, ev::Offload* offload,
+  // delivery with it. The setup and the resolver must outlive the agent.
+  Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
         std::string program, std::function<void()> gone);
   ~Agent();
 

@@ -10,6 +10,7 @@
 #include "mail/outcome.hpp"
 #include "smtpclient/open.hpp"
 #include "smtpclient/pool.hpp"
+#include "smtpclient/tables.hpp"
 #include "smtpclient/targets.hpp"
 #include "smtpclient/transact.hpp"
 
@@ -19,6 +20,8 @@ namespace postrider::smtpclient {
 struct Engine {
   ev::Loop& loop;
   const Options& options;
+  Tables& tables;
+  ev::Offload* offload; // for tables whose answers have to be waited for; may be null without any
   TargetFinder& finder;
   Pool& pool;
 };

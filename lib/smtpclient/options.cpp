@@ -95,7 +95,17 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.skip_quit_response = client.flag("skip_quit_response");
   o.discard_keywords = client.words("discard_ehlo_keywords");
   o.quote_addresses = client.flag("quote_rfc821_envelope");
+  o.send_xforward = client.flag("send_xforward_command");
+  o.chunking = client.flag("chunking");
+  o.pix_workarounds = client.words("pix_workarounds");
+  o.pix_delay = client.time("pix_workaround_delay_time");
+  o.pix_threshold = client.time("pix_workaround_threshold_time");
   o.line_length_limit = static_cast<std::size_t>(client.number("line_length_limit"));
+
+  o.convert_to_7bit = !settings.flag("disable_mime_output_conversion");
+  o.mime_nesting_limit = static_cast<std::size_t>(settings.number("mime_nesting_limit"));
+  o.mime_boundary_limit = static_cast<std::size_t>(settings.number("mime_boundary_length_limit"));
+  o.address_delimiters = settings.text("recipient_delimiter");
 
   o.address_limit = static_cast<std::size_t>(client.number("mx_address_limit"));
   o.session_limit = static_cast<std::size_t>(client.number("mx_session_limit"));
@@ -123,8 +133,19 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
     o.lookup_dns = false;
     o.lookup_native = true;
   }
-  const std::string& port = client.text("tcp_port");
-  POSTRIDER_TRY(o.default_port, parse_port(port, settings.words("known_tcp_ports")));
+  for (const std::string& word : client.words("dns_resolver_options")) {
+    if (word == "res_defnames")
+      o.complete_names = true;
+    else if (word == "res_dnsrch")
+      o.search_parents = true;
+    else
+      return config_error("dns_resolver_options: neither res_defnames nor res_dnsrch: " + word);
+  }
+  o.my_domain = settings.text("mydomain");
+  o.known_ports = settings.words("known_tcp_ports");
+  POSTRIDER_TRY(o.default_port, parse_port(client.text("tcp_port"), o.known_ports));
+  o.tcp_window = static_cast<int>(settings.number("tcp_windowsize"));
+  if (!lmtp) o.best_mx_transport = settings.text("best_mx_transport");
   POSTRIDER_TRY(o.bind4, bind_address(client.text("bind_address"), AF_INET, "bind_address"));
   POSTRIDER_TRY(o.bind6, bind_address(client.text("bind_address6"), AF_INET6, "bind_address6"));
   o.bind_enforce = client.flag("bind_address_enforce");
@@ -137,6 +158,8 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
     if (step.timeout.empty()) continue;
     o.timeouts[static_cast<std::size_t>(step.step)] = client.time(step.timeout);
   }
+  o.per_request_deadline = client.flag("per_request_deadline");
+  o.min_data_rate = static_cast<std::size_t>(client.size("min_data_rate"));
   o.cache_on_demand = client.flag("connection_cache_on_demand");
   o.cache_destinations = client.words("connection_cache_destinations");
   o.cache_time_limit = client.time("connection_cache_time_limit");
@@ -144,6 +167,9 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.reuse_count_limit = static_cast<std::size_t>(client.number("connection_reuse_count_limit"));
   o.capacity = static_cast<std::size_t>(client.number("session_limit"));
   o.log_decimals = static_cast<int>(settings.number("delay_logging_resolution_limit"));
+  o.log_internal_addresses = settings.text("info_log_address_format") == "internal";
+  o.debug_level = static_cast<int>(settings.number("debug_peer_level"));
+  o.notify_classes = settings.words("notify_classes");
   return o;
 }
 

@@ -30,7 +30,17 @@ struct Options {
   std::vector<std::string> discard_keywords;
   bool assume_final = false; // LMTP: a server without DSN puts mail into mailboxes
   bool quote_addresses = true;
+  bool send_xforward = false;
+  bool chunking = true; // BDAT to servers that offer it
+  std::vector<std::string> pix_workarounds;
+  std::chrono::milliseconds pix_delay{10000};
+  std::chrono::milliseconds pix_threshold{500000};
+
   std::size_t line_length_limit = 998;
+  bool convert_to_7bit = true; // for servers without 8BITMIME
+  std::size_t mime_nesting_limit = 100;
+  std::size_t mime_boundary_limit = 2048;
+  std::string address_delimiters; // recipient_delimiter, for generic maps
 
   bool defer_if_no_address = false;
   bool ignore_mx_lookup_error = false;
@@ -50,8 +60,16 @@ struct Options {
   std::vector<std::string> fallback_relays;
   std::vector<net::Address> own_addresses; // loop detection
   std::chrono::milliseconds dns_time_limit{30000};
+  bool complete_names = false;   // dns_resolver_options: res_defnames
+  bool search_parents = false;   // and res_dnsrch
+  std::string my_domain;         // with which they are completed
+  std::vector<std::string> known_ports;
+  int tcp_window = 0;            // 0: the system's
+  std::string best_mx_transport; // "transport" or "transport:nexthop"
 
   std::array<std::chrono::milliseconds, smtp::kSteps> timeouts{}; // by Step; 0: none
+  bool per_request_deadline = false;
+  std::size_t min_data_rate = 500; // bytes in a second
   bool cache_on_demand = true;
   std::vector<std::string> cache_destinations;
   std::chrono::milliseconds cache_time_limit{2000};
@@ -59,6 +77,9 @@ struct Options {
   std::size_t reuse_count_limit = 0; // 0: none
   std::size_t capacity = 5000;
   int log_decimals = 2;
+  bool log_internal_addresses = false; // info_log_address_format
+  int debug_level = 2;                 // debug_peer_level
+  std::vector<std::string> notify_classes;
 
   Options();
   // Error config names the parameter.

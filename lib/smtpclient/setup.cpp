@@ -13,6 +13,7 @@ constexpr const char* kSystemAnchor = "/usr/share/dns/root.key"; // Debian: dns-
 Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor flavor) {
   ClientSetup setup;
   POSTRIDER_TRY(setup.options, Options::load(settings, flavor, config::Machine::here()));
+  POSTRIDER_TRY(setup.tables, Tables::open(settings, flavor));
   std::string anchor = settings.text("dns_trust_anchor_file");
   const auto client = settings.client(flavor == Flavor::lmtp ? "lmtp" : "smtp");
   // Without being asked for it, validation would make every broken signature a lost destination.

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// What a client program reads before its jail closes: parameters, own addresses, name servers,
-// trust anchors.
+// What a client program reads before its jail closes: parameters, tables, own addresses, name
+// servers, trust anchors.
 #pragma once
 
 #include "dns/resolver.hpp"
 #include "smtpclient/options.hpp"
+#include "smtpclient/tables.hpp"
 
 namespace postrider::smtpclient {
 
 struct ClientSetup {
   Options options;
+  Tables tables;
   dns::Setup dns;
   // Reads files and asks for the network interfaces.
   static Result<ClientSetup> load(const config::Settings& settings, Flavor flavor);

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/transact.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <unistd.h>
-
 #include "proto/deliver.hpp"
-#include "smtp/dot.hpp"
 
 namespace postrider::smtpclient {
 namespace {
 
 using smtp::Step;
-
-constexpr std::size_t kPiece = 64 << 10; // content read and written at a time
 
 constexpr auto kWorking = static_cast<std::uint8_t>(proto::SlotState::working);
 constexpr auto kInDoubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
@@ -23,8 +16,7 @@ constexpr auto kInDoubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
 Transact::Transact(Session& session, const smtp::Transaction& what, const Content& content,
                    FlightMark mark)
     : session_(session), what_(what), content_(content), mark_(mark),
-      judge_(what.recipients->size()),
-      check_(content.id, queue::Place{.tag = content.tag, .offset = content.record_offset}) {}
+      judge_(what.recipients->size()) {}
 
 void Transact::fail(const Error& error, Step step) {
   session_.mark_broken();
@@ -86,70 +78,27 @@ ev::Task<void> Transact::end_empty() {
   session_.needs_reset = !reply || !reply->ok();
 }
 
-Result<void> Transact::read_piece(std::string& out, std::uint64_t from, std::size_t count) {
-  const std::size_t had = out.size();
-  out.resize(had + count);
-  std::size_t done = 0;
-  while (done < count) {
-    const ssize_t got = ::pread(content_.fd, out.data() + had + done, count - done,
-                                static_cast<off_t>(content_.offset + from + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Error::from_errno("read message content", errno);
-    if (got == 0) return Error(ErrorKind::io, "message content is shorter than its record says");
-    done += static_cast<std::size_t>(got);
-  }
-  check_.feed(ByteView(out).substr(had));
-  return {};
-}
-
 ev::Task<bool> Transact::content() {
-  const mail::ContentFacts& facts = *what_.facts;
-  const std::size_t limit = session_.options().line_length_limit;
-  const bool fold = limit > 0 && facts.longest_line > limit;
-  const bool as_it_is = !fold && !facts.needs_dot_stuffing;
-  smtp::LineFolder folder(limit);
-  bool at_line_start = true;
-  std::string piece;
-  std::string encoded;
-  std::uint64_t from = 0;
+  ContentReader reader(content_, *what_.facts, session_.options(), ContentReader::Framing::dot);
+  std::string wire;
   bool last = false;
   while (!last) {
-    const auto count =
-        static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, content_.size - from));
-    piece.clear();
-    if (from == 0) piece.reserve(count + 8);
-    Result<void> read = read_piece(piece, from, count);
-    from += count;
-    last = from == content_.size;
-    // X2: the bytes sent so far, and those to be sent, are the message's, or the dot is not sent.
-    if (read && last) read = check_.confirm(real_file_system(), content_.fd);
-    if (!read) {
+    wire.clear();
+    const Result<bool> more = reader.next(wire);
+    if (!more) {
       session_.mark_broken();
-      const bool changed = read.error().kind() == ErrorKind::protocol;
-      trouble_ = Trouble{changed ? Cause::content_changed : Cause::content_unreadable,
-                         Step::body,
-                         {},
-                         read.error().text()};
+      trouble_ = reader.trouble();
       co_return false;
     }
-    std::string* wire = &piece;
-    if (!as_it_is) {
-      encoded.clear();
-      if (fold)
-        folder.append(encoded, piece);
-      else
-        smtp::append_stuffed(encoded, piece, at_line_start);
-      wire = &encoded;
-    }
+    last = *more;
     Step step = Step::body;
     if (last) {
-      if (!facts.ends_with_newline) wire->append("\r\n");
-      wire->append(".\r\n");
+      wire.append(".\r\n");
       step = Step::end_of_data;
       in_doubt_ = true; // duplicate possible from here: the peer may get the dot
       mark_.set(kInDoubt);
     }
-    Result<void> sent = co_await session_.send_more(*wire, step);
+    Result<void> sent = co_await session_.send_more(wire, step);
     if (!sent) {
       fail(sent.error(), step);
       co_return false;

@@ -12,22 +12,12 @@
 #include <cstdint>
 #include <optional>
 
-#include "queue/message_record.hpp"
 #include "smtp/batch.hpp"
 #include "smtp/judge.hpp"
+#include "smtpclient/content_reader.hpp"
 #include "smtpclient/session.hpp"
 
 namespace postrider::smtpclient {
-
-// Where the content is. The descriptor is borrowed.
-struct Content {
-  int fd = -1;
-  std::uint64_t offset = 0;
-  std::uint64_t size = 0;
-  queue::Id id;
-  std::uint64_t record_offset = 0;
-  std::uint64_t tag = 0;
-};
 
 // One byte of the board that we share with qmgr (lib/proto/deliver.hpp). May be unset.
 class FlightMark {
@@ -63,7 +53,6 @@ class Transact {
   ev::Task<bool> content();  // true: all sent, dot included
   ev::Task<void> final_replies();
   ev::Task<void> end_empty();
-  Result<void> read_piece(std::string& out, std::uint64_t from, std::size_t count);
   void fail(const Error& error, smtp::Step step);
 
   Session& session_;
@@ -71,7 +60,6 @@ class Transact {
   const Content& content_;
   FlightMark mark_;
   smtp::Judge judge_;
-  queue::ContentCheck check_;
   std::optional<Trouble> trouble_;
   bool in_doubt_ = false;
 };

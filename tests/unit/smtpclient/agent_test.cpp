@@ -26,9 +26,9 @@ using test::send;
 class Serving : public testing::Test {
  protected:
   void SetUp() override {
-    options.use_ipv6 = false;
-    options.capacity = 10;
-    agent = std::make_unique<Agent>(loop, options, dns, nullptr, "smtp", [this] { ++gone; });
+    setup.options.use_ipv6 = false;
+    setup.options.capacity = 10;
+    agent = std::make_unique<Agent>(loop, setup, dns, nullptr, "smtp", [this] { ++gone; });
     auto pair = net::socket_pair();
     ASSERT_TRUE(pair);
     qmgr = std::make_unique<ipc::Channel>(loop, std::move(pair->first));
@@ -89,7 +89,7 @@ class Serving : public testing::Test {
   }
 
   ev::Loop loop;
-  Options options;
+  ClientSetup setup;
   test::FakeDns dns{loop, ""};
   std::unique_ptr<Agent> agent;
   std::unique_ptr<ipc::Channel> qmgr;

@@ -78,7 +78,7 @@ class Delivering : public testing::Test {
     request.facts = message.facts;
     request.content = message.content;
     request.cache_hint = hint;
-    const Engine engine{loop, options, finder, pool};
+    const Engine engine{loop, options, tables, nullptr, finder, pool};
     Delivery delivery(engine, request);
     struct Once {
       static ev::Task<bool> run(Delivery& d) {
@@ -103,6 +103,7 @@ class Delivering : public testing::Test {
 
   ev::Loop loop;
   Options options;
+  Tables tables;
   test::FakeDns dns{loop, "d.example MX 10 a.d.example\nd.example MX 20 b.d.example\n"
                           "a.d.example A 127.0.0.1\nb.d.example A 127.0.0.2\n"};
   ev::Group goodbyes{loop};
@@ -286,7 +287,7 @@ TEST_F(Delivering, CancelledBeforeTheDotDefers) {
   request.envelope = message.envelope;
   request.facts = message.facts;
   request.content = message.content;
-  const Engine engine{loop, options, finder, pool};
+  const Engine engine{loop, options, tables, nullptr, finder, pool};
   Delivery delivery(engine, request);
   ev::Group group(loop);
   struct Run {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include "smtpclient/tables.hpp"
+
+#include <algorithm>
+
+namespace postrider::smtpclient {
+
+Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
+  const auto client = settings.client(flavor == Flavor::lmtp ? "lmtp" : "smtp");
+  maps::MapOptions where;
+  where.base_directory = settings.config_directory();
+  Tables t;
+  const struct {
+    std::string_view parameter;
+    maps::MapList& list;
+  } lists[] = {
+      {"generic_maps", t.generic},
+      {"header_checks", t.header_checks},
+      {"mime_header_checks", t.mime_header_checks},
+      {"nested_header_checks", t.nested_header_checks},
+      {"body_checks", t.body_checks},
+      {"discard_ehlo_keyword_address_maps", t.discard_keywords},
+      {"pix_workaround_maps", t.pix_workarounds},
+      {"reply_filter", t.reply_filter},
+      {"dns_reply_filter", t.dns_reply_filter},
+      {"delivery_status_filter", t.status_filter},
+  };
+  for (const auto& row : lists) {
+    auto opened = maps::open_maps(client.list(row.parameter), where);
+    if (!opened)
+      return Error(ErrorKind::config,
+                   std::string(row.parameter) + ": " + opened.error().text());
+    row.list = std::move(*opened);
+  }
+  const auto& parents = settings.words("parent_domain_matches_subdomains");
+  maps::MatchList::Rules rules;
+  rules.parents_match = std::find(parents.begin(), parents.end(), "debug_peer_list") != parents.end();
+  auto peers = maps::MatchList::open(settings.list("debug_peer_list"), rules, where);
+  if (!peers) return Error(ErrorKind::config, "debug_peer_list: " + peers.error().text());
+  t.debug_peers = std::move(*peers);
+  return t;
+}
+
+} // namespace postrider::smtpclient
