@@ -22,7 +22,8 @@ Child::Child(ev::Loop& loop, pid_t pid, std::uint32_t generation, Fd status, Dur
             child->tell_(*child, News::hangs);
           },
           this),
-      kill_timer_(loop, [](void* self) { static_cast<Child*>(self)->kill(); }, this) {
+      kill_timer_(
+          loop, [](void* self) { static_cast<Child*>(self)->kill(); }, this) {
   watch_ = std::make_unique<ev::FdWatch>(
       loop, status_.get(), [](void* self, bool, bool) { static_cast<Child*>(self)->readable(); },
       this);
@@ -39,7 +40,7 @@ void Child::readable() {
     const ssize_t n = ::read(status_.get(), buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return;
-    if (n == 0) {  // its death follows, or it closed the pipe and will be taken for silent
+    if (n == 0) { // its death follows, or it closed the pipe and will be taken for silent
       watch_.reset();
       status_.reset();
       return;
@@ -66,30 +67,30 @@ void Child::heard(const proto::StatusRecord& record) {
   clients_ = record.clients;
   jail_ = record.jail;
   switch (record.state) {
-    case ChildState::alive: return;
-    case ChildState::ready:
-      if (state_ != State::starting) return;
-      state_ = State::free;
-      ready_at_ = loop_.now();
-      if (retire_asked_) signal(SIGUSR1);
-      return tell_(*this, News::ready);
-    case ChildState::busy:
-      if (state_ != State::free) return;
-      state_ = State::busy;
-      return tell_(*this, News::busy);
-    case ChildState::free:
-      if (state_ != State::busy) return;
-      state_ = State::free;
-      return tell_(*this, News::free);
-    case ChildState::reloaded:
-      if (!retire_asked_ || (state_ != State::free && state_ != State::busy)) return;
-      retire_asked_ = false;
-      generation_ = next_generation_;
-      return tell_(*this, News::reloaded);
-    case ChildState::leaving:
-      if (state_ == State::starting || state_ == State::leaving) return;
-      state_ = State::leaving;
-      return tell_(*this, News::leaving);
+  case ChildState::alive: return;
+  case ChildState::ready:
+    if (state_ != State::starting) return;
+    state_ = State::free;
+    ready_at_ = loop_.now();
+    if (retire_asked_) signal(SIGUSR1);
+    return tell_(*this, News::ready);
+  case ChildState::busy:
+    if (state_ != State::free) return;
+    state_ = State::busy;
+    return tell_(*this, News::busy);
+  case ChildState::free:
+    if (state_ != State::busy) return;
+    state_ = State::free;
+    return tell_(*this, News::free);
+  case ChildState::reloaded:
+    if (!retire_asked_ || (state_ != State::free && state_ != State::busy)) return;
+    retire_asked_ = false;
+    generation_ = next_generation_;
+    return tell_(*this, News::reloaded);
+  case ChildState::leaving:
+    if (state_ == State::starting || state_ == State::leaving) return;
+    state_ = State::leaving;
+    return tell_(*this, News::leaving);
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -113,12 +114,12 @@ void Child::signal(int number) { ::kill(pid_, number); }
 
 std::string_view to_string(Child::State state) {
   switch (state) {
-    case Child::State::starting: return "starting";
-    case Child::State::free: return "free";
-    case Child::State::busy: return "busy";
-    case Child::State::leaving: return "leaving";
+  case Child::State::starting: return "starting";
+  case Child::State::free: return "free";
+  case Child::State::busy: return "busy";
+  case Child::State::leaving: return "leaving";
   }
   POSTRIDER_UNREACHABLE();
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -22,7 +22,8 @@ class Child {
   using Tell = std::function<void(Child&, News)>;
 
   // `status` is the read end, non-blocking. `silence`: longest time without a sign of life.
-  Child(ev::Loop& loop, pid_t pid, std::uint32_t generation, Fd status, Duration silence, Tell tell);
+  Child(ev::Loop& loop, pid_t pid, std::uint32_t generation, Fd status, Duration silence,
+        Tell tell);
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
@@ -50,8 +51,8 @@ class Child {
 
   ev::Loop& loop_;
   pid_t pid_;
-  std::uint32_t generation_;       // whose configuration it serves
-  std::uint32_t born_generation_;  // what its records say
+  std::uint32_t generation_;      // whose configuration it serves
+  std::uint32_t born_generation_; // what its records say
   std::uint32_t next_generation_ = 0;
   Fd status_;
   Duration silence_;
@@ -72,4 +73,4 @@ class Child {
 
 std::string_view to_string(Child::State state);
 
-}  // namespace postrider::master
+} // namespace postrider::master

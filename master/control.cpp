@@ -15,12 +15,13 @@ std::vector<Fd> one(Fd fd) {
   return out;
 }
 
-}  // namespace
+} // namespace
 
 Control::Control(ev::Loop& loop, Fd listener, Mediator& mediator)
     : loop_(loop), mediator_(mediator), clients_(loop),
       acceptor_(loop, one(std::move(listener)), [this](Fd client, std::size_t) {
-        if (clients_.size() < kMostClients) clients_.spawn(serve(std::move(client)), "control client");
+        if (clients_.size() < kMostClients)
+          clients_.spawn(serve(std::move(client)), "control client");
       }) {
   acceptor_.resume();
 }
@@ -32,7 +33,7 @@ Control::~Control() {
 
 ev::RootTask Control::serve(Fd client) {
   const uid_t peer = ipc::peer_credentials(client.get()).uid;
-  if (peer != 0 && peer != ::geteuid()) co_return;  // mail_owner is a worker, not an operator
+  if (peer != 0 && peer != ::geteuid()) co_return; // mail_owner is a worker, not an operator
   constexpr ipc::Limits kLimits{.frame = 64 * 1024, .unsent = 16 * 1024 * 1024, .descriptors = 0};
   ipc::Channel channel(loop_, std::move(client), kLimits);
   proto::MasterDone done;
@@ -48,29 +49,29 @@ ev::RootTask Control::serve(Fd client) {
     const auto request = ipc::as<proto::MasterRequest>(*frame);
     if (!request) co_return;
     switch (request->verb) {
-      case proto::MasterVerb::status: channel.send(mediator_.status()); break;
-      case proto::MasterVerb::reload: {
-        const auto reloaded = mediator_.reload();
-        done.ok = reloaded.ok();
-        done.text = reloaded ? "" : reloaded.error().text();
-        channel.send(done);
-        break;
-      }
-      case proto::MasterVerb::stop: {
-        done.ok = true;
-        done.text.clear();
-        channel.send(done);
-        channel.flush();
-        mediator_.stop();
-        // Open until the process ends, which is how the client learns that everything is down.
-        Result<ipc::Frame> more = co_await channel.receive(ev::Deadline::never());
-        (void)more;
-        co_return;
-      }
+    case proto::MasterVerb::status: channel.send(mediator_.status()); break;
+    case proto::MasterVerb::reload: {
+      const auto reloaded = mediator_.reload();
+      done.ok = reloaded.ok();
+      done.text = reloaded ? "" : reloaded.error().text();
+      channel.send(done);
+      break;
+    }
+    case proto::MasterVerb::stop: {
+      done.ok = true;
+      done.text.clear();
+      channel.send(done);
+      channel.flush();
+      mediator_.stop();
+      // Open until the process ends, which is how the client learns that everything is down.
+      Result<ipc::Frame> more = co_await channel.receive(ev::Deadline::never());
+      (void)more;
+      co_return;
+    }
     }
     Result<void> sent = co_await channel.wait_sent(loop_.after(kPatience));
     if (!sent) co_return;
   }
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -32,4 +32,4 @@ class Control {
   daemon::Acceptor acceptor_;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

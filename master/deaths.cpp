@@ -18,8 +18,9 @@ Duration Deaths::record(Death death, Duration ready_for) {
   ++streak_;
   if (streak_ == 1) return Duration::zero();
   Duration pause = kFirstPause;
-  for (unsigned i = 2; i < streak_ && pause < longest_; ++i) pause *= 2;
+  for (unsigned i = 2; i < streak_ && pause < longest_; ++i)
+    pause *= 2;
   return std::min(pause, longest_);
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -15,7 +15,7 @@ namespace postrider::master {
 struct Death {
   SteadyTime when;
   WallTime date;
-  std::string cause;  // "killed by signal 9", "exit status 1", "cannot fork: ..."
+  std::string cause; // "killed by signal 9", "exit status 1", "cannot fork: ..."
 };
 
 class Deaths {
@@ -36,9 +36,9 @@ class Deaths {
   Duration record(Death death, Duration ready_for);
   void set_longest(Duration longest) { longest_ = longest; }
 
-  const std::deque<Death>& recent() const { return recent_; }  // oldest first
+  const std::deque<Death>& recent() const { return recent_; } // oldest first
   std::uint64_t total() const { return total_; }
-  unsigned streak() const { return streak_; }  // deaths at once, in a row
+  unsigned streak() const { return streak_; } // deaths at once, in a row
 
  private:
   Duration longest_;
@@ -47,4 +47,4 @@ class Deaths {
   unsigned streak_ = 0;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

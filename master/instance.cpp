@@ -61,7 +61,7 @@ bool may_hold_log(const config::Settings& settings, const std::string& path) {
   return false;
 }
 
-}  // namespace
+} // namespace
 
 Result<InstanceLock> InstanceLock::take(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
@@ -71,7 +71,8 @@ Result<InstanceLock> InstanceLock::take(const std::string& path) {
     if (error != EWOULDBLOCK) return Error::from_errno("lock " + path, error);
     char text[24] = {};
     const ssize_t size = ::pread(fd.get(), text, sizeof text - 1, 0);
-    const std::string holder(trim(std::string_view(text, size > 0 ? static_cast<std::size_t>(size) : 0)));
+    const std::string holder(
+        trim(std::string_view(text, size > 0 ? static_cast<std::size_t>(size) : 0)));
     return Error(ErrorKind::busy, "the mail system is already running" +
                                       (holder.empty() ? "" : ": process " + holder));
   }
@@ -80,15 +81,15 @@ Result<InstanceLock> InstanceLock::take(const std::string& path) {
 
 Result<void> InstanceLock::write_pid() {
   const std::string text = std::to_string(::getpid()) + "\n";
-  if (::fchmod(fd_.get(), 0644) != 0 ||
-      ::ftruncate(fd_.get(), 0) != 0 ||
+  if (::fchmod(fd_.get(), 0644) != 0 || ::ftruncate(fd_.get(), 0) != 0 ||
       ::pwrite(fd_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     return Error::from_errno("write the pid file", errno);
   return {};
 }
 
 void InstanceLock::clear_pid() {
-  if (::ftruncate(fd_.get(), 0) != 0) {}  // a stale number in an unlocked file misleads nobody
+  if (::ftruncate(fd_.get(), 0) != 0) {
+  } // a stale number in an unlocked file misleads nobody
 }
 
 std::string pid_path(const config::Settings& settings) {
@@ -122,8 +123,7 @@ Result<Fd> open_log_file(const config::Settings& settings, bool foreground, bool
   if (!may_hold_log(settings, path))
     return Error(ErrorKind::config, "maillog_file = " + path + ": not below maillog_file_prefixes");
   if (path == "/dev/stdout" || path == "/dev/stderr") {
-    if (!foreground)
-      return Error(ErrorKind::config, "maillog_file = " + path + ": use start-fg");
+    if (!foreground) return Error(ErrorKind::config, "maillog_file = " + path + ": use start-fg");
     return Fd(::fcntl(path == "/dev/stdout" ? 1 : 2, F_DUPFD_CLOEXEC, 3));
   }
   const mode_t mode = octal(settings.number("maillog_file_permissions"));
@@ -143,4 +143,4 @@ Result<Fd> open_log_file(const config::Settings& settings, bool foreground, bool
   return fd;
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

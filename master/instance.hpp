@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What makes this master the only one of its queue directory, and the places that it prepares there.
+// What makes this master the only one of its queue directory, and the places that it prepares
+// there.
 #pragma once
 
 #include <string>
@@ -34,4 +35,4 @@ std::string pid_path(const config::Settings& settings);
 // /dev/stdout.
 Result<Fd> open_log_file(const config::Settings& settings, bool foreground, bool root);
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -17,7 +17,7 @@ std::string describe(const net::Address& address) {
   return address.family() == AF_INET6 ? "[" + address.text() + "]" + port : address.text() + port;
 }
 
-}  // namespace
+} // namespace
 
 Result<Listener> Listener::open(const ListenAt& at, Duration patience) {
   constexpr std::chrono::milliseconds kPause{50};
@@ -27,7 +27,7 @@ Result<Listener> Listener::open(const ListenAt& at, Duration patience) {
     if (fd) return Listener(at, std::move(*fd));
     if (fd.error().saved_errno() != EADDRINUSE || system_clock().steady() >= until)
       return fd.error();
-    std::this_thread::sleep_for(kPause);  // before the loop runs
+    std::this_thread::sleep_for(kPause); // before the loop runs
   }
 }
 
@@ -45,4 +45,4 @@ void Listener::remove_path() {
   if (!at_.address.is_ip()) ::unlink(at_.address.text().c_str());
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -33,4 +33,4 @@ class Listener {
   Fd fd_;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

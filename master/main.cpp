@@ -18,7 +18,7 @@ namespace {
 using namespace postrider;
 using namespace postrider::master;
 
-constexpr int kUsage = 64;  // EX_USAGE of sysexits.h
+constexpr int kUsage = 64; // EX_USAGE of sysexits.h
 
 void usage() {
   std::fputs("usage: master [-c directory] [-ditvw]\n"
@@ -32,7 +32,8 @@ void usage() {
 }
 
 void print(const std::vector<std::string>& lines) {
-  for (const std::string& line : lines) std::fprintf(stderr, "postrider: %s\n", line.c_str());
+  for (const std::string& line : lines)
+    std::fprintf(stderr, "postrider: %s\n", line.c_str());
 }
 
 int test_lock(const std::string& directory) {
@@ -43,10 +44,9 @@ int test_lock(const std::string& directory) {
     print(findings.errors);
     return 2;
   }
-  const std::string path =
-      pid_path(*settings).front() == '/'
-          ? pid_path(*settings)
-          : settings->text("queue_directory") + "/" + pid_path(*settings);
+  const std::string path = pid_path(*settings).front() == '/'
+                               ? pid_path(*settings)
+                               : settings->text("queue_directory") + "/" + pid_path(*settings);
   if (::access(path.c_str(), F_OK) != 0) return 0;
   const auto lock = InstanceLock::take(path);
   return lock || lock.error().kind() != ErrorKind::busy ? 0 : 1;
@@ -86,17 +86,20 @@ void drop_terminal() {
 // Descriptors 0 to 2 must be open, or sockets would land there.
 void fill_standard_descriptors() {
   int fd = 0;
-  do fd = ::open("/dev/null", O_RDWR); while (fd >= 0 && fd <= 2);
+  do
+    fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= 2);
   if (fd > 2) ::close(fd);
 }
 
 // The system's memory killer shall rather take a worker, which is restarted.
 void protect_from_oom_killer() {
   const Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (score && ::write(score.get(), "-500", 4) < 0) {}  // not ours to insist on
+  if (score && ::write(score.get(), "-500", 4) < 0) {
+  } // not ours to insist on
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   fill_standard_descriptors();
@@ -106,15 +109,15 @@ int main(int argc, char** argv) {
     options.config_directory = from_environment;
   for (int option; (option = ::getopt(argc, argv, "c:ditvwsh")) != -1;) {
     switch (option) {
-      case 'c': options.config_directory = optarg; break;
-      case 'd':
-      case 'i': options.foreground = true; break;
-      case 't': test = true; break;
-      case 'v': options.verbose = true; break;
-      case 'w':
-      case 's': break;
-      case 'h': usage(); return 0;
-      default: usage(); return kUsage;
+    case 'c': options.config_directory = optarg; break;
+    case 'd':
+    case 'i': options.foreground = true; break;
+    case 't': test = true; break;
+    case 'v': options.verbose = true; break;
+    case 'w':
+    case 's': break;
+    case 'h': usage(); return 0;
+    default: usage(); return kUsage;
     }
   }
   if (optind != argc) {
@@ -145,7 +148,8 @@ int main(int argc, char** argv) {
   return master.run([&] {
     if (!parent) return;
     drop_terminal();
-    if (::write(parent.get(), "+", 1) < 0) {}  // nobody waits any more
+    if (::write(parent.get(), "+", 1) < 0) {
+    } // nobody waits any more
     parent.reset();
   });
 }

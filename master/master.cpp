@@ -24,12 +24,12 @@ constexpr std::chrono::seconds kBindPatience{5};
 
 // What root's workers keep of the environment; an unprivileged instance passes everything on.
 bool may_pass_as_root(std::string_view name) {
-  constexpr std::array<std::string_view, 6> kNames = {"TZ", "LANG", "LC_CTYPE", "MAIL_DEBUG",
-                                                      "ASAN_OPTIONS", "UBSAN_OPTIONS"};
+  constexpr std::array<std::string_view, 6> kNames = {
+      "TZ", "LANG", "LC_CTYPE", "MAIL_DEBUG", "ASAN_OPTIONS", "UBSAN_OPTIONS"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
-}  // namespace
+} // namespace
 
 Master::Master(MasterOptions options) : options_(std::move(options)), host_(Host::here()) {}
 
@@ -43,8 +43,10 @@ Result<void> Master::prepare(std::vector<std::string>& problems) {
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
   auto loaded = load_configuration(options_.config_directory, {}, host_, errors, warnings);
-  for (const std::string& line : warnings) problems.push_back("warning: " + line);
-  for (const std::string& line : errors) problems.push_back("error: " + line);
+  for (const std::string& line : warnings)
+    problems.push_back("warning: " + line);
+  for (const std::string& line : errors)
+    problems.push_back("error: " + line);
   if (!loaded) return loaded.error();
   settings_.emplace(std::move(loaded->settings));
   plan_.emplace(std::move(loaded->plan));
@@ -81,8 +83,8 @@ Result<Master::Sockets> Master::open_listeners(const Plan& plan, Duration patien
     bool has_any = false;
     for (const ListenAt& at : service.listen) {
       const auto is_this = [&](const Listener& l) { return l.at() == at; };
-      if (running != nullptr && std::any_of(running->listeners().begin(),
-                                            running->listeners().end(), is_this)) {
+      if (running != nullptr &&
+          std::any_of(running->listeners().begin(), running->listeners().end(), is_this)) {
         has_any = true;
         continue;
       }
@@ -145,7 +147,8 @@ int Master::run(const std::function<void()>& ready) {
   lifeline_write_ = Fd(ends[1]);
   loop_ = std::make_unique<ev::Loop>();
   started_ = loop_->now();
-  around_.emplace(Surroundings{.loop = *loop_, .lifeline = lifeline_read_.get(), .environment = {}});
+  around_.emplace(
+      Surroundings{.loop = *loop_, .lifeline = lifeline_read_.get(), .environment = {}});
   apply_settings();
   if (auto written = lock_->write_pid(); !written) log::fatal(written.error().text());
   ::signal(SIGPIPE, SIG_IGN);
@@ -155,7 +158,8 @@ int Master::run(const std::function<void()>& ready) {
   loop_->on_signal(SIGTERM, [this] { stop(); });
   loop_->on_signal(SIGINT, [this] { stop(); });
   loop_->on_signal(SIGHUP, [this] {
-    if (auto done = reload(); !done) {}  // said in the log already
+    if (auto done = reload(); !done) {
+    } // said in the log already
   });
   control_ = std::make_unique<Control>(*loop_, std::move(control_socket_), *this);
   for (std::size_t i = 0; i < plan_->services.size(); ++i)
@@ -164,7 +168,8 @@ int Master::run(const std::function<void()>& ready) {
   sockets_.clear();
   log::info("daemon started -- version " POSTRIDER_VERSION ", configuration " +
             options_.config_directory);
-  for (auto& service : services_) service->start();
+  for (auto& service : services_)
+    service->start();
   ready();
   loop_->run();
   control_.reset();
@@ -197,7 +202,8 @@ Result<void> Master::reload() {
   std::vector<std::string> errors;
   std::vector<std::string> warnings;
   auto loaded = load_configuration(options_.config_directory, {}, host_, errors, warnings);
-  for (const std::string& line : warnings) log::warning(line);
+  for (const std::string& line : warnings)
+    log::warning(line);
   if (!loaded) {
     std::string all;
     for (const std::string& line : errors) {
@@ -209,8 +215,8 @@ Result<void> Master::reload() {
   }
   if (loaded->settings.text("queue_directory") != settings_->text("queue_directory") ||
       loaded->settings.text("mail_owner") != settings_->text("mail_owner"))
-    return refuse(Error(ErrorKind::config,
-                        "a new queue_directory or mail_owner needs stop and start"));
+    return refuse(
+        Error(ErrorKind::config, "a new queue_directory or mail_owner needs stop and start"));
   auto log_file = open_log_file(loaded->settings, options_.foreground, host_.root);
   if (!log_file) return refuse(log_file.error());
   auto fresh = open_listeners(loaded->plan, Duration::zero());
@@ -222,8 +228,9 @@ Result<void> Master::reload() {
   log_file_ = std::move(*log_file);
   apply_settings();
   for (std::size_t i = services_.size(); i-- > 0;) {
-    const auto still = std::any_of(loaded->plan.services.begin(), loaded->plan.services.end(),
-                                   [&](const auto& plan) { return plan.key == services_[i]->key(); });
+    const auto still =
+        std::any_of(loaded->plan.services.begin(), loaded->plan.services.end(),
+                    [&](const auto& plan) { return plan.key == services_[i]->key(); });
     if (still) continue;
     leaving_.push_back(std::move(services_[i]));
     services_.erase(services_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -248,7 +255,8 @@ void Master::stop() {
   stopping_ = true;
   log::info("stopping");
   // All at once: programs that others lean on wait, within the limit, until their clients are gone.
-  for (auto& service : services_) service->stop();
+  for (auto& service : services_)
+    service->stop();
   service_stopped();
 }
 
@@ -268,9 +276,11 @@ proto::MasterStatus Master::status() {
   out.uptime_seconds = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(loop_->now() - started_).count());
   out.stopping = stopping_;
-  for (const auto& service : services_) out.services.push_back(service->report());
-  for (const auto& service : leaving_) out.services.push_back(service->report());
+  for (const auto& service : services_)
+    out.services.push_back(service->report());
+  for (const auto& service : leaving_)
+    out.services.push_back(service->report());
   return out;
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -40,7 +40,7 @@ class Master final : public Control::Mediator {
   void stop() override;
 
  private:
-  using Sockets = std::vector<std::vector<Listener>>;  // by service of a plan
+  using Sockets = std::vector<std::vector<Listener>>; // by service of a plan
 
   // Opens those points of the plan that no service holds yet.
   Result<Sockets> open_listeners(const Plan& plan, Duration patience);
@@ -55,20 +55,20 @@ class Master final : public Control::Mediator {
   MasterOptions options_;
   Host host_;
   std::optional<config::Settings> settings_;
-  std::optional<Plan> plan_;  // until run()
-  Sockets sockets_;           // the same
+  std::optional<Plan> plan_; // until run()
+  Sockets sockets_;          // the same
   std::optional<InstanceLock> lock_;
   Fd log_file_;
   Fd control_socket_;
   Fd lifeline_read_;
-  Fd lifeline_write_;  // closes with this process: the children's end of file
+  Fd lifeline_write_; // closes with this process: the children's end of file
   std::unique_ptr<ev::Loop> loop_;
   std::optional<Surroundings> around_;
   std::vector<std::unique_ptr<Service>> services_;
-  std::vector<std::unique_ptr<Service>> leaving_;  // no longer in master.cf, children drain
+  std::vector<std::unique_ptr<Service>> leaving_; // no longer in master.cf, children drain
   std::unique_ptr<Control> control_;
   SteadyTime started_{};
   bool stopping_ = false;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -33,14 +33,15 @@ std::string seconds_text(Duration pause) {
   return std::to_string(millis / 1000) + "." + std::to_string(millis / 100 % 10) + " s";
 }
 
-}  // namespace
+} // namespace
 
 Service::Service(Surroundings& around, ServicePlan plan, std::vector<Listener> listeners,
                  std::function<void()> stopped)
     : around_(around), plan_(std::move(plan)), listeners_(std::move(listeners)),
       on_stopped_(std::move(stopped)), deaths_(around.throttle_time),
-      backoff_(around.loop, [](void* self) { static_cast<Service*>(self)->apply(Event::backoff_over); },
-               this),
+      backoff_(
+          around.loop, [](void* self) { static_cast<Service*>(self)->apply(Event::backoff_over); },
+          this),
       wakeup_(around.loop, [this] {
         if (plan_.entry.wakeup_only_if_used && !used_) return;
         if (has_room() && count(Child::State::free) == 0) apply(Event::demand);
@@ -56,24 +57,26 @@ void Service::apply(Event event) {
 
 void Service::perform(Act act) {
   switch (act) {
-    case Act::none: return;
-    case Act::watch: return watch();
-    case Act::fork: return fork_child();
-    case Act::unwatch: return unwatch();
-    case Act::arm_backoff:
-      unwatch();
-      backoff_until_ = around_.loop.now() + next_pause_;
-      return backoff_.arm(ev::Deadline::at(backoff_until_));
-    case Act::terminate:
-      unwatch();
-      backoff_.disarm();
-      wakeup_.set(std::chrono::seconds(0));
-      for (Listener& listener : listeners_) listener.remove_path();
-      listeners_.clear();
-      for (auto& child : children_) child->stop();
-      if (children_.empty()) apply(Event::all_gone);
-      return;
-    case Act::finish: return on_stopped_();
+  case Act::none: return;
+  case Act::watch: return watch();
+  case Act::fork: return fork_child();
+  case Act::unwatch: return unwatch();
+  case Act::arm_backoff:
+    unwatch();
+    backoff_until_ = around_.loop.now() + next_pause_;
+    return backoff_.arm(ev::Deadline::at(backoff_until_));
+  case Act::terminate:
+    unwatch();
+    backoff_.disarm();
+    wakeup_.set(std::chrono::seconds(0));
+    for (Listener& listener : listeners_)
+      listener.remove_path();
+    listeners_.clear();
+    for (auto& child : children_)
+      child->stop();
+    if (children_.empty()) apply(Event::all_gone);
+    return;
+  case Act::finish: return on_stopped_();
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -84,7 +87,7 @@ std::size_t Service::count(Child::State state) const {
 }
 
 bool Service::has_room() const {
-  if (plan_.exclusive) return children_.empty();  // S2
+  if (plan_.exclusive) return children_.empty(); // S2
   return children_.size() - count(Child::State::leaving) < plan_.limit;
 }
 
@@ -124,7 +127,8 @@ void Service::fork_child() {
                          .listeners = {}};
     request.environment.push_back(std::string(proto::kGenerationVariable) + "=" +
                                   std::to_string(around_.generation));
-    for (const Listener& listener : listeners_) request.listeners.push_back(listener.fd());
+    for (const Listener& listener : listeners_)
+      request.listeners.push_back(listener.fd());
     auto ready = set_nonblocking(read_end.get());
     pid = ready ? spawn(request) : Result<pid_t>(ready.error());
   }
@@ -143,14 +147,16 @@ void Service::news(Child& child, Child::News what) {
     log::error(title() + ": process " + std::to_string(child.pid()) +
                " gives no sign of life: killed");
     child.kill();
-    return;  // its death follows
+    return; // its death follows
   }
   settle();
 }
 
 void Service::settle() {
-  if (count(Child::State::free) != 0) apply(Event::has_free);
-  else if (count(Child::State::starting) == 0) apply(Event::none_free);
+  if (count(Child::State::free) != 0)
+    apply(Event::has_free);
+  else if (count(Child::State::starting) == 0)
+    apply(Event::none_free);
 }
 
 bool Service::reap(pid_t pid, int status) {
@@ -159,7 +165,7 @@ bool Service::reap(pid_t pid, int status) {
                         [&](const auto& c) { return c->pid() == pid; });
   };
   if (find() == children_.end()) return false;
-  (*find())->drain_status();  // what it said last counts; may start a sibling
+  (*find())->drain_status(); // what it said last counts; may start a sibling
   const auto found = find();
   const std::unique_ptr<Child> child = std::move(*found);
   children_.erase(found);
@@ -167,10 +173,12 @@ bool Service::reap(pid_t pid, int status) {
   const bool expected =
       child->state() == Child::State::leaving || child->asked_to_go() || state_ == State::stopping;
   // Before it could handle the signal: stopped all the same.
-  const bool obeyed = state_ == State::stopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+  const bool obeyed =
+      state_ == State::stopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
   if ((!well && !obeyed) || !expected) {
     const std::string cause = well ? "ended without being asked" : cause_of(status);
-    log::warning(title() + ": process " + plan_.path + " pid " + std::to_string(pid) + ": " + cause);
+    log::warning(title() + ": process " + plan_.path + " pid " + std::to_string(pid) + ": " +
+                 cause);
     // One that was killed because it would not drain is no reason to hold its successor back.
     if (!expected) died(cause, child->ready_for());
   }
@@ -180,10 +188,9 @@ bool Service::reap(pid_t pid, int status) {
 }
 
 void Service::died(std::string cause, Duration ready_for) {
-  next_pause_ = deaths_.record({.when = around_.loop.now(),
-                                .date = around_.loop.clock().wall(),
-                                .cause = std::move(cause)},
-                               ready_for);
+  next_pause_ = deaths_.record(
+      {.when = around_.loop.now(), .date = around_.loop.clock().wall(), .cause = std::move(cause)},
+      ready_for);
   constexpr unsigned kAlarmAt = 5;
   if (deaths_.streak() >= kAlarmAt)
     log::error(title() + " is throttled: its processes die at once (" +
@@ -201,8 +208,8 @@ bool Service::adopt(const std::vector<ListenAt>& wanted, std::vector<Listener> f
   bool changed = wanted.size() != listeners_.size() || !fresh.empty();
   for (const ListenAt& at : wanted) {
     for (std::vector<Listener>* from : {&listeners_, &fresh}) {
-      const auto found = std::find_if(from->begin(), from->end(),
-                                      [&](const Listener& l) { return l.at() == at; });
+      const auto found =
+          std::find_if(from->begin(), from->end(), [&](const Listener& l) { return l.at() == at; });
       if (found == from->end()) continue;
       changed = changed || found != from->begin();
       kept.push_back(std::move(*found));
@@ -210,7 +217,8 @@ bool Service::adopt(const std::vector<ListenAt>& wanted, std::vector<Listener> f
       break;
     }
   }
-  for (Listener& dropped : listeners_) dropped.remove_path();
+  for (Listener& dropped : listeners_)
+    dropped.remove_path();
   listeners_ = std::move(kept);
   return changed;
 }
@@ -224,10 +232,12 @@ void Service::reload(ServicePlan plan, std::vector<Listener> fresh) {
   wakeup_.set(plan_.entry.wakeup);
   for (auto& child : children_) {
     // A process cannot take on another command line or other sockets.
-    if (plan_.resident && (!same_command || sockets_changed)) child->stop();
-    else child->retire(around_.generation);
+    if (plan_.resident && (!same_command || sockets_changed))
+      child->stop();
+    else
+      child->retire(around_.generation);
   }
-  if (state_ == State::throttled) {  // perhaps the new configuration is the cure
+  if (state_ == State::throttled) { // perhaps the new configuration is the cure
     backoff_.disarm();
     apply(Event::backoff_over);
   } else if (state_ == State::idle) {
@@ -243,7 +253,8 @@ proto::MasterService Service::report() const {
   out.state = to_string(state_);
   out.limit = plan_.limit;
   out.deaths = deaths_.total();
-  for (const Listener& listener : listeners_) out.listen.push_back(listener.name());
+  for (const Listener& listener : listeners_)
+    out.listen.push_back(listener.name());
   const SteadyTime now = around_.loop.now();
   for (const auto& child : children_)
     out.children.push_back(
@@ -264,4 +275,4 @@ proto::MasterService Service::report() const {
   return out;
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

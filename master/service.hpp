@@ -24,7 +24,7 @@ namespace postrider::master {
 struct Surroundings {
   ev::Loop& loop;
   std::uint32_t generation = 1;
-  int lifeline = -1;  // read end
+  int lifeline = -1; // read end
   int log = -1;
   bool keep_stderr = false;
   Duration throttle_time{};
@@ -62,7 +62,7 @@ class Service {
   void fork_child();
   void watch();
   void unwatch() { watches_.clear(); }
-  void settle();  // facts about the children -> has_free or none_free
+  void settle(); // facts about the children -> has_free or none_free
   void died(std::string cause, Duration ready_for);
   bool adopt(const std::vector<ListenAt>& wanted, std::vector<Listener> fresh);
   void news(Child& child, Child::News news);
@@ -85,4 +85,4 @@ class Service {
   bool used_ = false;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -22,24 +22,24 @@ constexpr State highest(State) { return State::stopping; }
 
 enum class Event : std::uint8_t {
   start,
-  demand,        // a client waits, or a wake-up is due, or the service shall always run
-  has_free,      // a child is free (it became ready, or it is not busy any more)
-  none_free,     // no child is free or about to be: busy, left, or gone for a good reason
-  failed,        // a child died for no good reason and the next one has to wait
+  demand,    // a client waits, or a wake-up is due, or the service shall always run
+  has_free,  // a child is free (it became ready, or it is not busy any more)
+  none_free, // no child is free or about to be: busy, left, or gone for a good reason
+  failed,    // a child died for no good reason and the next one has to wait
   backoff_over,
   stop,
-  all_gone,      // the last child has been reaped
+  all_gone, // the last child has been reaped
 };
 constexpr Event highest(Event) { return Event::all_gone; }
 
 enum class Act : std::uint8_t {
   none,
-  watch,        // watch the sockets, if the limit leaves room; a resident service demands at once
-  fork,         // start one child; stop watching
+  watch, // watch the sockets, if the limit leaves room; a resident service demands at once
+  fork,  // start one child; stop watching
   unwatch,
-  arm_backoff,  // stop watching, set the timer
-  terminate,    // tell all children to stop; stop watching, disarm timers
-  finish,       // nothing is left to wait for
+  arm_backoff, // stop watching, set the timer
+  terminate,   // tell all children to stop; stop watching, disarm timers
+  finish,      // nothing is left to wait for
 };
 
 struct Next {
@@ -53,4 +53,4 @@ Next step(State state, Event event);
 std::string_view to_string(State state);
 std::string_view to_string(Event event);
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -31,15 +31,17 @@ class Planner {
     service.limit = limit_of(entry);
     service.exclusive = entry.limit == 1U && !serves_many(entry);
     // Without qmgr nothing moves, whatever its line says about waking it up.
-    service.resident = service.exclusive &&
-                       (entry.command == "qmgr" ||
-                        (entry.wakeup.count() > 0 && !entry.wakeup_only_if_used));
+    service.resident =
+        service.exclusive &&
+        (entry.command == "qmgr" || (entry.wakeup.count() > 0 && !entry.wakeup_only_if_used));
     service.path = settings_.text("daemon_directory") + "/" + entry.command;
     if (::access(service.path.c_str(), X_OK) != 0)
       plan_.warnings.push_back(where_ + "there is no program " + service.path);
     service.arguments = arguments_of(entry);
-    if (auto listen = listen_points(entry); listen) service.listen = std::move(*listen);
-    else return plan_.errors.push_back(where_ + listen.error().text());
+    if (auto listen = listen_points(entry); listen)
+      service.listen = std::move(*listen);
+    else
+      return plan_.errors.push_back(where_ + listen.error().text());
     if (service.listen.empty())
       return plan_.errors.push_back(where_ + "there is no address to listen on");
     for (const ListenAt& at : service.listen)
@@ -135,7 +137,8 @@ class Planner {
     if (const int error = ::getaddrinfo(host.c_str(), nullptr, &hints, &found); error != 0)
       return Error(ErrorKind::config, host + ": " + ::gai_strerror(error));
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next)
-      add_if_allowed(net::Address::from_sockaddr(a->ai_addr, a->ai_addrlen).text(), port, false, out);
+      add_if_allowed(net::Address::from_sockaddr(a->ai_addr, a->ai_addrlen).text(), port, false,
+                     out);
     ::freeaddrinfo(found);
     return {};
   }
@@ -163,7 +166,7 @@ class Planner {
   std::string where_;
 };
 
-}  // namespace
+} // namespace
 
 Host Host::here() {
   cpu_set_t set;
@@ -177,7 +180,8 @@ Plan make_plan(const config::MasterCf& master_cf, const config::Settings& settin
   Plan plan;
   plan.errors = master_cf.errors;
   Planner planner(settings, host, plan);
-  for (const config::ServiceEntry& entry : master_cf.services) planner.add(entry);
+  for (const config::ServiceEntry& entry : master_cf.services)
+    planner.add(entry);
   if (plan.errors.empty() && plan.services.empty())
     plan.errors.emplace_back("master.cf: no service is enabled");
   return plan;
@@ -206,4 +210,4 @@ Result<Configuration> load_configuration(const std::string& directory,
   return Configuration{std::move(*settings), std::move(plan)};
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

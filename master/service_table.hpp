@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // From master.cf and main.cf to what master shall run. Made at start and at each reload, before
 // anything is touched: a Plan either is complete or its errors are reported and nothing changes.
-// Looks names up (services(5), getaddrinfo), so it may wait; master does so at these two moments only.
+// Looks names up (services(5), getaddrinfo), so it may wait; master does so at these two moments
+// only.
 #pragma once
 
 #include <string>
@@ -16,22 +17,22 @@ namespace postrider::master {
 
 // A socket that the service listens on. Equal points keep their descriptor across a reload.
 struct ListenAt {
-  net::Address address;     // a UNIX path is relative to the queue directory
-  bool may_be_absent = false;  // IPv6 wildcard on a host without IPv6
+  net::Address address;       // a UNIX path is relative to the queue directory
+  bool may_be_absent = false; // IPv6 wildcard on a host without IPv6
   bool operator==(const ListenAt& other) const { return address == other.address; }
 };
 
 struct ServicePlan {
-  std::string key;  // "smtp/inet": unique
+  std::string key; // "smtp/inet": unique
   config::ServiceEntry entry;
   std::vector<ListenAt> listen;
   unsigned limit = 1;
   // Limit 1 was asked for, of a program that is not made to have siblings: never two at one time,
   // not even while one leaves.
   bool exclusive = false;
-  bool resident = false;  // exclusive, and always there: qmgr, or what has a wake-up time
-  std::string path;                    // of the program
-  std::vector<std::string> arguments;  // argv
+  bool resident = false; // exclusive, and always there: qmgr, or what has a wake-up time
+  std::string path;      // of the program
+  std::vector<std::string> arguments; // argv
 };
 
 struct Plan {
@@ -46,7 +47,8 @@ struct Host {
   static Host here();
 };
 
-Plan make_plan(const config::MasterCf& master_cf, const config::Settings& settings, const Host& host);
+Plan make_plan(const config::MasterCf& master_cf, const config::Settings& settings,
+               const Host& host);
 
 // Both files, read and understood, or what is wrong with them.
 struct Configuration {
@@ -59,4 +61,4 @@ Result<Configuration> load_configuration(const std::string& directory,
                                          const Host& host, std::vector<std::string>& errors,
                                          std::vector<std::string>& warnings);
 
-}  // namespace postrider::master
+} // namespace postrider::master

@@ -16,7 +16,8 @@ namespace {
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> out;
-  for (const std::string& text : strings) out.push_back(const_cast<char*>(text.c_str()));
+  for (const std::string& text : strings)
+    out.push_back(const_cast<char*>(text.c_str()));
   out.push_back(nullptr);
   return out;
 }
@@ -24,7 +25,8 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 void reset_signals() {
   struct sigaction plain {};
   plain.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &plain, nullptr);
+  for (int number = 1; number < NSIG; ++number)
+    ::sigaction(number, &plain, nullptr);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -40,26 +42,27 @@ void reset_signals() {
   for (std::size_t i = 0; i < wanted.size(); ++i)
     if (::dup2(wanted[i], static_cast<int>(i)) < 0) ::_exit(126);
   if (::close_range(static_cast<unsigned>(clear), ~0U, 0) != 0) ::_exit(126);
-  ::setsid();  // a key pressed at master's terminal is master's business
+  ::setsid(); // a key pressed at master's terminal is master's business
   reset_signals();
   // Master may be protected from the out-of-memory killer; its children are not.
   if (const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); score >= 0) {
-    if (::write(score, "0", 1) < 0) {}
+    if (::write(score, "0", 1) < 0) {
+    }
     ::close(score);
   }
   ::execve(request.path.c_str(), argv, envp);
   ::_exit(127);
 }
 
-}  // namespace
+} // namespace
 
 Result<pid_t> spawn(const SpawnRequest& request) {
   const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) return Error::from_errno("open /dev/null", errno);
   const int log = request.log >= 0 ? request.log : null.get();
   const int standard_error = request.log < 0 && request.keep_stderr ? STDERR_FILENO : log;
-  std::vector<int> wanted = {null.get(), null.get(), standard_error, request.status,
-                             request.lifeline, log};
+  std::vector<int> wanted = {null.get(),     null.get(),       standard_error,
+                             request.status, request.lifeline, log};
   static_assert(proto::kStatusFd == 3 && proto::kLifelineFd == 4 && proto::kLogFd == 5 &&
                 proto::kFirstListenerFd == 6);
   wanted.insert(wanted.end(), request.listeners.begin(), request.listeners.end());
@@ -83,4 +86,4 @@ Result<pid_t> spawn(const SpawnRequest& request) {
   return pid;
 }
 
-}  // namespace postrider::master
+} // namespace postrider::master

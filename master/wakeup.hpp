@@ -15,7 +15,8 @@ class Wakeup {
  public:
   Wakeup(ev::Loop& loop, std::function<void()> due)
       : loop_(loop), due_(std::move(due)),
-        timer_(loop, [](void* self) { static_cast<Wakeup*>(self)->ring(); }, this) {}
+        timer_(
+            loop, [](void* self) { static_cast<Wakeup*>(self)->ring(); }, this) {}
 
   // 0: never.
   void set(std::chrono::seconds period) {
@@ -24,9 +25,7 @@ class Wakeup {
   }
 
  private:
-  void arm() {
-    timer_.arm(period_.count() == 0 ? ev::Deadline::never() : loop_.after(period_));
-  }
+  void arm() { timer_.arm(period_.count() == 0 ? ev::Deadline::never() : loop_.after(period_)); }
   void ring() {
     arm();
     due_();
@@ -37,4 +36,4 @@ class Wakeup {
   ev::Timer timer_;
 };
 
-}  // namespace postrider::master
+} // namespace postrider::master

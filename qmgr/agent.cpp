@@ -17,7 +17,8 @@ namespace postrider::qmgr {
 Result<std::unique_ptr<Board>> Board::create(std::uint32_t slots) {
   Fd fd(::memfd_create("flight-board", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return Error::from_errno("memfd_create", errno);
-  if (::ftruncate(fd.get(), slots) != 0) return Error::from_errno("size of the flight board", errno);
+  if (::ftruncate(fd.get(), slots) != 0)
+    return Error::from_errno("size of the flight board", errno);
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return Error::from_errno("seals of the flight board", errno);
   void* bytes = ::mmap(nullptr, slots, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
@@ -45,14 +46,15 @@ Agent::Agent(Parts& parts, Transport& transport, Fd fd)
     : parts_(parts), transport_(transport), channel_(parts.loop, std::move(fd)) {}
 
 Agent::~Agent() {
-  for (auto& [key, content] : contents_) parts_.queue.close_content(content.place);
+  for (auto& [key, content] : contents_)
+    parts_.queue.close_content(content.place);
 }
 
 ev::Task<Result<void>> Agent::greet() {
   // An agent that is still starting accepts late: harmless, others serve meanwhile.
   const ev::Deadline deadline = parts_.loop.after(parts_.params.ipc_limit);
-  Result<void> hello =
-      co_await ipc::expect_hello(channel_, proto::kDeliverProtocol, proto::kDeliverVersion, deadline);
+  Result<void> hello = co_await ipc::expect_hello(channel_, proto::kDeliverProtocol,
+                                                  proto::kDeliverVersion, deadline);
   if (!hello) co_return hello.error();
   Result<ipc::Frame> frame = co_await channel_.receive(deadline);
   if (!frame) co_return frame.error();
@@ -72,7 +74,8 @@ ev::Task<Result<void>> Agent::greet() {
   channel_.send(announcement, std::move(*shared));
   slots_.resize(capacity_);
   free_.reserve(capacity_);
-  for (std::uint32_t slot = capacity_; slot-- > 0;) free_.push_back(slot);
+  for (std::uint32_t slot = capacity_; slot-- > 0;)
+    free_.push_back(slot);
   ready_ = true;
   co_return Result<void>();
 }
@@ -90,20 +93,20 @@ ev::Task<Error> Agent::listen() {
 
 Result<void> Agent::take(ipc::Frame& frame) {
   switch (frame.type) {
-    case proto::Delivered::kType: {
-      POSTRIDER_TRY(const proto::Delivered message, decode<proto::Delivered>(frame.body));
-      return take_delivered(message);
-    }
-    case proto::Reported::kType: {
-      POSTRIDER_TRY(const proto::Reported message, decode<proto::Reported>(frame.body));
-      return take_reported(message);
-    }
-    case proto::Retiring::kType:
-      retiring_ = true;
-      parts_.dispatch->agent_retires(*this);
-      return {};
-    default:
-      return Error(ErrorKind::protocol, "agent sent a frame of type " + std::to_string(frame.type));
+  case proto::Delivered::kType: {
+    POSTRIDER_TRY(const proto::Delivered message, decode<proto::Delivered>(frame.body));
+    return take_delivered(message);
+  }
+  case proto::Reported::kType: {
+    POSTRIDER_TRY(const proto::Reported message, decode<proto::Reported>(frame.body));
+    return take_reported(message);
+  }
+  case proto::Retiring::kType:
+    retiring_ = true;
+    parts_.dispatch->agent_retires(*this);
+    return {};
+  default:
+    return Error(ErrorKind::protocol, "agent sent a frame of type " + std::to_string(frame.type));
   }
 }
 
@@ -214,7 +217,8 @@ void Agent::close_idle_contents() {
     if (segment == nullptr || segment->info.tag != content.place.tag || !segment->lent)
       idle.push_back(key);
   }
-  for (const std::uint64_t key : idle) drop_content(key);
+  for (const std::uint64_t key : idle)
+    drop_content(key);
 }
 
 // --- requests ----------------------------------------------------------------------------------
@@ -234,7 +238,7 @@ class LentEnvelope {
     mail::Envelope& from = message.state.envelope;
     std::vector<mail::Recipient> all;
     all.swap(from.recipients);
-    out_ = from;  // without the list
+    out_ = from; // without the list
     from.recipients.swap(all);
     out_.recipients.reserve(entry.recipients.size());
     for (const std::uint32_t index : entry.recipients)
@@ -258,7 +262,7 @@ class LentEnvelope {
   bool moved_;
 };
 
-}  // namespace
+} // namespace
 
 Result<void> Agent::send(Entry& entry, bool cache_hint) {
   Message& message = *entry.message;
@@ -302,8 +306,9 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
   request.recipient_indices = entry.recipients;
   request.facts = message.state.facts;
   const RetryLimits& retry = parts_.params.retry;
-  request.expires = message.state.envelope.arrival +
-                    (message.state.envelope.sender.empty() ? retry.bounce_lifetime : retry.lifetime);
+  request.expires =
+      message.state.envelope.arrival +
+      (message.state.envelope.sender.empty() ? retry.bounce_lifetime : retry.lifetime);
   for (const std::uint32_t index : entry.recipients) {
     const queue::RecipientState& state = message.state.recipients[index];
     request.outcomes.push_back(state.last);
@@ -315,4 +320,4 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
   return {};
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -104,13 +104,13 @@ class Agent {
   bool ready_ = false;
   bool retiring_ = false;
   bool final_ = false;
-  pid_t pid_ = 0;  // as it says
+  pid_t pid_ = 0; // as it says
   std::uint32_t capacity_ = 0;
   std::uint32_t in_flight_ = 0;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
-  std::unordered_map<std::uint64_t, Content> contents_;  // by segment loan tag or message id
+  std::unordered_map<std::uint64_t, Content> contents_; // by segment loan tag or message id
   std::uint64_t next_handle_ = 1;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

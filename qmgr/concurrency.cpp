@@ -16,7 +16,7 @@ bool parse_number(std::string_view text, double& out) {
   return error == std::errc() && end == text.data() + text.size() && out >= 0 && std::isfinite(out);
 }
 
-}  // namespace
+} // namespace
 
 Result<Feedback> Feedback::parse(std::string_view text) {
   const auto bad = [&] {
@@ -30,10 +30,14 @@ Result<Feedback> Feedback::parse(std::string_view text) {
   if (slash != std::string_view::npos) {
     const std::string_view per = trim(text.substr(slash + 1));
     double divisor = 1;
-    if (per == "concurrency") feedback.per = Per::window;
-    else if (per == "sqrt_concurrency") feedback.per = Per::root_of_window;
-    else if (parse_number(per, divisor) && divisor > 0) feedback.base /= divisor;
-    else return bad();
+    if (per == "concurrency")
+      feedback.per = Per::window;
+    else if (per == "sqrt_concurrency")
+      feedback.per = Per::root_of_window;
+    else if (parse_number(per, divisor) && divisor > 0)
+      feedback.base /= divisor;
+    else
+      return bad();
   }
   if (feedback.base > 1) return bad();
   return feedback;
@@ -41,9 +45,9 @@ Result<Feedback> Feedback::parse(std::string_view text) {
 
 double Feedback::at(std::uint32_t window) const {
   switch (per) {
-    case Per::one: return base;
-    case Per::window: return base / window;
-    case Per::root_of_window: return base / std::sqrt(window);
+  case Per::one: return base;
+  case Per::window: return base / window;
+  case Per::root_of_window: return base / std::sqrt(window);
   }
   return base;
 }
@@ -89,4 +93,4 @@ std::uint32_t largest_share(std::uint32_t capacity) {
   return std::max(1U, capacity - capacity / 4);
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

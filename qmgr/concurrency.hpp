@@ -24,10 +24,10 @@ class Feedback {
 };
 
 struct WindowLimits {
-  std::uint32_t initial = 5;   // initial_destination_concurrency
-  std::uint32_t limit = 20;    // destination_concurrency_limit; 0: none
+  std::uint32_t initial = 5; // initial_destination_concurrency
+  std::uint32_t limit = 20;  // destination_concurrency_limit; 0: none
   Feedback positive, negative;
-  std::uint32_t failed_cohorts = 1;  // 0: never dead
+  std::uint32_t failed_cohorts = 1; // 0: never dead
 };
 
 class Window {
@@ -54,4 +54,4 @@ class Window {
 // others could want some.
 std::uint32_t largest_share(std::uint32_t capacity);
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

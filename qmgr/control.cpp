@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kScanPerPage = 20000;  // index entries looked at for one answer
+constexpr std::size_t kScanPerPage = 20000; // index entries looked at for one answer
 constexpr std::size_t kIndexPage = 500;
 constexpr std::size_t kMostExamples = 10;
 
@@ -49,10 +49,10 @@ bool contains(std::string_view text, std::string_view part) {
 proto::Where where_of(const Message& message) {
   if (message.state.held) return proto::Where::held;
   switch (message.phase) {
-    case Phase::arrived: return proto::Where::incoming;
-    case Phase::active: return proto::Where::active;
-    case Phase::storing:
-    case Phase::resting: return proto::Where::deferred;
+  case Phase::arrived: return proto::Where::incoming;
+  case Phase::active: return proto::Where::active;
+  case Phase::storing:
+  case Phase::resting: return proto::Where::deferred;
   }
   return proto::Where::active;
 }
@@ -63,10 +63,10 @@ proto::Where where_of(queue::Folder folder) {
 
 proto::Fate fate_of(queue::Status status) {
   switch (status) {
-    case queue::Status::open: return proto::Fate::open;
-    case queue::Status::delivered: return proto::Fate::delivered;
-    case queue::Status::bounced: return proto::Fate::bounced;
-    case queue::Status::dropped: return proto::Fate::dropped;
+  case queue::Status::open: return proto::Fate::open;
+  case queue::Status::delivered: return proto::Fate::delivered;
+  case queue::Status::bounced: return proto::Fate::bounced;
+  case queue::Status::dropped: return proto::Fate::dropped;
   }
   return proto::Fate::open;
 }
@@ -86,21 +86,21 @@ bool is_everything(const proto::Selector& select) {
 
 std::string gate_text(mail::Gate gate, const queue::MessageState& state) {
   switch (gate) {
-    case mail::Gate::none: return "nothing: it may go at once";
-    case mail::Gate::retry_timer: return "the time of the next try has not come";
-    case mail::Gate::destination_backed_off: return "its destination could not be reached";
-    case mail::Gate::concurrency_full: return "its destination has as many deliveries as it may";
-    case mail::Gate::rate_limit: return "its destination gets mail at a limited rate";
-    case mail::Gate::held:
-      return "held" + (state.hold_reason.empty() ? std::string() : ": " + state.hold_reason);
-    case mail::Gate::tls_policy: return "its TLS policy cannot be met";
-    case mail::Gate::no_agent: return "its transport has no process that could deliver it";
-    case mail::Gate::queue_full: return "it waits on the disk for room in memory";
+  case mail::Gate::none: return "nothing: it may go at once";
+  case mail::Gate::retry_timer: return "the time of the next try has not come";
+  case mail::Gate::destination_backed_off: return "its destination could not be reached";
+  case mail::Gate::concurrency_full: return "its destination has as many deliveries as it may";
+  case mail::Gate::rate_limit: return "its destination gets mail at a limited rate";
+  case mail::Gate::held:
+    return "held" + (state.hold_reason.empty() ? std::string() : ": " + state.hold_reason);
+  case mail::Gate::tls_policy: return "its TLS policy cannot be met";
+  case mail::Gate::no_agent: return "its transport has no process that could deliver it";
+  case mail::Gate::queue_full: return "it waits on the disk for room in memory";
   }
   return {};
 }
 
-}  // namespace
+} // namespace
 
 // --- the conversation --------------------------------------------------------------------------
 
@@ -108,15 +108,15 @@ bool Control::allowed(const ipc::Channel& channel, Right right) const {
   const std::uint32_t uid = channel.peer().uid;
   if (uid == 0 || uid == parts_.params.owner) return true;
   switch (right) {
-    case Right::list: return parts_.params.may_list && parts_.params.may_list(uid);
-    case Right::flush: return parts_.params.may_flush && parts_.params.may_flush(uid);
-    case Right::everything: return false;
+  case Right::list: return parts_.params.may_list && parts_.params.may_list(uid);
+  case Right::flush: return parts_.params.may_flush && parts_.params.may_flush(uid);
+  case Right::everything: return false;
   }
   return false;
 }
 
 ev::Task<void> Control::serve(ipc::Channel& channel) {
-  std::vector<queue::Place> opened;  // contents that the client may still read
+  std::vector<queue::Place> opened; // contents that the client may still read
   while (true) {
     Result<ipc::Frame> frame = co_await channel.receive(parts_.loop.after(10min));
     if (!frame) break;
@@ -126,7 +126,8 @@ ev::Task<void> Control::serve(ipc::Channel& channel) {
       break;
     }
   }
-  for (const queue::Place& place : opened) parts_.queue.close_content(place);
+  for (const queue::Place& place : opened)
+    parts_.queue.close_content(place);
 }
 
 ev::Task<void> Control::serve_trigger(ipc::Channel& channel) {
@@ -134,8 +135,10 @@ ev::Task<void> Control::serve_trigger(ipc::Channel& channel) {
   if (!frame) co_return;
   Result<proto::Trigger> trigger = ipc::as<proto::Trigger>(*frame);
   if (!trigger || !allowed(channel, Right::flush)) co_return;
-  if (trigger->kind == proto::TriggerKind::flush) flush({});
-  else parts_.intake->look_at_disk();
+  if (trigger->kind == proto::TriggerKind::flush)
+    flush({});
+  else
+    parts_.intake->look_at_disk();
 }
 
 void Control::flush(const std::string& domain) {
@@ -161,54 +164,59 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
     if (!indexed && indexed.error().kind() != ErrorKind::timeout) co_return indexed.error();
   }
   switch (frame.type) {
-    case proto::ListQueue::kType: {
-      POSTRIDER_CO_TRY(const auto request, decode<proto::ListQueue>(frame.body));
-      if (!not_allowed(Right::list)) channel.send(list(request));
+  case proto::ListQueue::kType: {
+    POSTRIDER_CO_TRY(const auto request, decode<proto::ListQueue>(frame.body));
+    if (!not_allowed(Right::list)) channel.send(list(request));
+    co_return Result<void>();
+  }
+  case proto::CountQueue::kType: {
+    POSTRIDER_CO_TRY(const auto request, decode<proto::CountQueue>(frame.body));
+    if (!not_allowed(Right::list)) channel.send(count(request));
+    co_return Result<void>();
+  }
+  case proto::AskStatus::kType: {
+    POSTRIDER_CO_TRY(const auto request, decode<proto::AskStatus>(frame.body));
+    if (!not_allowed(Right::list)) channel.send(status(request));
+    co_return Result<void>();
+  }
+  case proto::Why::kType: {
+    POSTRIDER_CO_TRY(const auto request, decode<proto::Why>(frame.body));
+    if (not_allowed(Right::list)) co_return Result<void>();
+    const auto found = why(request.id);
+    if (found)
+      channel.send(*found);
+    else
+      not_found(found.error());
+    co_return Result<void>();
+  }
+  case proto::Cat::kType: {
+    POSTRIDER_CO_TRY(const auto request, decode<proto::Cat>(frame.body));
+    if (not_allowed(Right::everything)) co_return Result<void>();
+    Fd fd;
+    const auto found = cat(request.id, fd, opened);
+    if (found)
+      channel.send(*found, std::move(fd));
+    else
+      not_found(found.error());
+    co_return Result<void>();
+  }
+  case proto::Act::kType: {
+    POSTRIDER_CO_TRY(const proto::Act request, decode<proto::Act>(frame.body));
+    const bool is_flush = request.action == proto::Action::flush;
+    if (not_allowed(is_flush ? Right::flush : Right::everything)) co_return Result<void>();
+    if (!is_flush && is_empty(request.select)) {
+      channel.send(refuse(proto::Refusal::no_sense, "say which messages, or ALL"));
       co_return Result<void>();
     }
-    case proto::CountQueue::kType: {
-      POSTRIDER_CO_TRY(const auto request, decode<proto::CountQueue>(frame.body));
-      if (!not_allowed(Right::list)) channel.send(count(request));
-      co_return Result<void>();
-    }
-    case proto::AskStatus::kType: {
-      POSTRIDER_CO_TRY(const auto request, decode<proto::AskStatus>(frame.body));
-      if (!not_allowed(Right::list)) channel.send(status(request));
-      co_return Result<void>();
-    }
-    case proto::Why::kType: {
-      POSTRIDER_CO_TRY(const auto request, decode<proto::Why>(frame.body));
-      if (not_allowed(Right::list)) co_return Result<void>();
-      const auto found = why(request.id);
-      if (found) channel.send(*found);
-      else not_found(found.error());
-      co_return Result<void>();
-    }
-    case proto::Cat::kType: {
-      POSTRIDER_CO_TRY(const auto request, decode<proto::Cat>(frame.body));
-      if (not_allowed(Right::everything)) co_return Result<void>();
-      Fd fd;
-      const auto found = cat(request.id, fd, opened);
-      if (found) channel.send(*found, std::move(fd));
-      else not_found(found.error());
-      co_return Result<void>();
-    }
-    case proto::Act::kType: {
-      POSTRIDER_CO_TRY(const proto::Act request, decode<proto::Act>(frame.body));
-      const bool is_flush = request.action == proto::Action::flush;
-      if (not_allowed(is_flush ? Right::flush : Right::everything)) co_return Result<void>();
-      if (!is_flush && is_empty(request.select)) {
-        channel.send(refuse(proto::Refusal::no_sense, "say which messages, or ALL"));
-        co_return Result<void>();
-      }
-      const ev::Lent<const proto::Act> lent(request);
-      Result<proto::Acted> acted = co_await act(lent);
-      if (acted) channel.send(*acted);
-      else channel.send(refuse(proto::Refusal::not_now, acted.error().text()));
-      co_return Result<void>();
-    }
-    default:
-      co_return Error(ErrorKind::protocol, "unknown request " + std::to_string(frame.type));
+    const ev::Lent<const proto::Act> lent(request);
+    Result<proto::Acted> acted = co_await act(lent);
+    if (acted)
+      channel.send(*acted);
+    else
+      channel.send(refuse(proto::Refusal::not_now, acted.error().text()));
+    co_return Result<void>();
+  }
+  default: co_return Error(ErrorKind::protocol, "unknown request " + std::to_string(frame.type));
   }
 }
 
@@ -373,7 +381,8 @@ proto::QueuePage Control::list(const proto::ListQueue& request) {
   }
   std::vector<Row> rows;
   for (const Message* message : matching_in_memory(request.select, after))
-    if (exhausted || message->id() <= scanned) rows.push_back({.id = message->id(), .message = message});
+    if (exhausted || message->id() <= scanned)
+      rows.push_back({.id = message->id(), .message = message});
   for (const queue::IndexEntry& entry : waiting)
     rows.push_back({.id = queue::Id(entry.number), .entry = &entry});
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.id < b.id; });
@@ -406,24 +415,30 @@ proto::QueueCounts Control::count(const proto::CountQueue& request) {
       continue;
     }
     const proto::QueueItem item = item_of(*message, 0);
-    if (request.by == proto::CountBy::reason) add(item.reason, 1, 0);
-    else for (const std::string& name : item.destinations) add(name, 1, 0);
+    if (request.by == proto::CountBy::reason)
+      add(item.reason, 1, 0);
+    else
+      for (const std::string& name : item.destinations)
+        add(name, 1, 0);
   }
   queue::Index& index = parts_.queue.index();
   switch (request.by) {
-    case proto::CountBy::where:
-      if (auto size = index.size(); size) add("waiting on disk", 0, *size);
-      break;
-    case proto::CountBy::destination:
-      if (auto some = index.destinations(limit); some)
-        for (const queue::Tally& tally : *some) add(tally.name, 0, tally.messages);
-      break;
-    case proto::CountBy::reason:
-      if (auto some = index.reasons(limit); some)
-        for (const queue::Tally& tally : *some) add(tally.name, 0, tally.messages);
-      break;
+  case proto::CountBy::where:
+    if (auto size = index.size(); size) add("waiting on disk", 0, *size);
+    break;
+  case proto::CountBy::destination:
+    if (auto some = index.destinations(limit); some)
+      for (const queue::Tally& tally : *some)
+        add(tally.name, 0, tally.messages);
+    break;
+  case proto::CountBy::reason:
+    if (auto some = index.reasons(limit); some)
+      for (const queue::Tally& tally : *some)
+        add(tally.name, 0, tally.messages);
+    break;
   }
-  for (auto& [name, line] : lines) counts.lines.push_back(std::move(line));
+  for (auto& [name, line] : lines)
+    counts.lines.push_back(std::move(line));
   std::stable_sort(counts.lines.begin(), counts.lines.end(), [](const auto& a, const auto& b) {
     return a.active + a.waiting > b.active + b.waiting;
   });
@@ -439,7 +454,8 @@ proto::StatusAnswer Control::status(const proto::AskStatus& request) {
   answer.active = parts_.intake->messages().size();
   if (auto size = parts_.queue.index().size(); size) answer.deferred = *size;
   for (const char letter : queue::shard_letters())
-    if (auto names = parts_.fs.list(parts_.queue.layout().folder(queue::Folder::hold) + "/" + letter);
+    if (auto names =
+            parts_.fs.list(parts_.queue.layout().folder(queue::Folder::hold) + "/" + letter);
         names)
       answer.held += names->size();
   answer.deferred -= std::min(answer.deferred, answer.held);
@@ -458,7 +474,8 @@ proto::StatusAnswer Control::status(const proto::AskStatus& request) {
   answer.free_bytes = parts_.intake->free_bytes();
   std::vector<const Destination*> all;
   for (const auto& [name, transport] : parts_.dispatch->transports()) {
-    for (const auto& [key, destination] : transport->destinations) all.push_back(destination.get());
+    for (const auto& [key, destination] : transport->destinations)
+      all.push_back(destination.get());
     for (const auto& agent : transport->agents) {
       proto::AgentStatus line;
       line.transport = name;
@@ -469,7 +486,8 @@ proto::StatusAnswer Control::status(const proto::AskStatus& request) {
     }
   }
   const auto weight = [](const Destination* d) { return d->queued() + d->in_flight; };
-  const std::size_t limit = std::min<std::size_t>(std::min(request.destinations, 1000U), all.size());
+  const std::size_t limit =
+      std::min<std::size_t>(std::min(request.destinations, 1000U), all.size());
   std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(limit), all.end(),
                     [&](const Destination* a, const Destination* b) {
                       return std::pair(a->state == State::dead, weight(a)) >
@@ -505,8 +523,8 @@ proto::WhyAnswer Control::explain(const queue::MessageState& state, proto::Where
   answer.arrival = envelope.arrival;
   const RetryLimits& retry = parts_.params.retry;
   answer.expires =
-      envelope.arrival + (envelope.sender.empty() ? std::min(retry.bounce_lifetime, retry.lifetime)
-                                                  : retry.lifetime);
+      envelope.arrival +
+      (envelope.sender.empty() ? std::min(retry.bounce_lifetime, retry.lifetime) : retry.lifetime);
   answer.size = state.facts.size;
   answer.message_id = envelope.message_id;
   if (!envelope.client_address.empty())
@@ -515,7 +533,8 @@ proto::WhyAnswer Control::explain(const queue::MessageState& state, proto::Where
   if (message != nullptr)
     for (const auto& entry : message->entries)
       if (entry->errand == Errand::deliver)
-        for (const std::uint32_t index : entry->recipients) entries[index] = entry.get();
+        for (const std::uint32_t index : entry->recipients)
+          entries[index] = entry.get();
   constexpr std::size_t kMostRecipients = 1000;
   for (std::uint32_t i = 0; i < state.recipients.size(); ++i) {
     if (answer.recipients.size() >= kMostRecipients) break;
@@ -589,9 +608,9 @@ Result<proto::CatAnswer> Control::cat(const std::string& text, Fd& fd,
   if (const Message* message = parts_.intake->find(*id)) {
     if (opened.size() >= 64) return Error(ErrorKind::limit, "too many contents at once");
     const queue::Place& place = message->state.place;
-    POSTRIDER_TRY(fd, parts_.queue.open_content(
-                          place, *id,
-                          parts_.queue.folder_of(*id).value_or(queue::Folder::incoming)));
+    POSTRIDER_TRY(fd,
+                  parts_.queue.open_content(
+                      place, *id, parts_.queue.folder_of(*id).value_or(queue::Folder::incoming)));
     opened.push_back(place);
     return fill(message->state, where_of(*message));
   }
@@ -606,12 +625,12 @@ namespace {
 
 Intake::Wish wish_of(proto::Action action) {
   switch (action) {
-    case proto::Action::flush:
-    case proto::Action::retry: return Intake::Wish::retry;
-    case proto::Action::hold: return Intake::Wish::hold;
-    case proto::Action::release: return Intake::Wish::release;
-    case proto::Action::requeue: return Intake::Wish::requeue;
-    case proto::Action::remove: return Intake::Wish::drop;
+  case proto::Action::flush:
+  case proto::Action::retry: return Intake::Wish::retry;
+  case proto::Action::hold: return Intake::Wish::hold;
+  case proto::Action::release: return Intake::Wish::release;
+  case proto::Action::requeue: return Intake::Wish::requeue;
+  case proto::Action::remove: return Intake::Wish::drop;
   }
   return Intake::Wish::none;
 }
@@ -619,24 +638,25 @@ Intake::Wish wish_of(proto::Action action) {
 // Would the action change a message that stands there?
 bool applies(proto::Action action, proto::Where where) {
   switch (action) {
-    case proto::Action::flush:
-    case proto::Action::retry: return where == proto::Where::deferred;
-    case proto::Action::hold: return where != proto::Where::held;
-    case proto::Action::release: return where == proto::Where::held;
-    case proto::Action::requeue:
-    case proto::Action::remove: return true;
+  case proto::Action::flush:
+  case proto::Action::retry: return where == proto::Where::deferred;
+  case proto::Action::hold: return where != proto::Where::held;
+  case proto::Action::release: return where == proto::Where::held;
+  case proto::Action::requeue:
+  case proto::Action::remove: return true;
   }
   return true;
 }
 
-}  // namespace
+} // namespace
 
 ev::Task<Result<proto::Acted>> Control::act(ev::Lent<const proto::Act> request) {
   proto::Acted acted;
   const proto::Selector& select = request->select;
   const proto::Action action = request->action;
   const Intake::Wish wish = wish_of(action);
-  if (action == proto::Action::flush && !request->dry_run) parts_.dispatch->flush(select.destination);
+  if (action == proto::Action::flush && !request->dry_run)
+    parts_.dispatch->flush(select.destination);
   if (action == proto::Action::flush && is_everything(select)) {
     // All at once, without a list of a million ids.
     if (auto size = parts_.queue.index().size(); size) acted.matched = *size;
@@ -693,7 +713,8 @@ ev::Task<Result<proto::Acted>> Control::act(ev::Lent<const proto::Act> request) 
     }
   }
   if (request->dry_run) co_return std::move(acted);
-  for (const queue::Id id : chosen) parts_.intake->wish(id, wish, reason);
+  for (const queue::Id id : chosen)
+    parts_.intake->wish(id, wish, reason);
   if (!chosen.empty())
     log::info("operator: " + std::to_string(chosen.size()) + " messages: " +
               (action == proto::Action::remove    ? "delete"
@@ -713,4 +734,4 @@ ev::Task<Result<proto::Acted>> Control::act(ev::Lent<const proto::Act> request) 
   co_return std::move(acted);
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

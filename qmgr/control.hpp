@@ -52,4 +52,4 @@ class Control {
   Parts& parts_;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

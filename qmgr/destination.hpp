@@ -22,10 +22,10 @@ struct Transport;
 // delivery in flight at most; its fate decides.
 enum class State : std::uint8_t { ready, dead, probing };
 enum class Happening : std::uint8_t {
-  reached,       // a delivery reached the host, whatever became of the mail
-  died,          // the host could not be reached, and that was one time too many
-  backoff_over,  // minimal_backoff_time has passed since it died
-  flushed,       // by the operator
+  reached,      // a delivery reached the host, whatever became of the mail
+  died,         // the host could not be reached, and that was one time too many
+  backoff_over, // minimal_backoff_time has passed since it died
+  flushed,      // by the operator
 };
 constexpr State kStates[] = {State::ready, State::dead, State::probing};
 constexpr Happening kHappenings[] = {Happening::reached, Happening::died, Happening::backoff_over,
@@ -33,9 +33,9 @@ constexpr Happening kHappenings[] = {Happening::reached, Happening::died, Happen
 
 enum class Deed : std::uint8_t {
   none,
-  suspend,  // arm the timer; all that is queued is deferred without an attempt
-  probe,    // let one delivery go
-  resume,   // forget the timer; begin with a fresh window
+  suspend, // arm the timer; all that is queued is deferred without an attempt
+  probe,   // let one delivery go
+  resume,  // forget the timer; begin with a fresh window
 };
 
 struct Next {
@@ -54,17 +54,17 @@ struct Destination {
   std::string nexthop;
   Window window;
   State state = State::ready;
-  EntryList small, large;        // queued
+  EntryList small, large; // queued
   Turns turns;
   std::uint32_t in_flight = 0;
   Round<Destination>::Place round;
-  Agent* agent = nullptr;        // that last had mail for it: may hold an open connection
-  mail::Outcome reason;          // why it is dead
-  std::int64_t probe_at = 0;     // unix time, microseconds; for people
-  SteadyTime next_start{};       // destination_rate_delay
-  std::unique_ptr<ev::Timer> timer;   // dead
-  std::unique_ptr<ev::Timer> pause;   // rate delay
-  std::uint32_t agent_deaths = 0;     // in a row, without a delivery that came back
+  Agent* agent = nullptr;           // that last had mail for it: may hold an open connection
+  mail::Outcome reason;             // why it is dead
+  std::int64_t probe_at = 0;        // unix time, microseconds; for people
+  SteadyTime next_start{};          // destination_rate_delay
+  std::unique_ptr<ev::Timer> timer; // dead
+  std::unique_ptr<ev::Timer> pause; // rate delay
+  std::uint32_t agent_deaths = 0;   // in a row, without a delivery that came back
   SteadyTime idle_since{};
   // While one message is being routed: its entry for this destination that has room.
   std::uint64_t gather_round = 0;
@@ -75,7 +75,7 @@ struct Destination {
   Size waiting_size() const { return small.empty() ? Size::large : Size::small; }
   void push(Entry& entry, bool in_front);
   void remove(Entry& entry);
-  Entry& take();  // REQUIRES queued() > 0
+  Entry& take(); // REQUIRES queued() > 0
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

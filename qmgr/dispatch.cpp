@@ -15,11 +15,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kReportPause = 10s;      // when bounce cannot make reports now
-constexpr Duration kIdleLimit = 5min;       // an idle destination is remembered
+constexpr Duration kReportPause = 10s; // when bounce cannot make reports now
+constexpr Duration kIdleLimit = 5min;  // an idle destination is remembered
 constexpr std::uint32_t kMostFaults = 5;
 constexpr std::uint32_t kDeathsToBlame = 3;
-constexpr std::uint32_t kMostPassed = 16;   // destinations passed over for one with a connection
+constexpr std::uint32_t kMostPassed = 16; // destinations passed over for one with a connection
 
 mail::Outcome make_outcome(mail::Verdict verdict, std::string_view dsn, std::string text,
                            std::int64_t at) {
@@ -40,7 +40,8 @@ mail::Outcome outcome_of_text(mail::Verdict verdict, std::string_view text,
   if (!code.empty()) {
     dsn = mail::with_class(code, initial.front());
     text.remove_prefix(code.size());
-    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+    while (!text.empty() && text.front() == ' ')
+      text.remove_prefix(1);
   }
   return make_outcome(verdict, dsn, std::string(text), at);
 }
@@ -49,7 +50,7 @@ std::string next_hop_domain(std::string_view nexthop) {
   return std::string(nexthop.substr(0, nexthop.rfind(':')));
 }
 
-}  // namespace
+} // namespace
 
 bool Transport::is_connecting() const {
   return std::any_of(agents.begin(), agents.end(), [](const auto& a) { return !a->ready(); });
@@ -84,18 +85,18 @@ Destination& Dispatch::destination_of(Transport& transport, const Route& route) 
 bool Dispatch::settle_without_agent(Message& message, std::uint32_t recipient, const Route& route) {
   const std::int64_t now = parts_.wall();
   if (route.transport == route::kErrorTransport) {
-    parts_.finish->settle_here(message, recipient,
-                               outcome_of_text(mail::Verdict::bounced, route.nexthop, "5.0.0", now));
+    parts_.finish->settle_here(
+        message, recipient, outcome_of_text(mail::Verdict::bounced, route.nexthop, "5.0.0", now));
     return true;
   }
   if (route.transport == route::kRetryTransport) {
-    parts_.finish->settle_here(message, recipient,
-                               outcome_of_text(mail::Verdict::deferred, route.nexthop, "4.0.0", now));
+    parts_.finish->settle_here(
+        message, recipient, outcome_of_text(mail::Verdict::deferred, route.nexthop, "4.0.0", now));
     return true;
   }
   if (route.transport == route::kDiscardTransport) {
-    parts_.finish->settle_here(message, recipient,
-                               outcome_of_text(mail::Verdict::delivered, route.nexthop, "2.0.0", now));
+    parts_.finish->settle_here(
+        message, recipient, outcome_of_text(mail::Verdict::delivered, route.nexthop, "2.0.0", now));
     return true;
   }
   return false;
@@ -245,7 +246,8 @@ void Dispatch::writer_was_read(pid_t pid) {
 void Dispatch::resume_reports() {
   const auto found = transports_.find(parts_.params.report_service);
   if (found == transports_.end()) return;
-  for (const auto& [key, destination] : found->second->destinations) activate(*destination);
+  for (const auto& [key, destination] : found->second->destinations)
+    activate(*destination);
   note(*found->second);
 }
 
@@ -253,9 +255,9 @@ std::uint32_t Dispatch::allowance(const Destination& destination) const {
   if (parts_.stopping || destination.transport.unavailable) return 0;
   if (destination.transport.is_report && reports_wait()) return 0;
   switch (destination.state) {
-    case State::dead: return 0;
-    case State::probing: return 1;
-    case State::ready: break;
+  case State::dead: return 0;
+  case State::probing: return 1;
+  case State::ready: break;
   }
   const TransportLimits& limits = destination.transport.limits;
   if (limits.destination_delay > Duration::zero()) return 1;
@@ -453,8 +455,8 @@ void Dispatch::reported(Entry& entry, const proto::Reported& result) {
   Destination& destination = *entry.destination;
   came_back(entry);
   if (!result.ok) {
-    log::warning(entry.message->id().text() + ": report not made, will be tried again: " +
-                 result.text);
+    log::warning(entry.message->id().text() +
+                 ": report not made, will be tried again: " + result.text);
     destination.reason = make_outcome(mail::Verdict::deferred, "4.3.0", result.text, parts_.wall());
     enqueue(entry, true);
     if (destination.state != State::dead) apply(destination, Happening::died);
@@ -473,37 +475,37 @@ void Dispatch::apply(Destination& destination, Happening happening) {
   destination.state = next.state;
   Transport& transport = destination.transport;
   switch (next.deed) {
-    case Deed::none: return;
-    case Deed::suspend: {
-      const std::int64_t pause =
-          transport.is_report
-              ? std::chrono::duration_cast<std::chrono::microseconds>(kReportPause).count()
-              : backoff(parts_.params.retry, 1, parts_.dice());
-      destination.probe_at = parts_.wall() + pause;
-      if (!destination.timer)
-        destination.timer = std::make_unique<ev::Timer>(
-            parts_.loop,
-            [](void* owner) {
-              auto* d = static_cast<Destination*>(owner);
-              d->transport.dispatch.apply(*d, Happening::backoff_over);
-              d->transport.dispatch.pump();
-            },
-            &destination);
-      destination.timer->arm(parts_.loop.after(std::chrono::microseconds(pause)));
-      transport.round.remove(destination);
-      if (!transport.is_report) suspend_queued(destination);
-      return;
-    }
-    case Deed::probe:
-      destination.timer->disarm();
-      activate(destination);
-      return;
-    case Deed::resume:
-      if (destination.timer) destination.timer->disarm();
-      destination.window.restart();
-      destination.probe_at = 0;
-      activate(destination);
-      return;
+  case Deed::none: return;
+  case Deed::suspend: {
+    const std::int64_t pause =
+        transport.is_report
+            ? std::chrono::duration_cast<std::chrono::microseconds>(kReportPause).count()
+            : backoff(parts_.params.retry, 1, parts_.dice());
+    destination.probe_at = parts_.wall() + pause;
+    if (!destination.timer)
+      destination.timer = std::make_unique<ev::Timer>(
+          parts_.loop,
+          [](void* owner) {
+            auto* d = static_cast<Destination*>(owner);
+            d->transport.dispatch.apply(*d, Happening::backoff_over);
+            d->transport.dispatch.pump();
+          },
+          &destination);
+    destination.timer->arm(parts_.loop.after(std::chrono::microseconds(pause)));
+    transport.round.remove(destination);
+    if (!transport.is_report) suspend_queued(destination);
+    return;
+  }
+  case Deed::probe:
+    destination.timer->disarm();
+    activate(destination);
+    return;
+  case Deed::resume:
+    if (destination.timer) destination.timer->disarm();
+    destination.window.restart();
+    destination.probe_at = 0;
+    activate(destination);
+    return;
   }
 }
 
@@ -538,14 +540,16 @@ void Dispatch::sweep(Transport& transport, Duration idle) {
         now - destination->idle_since >= idle &&
         (destination->next_start == SteadyTime{} || now >= destination->next_start))
       old.push_back(destination.get());
-  for (Destination* destination : old) forget(transport, *destination);
+  for (Destination* destination : old)
+    forget(transport, *destination);
 }
 
 void Dispatch::sweep() {
   const SteadyTime now = parts_.loop.now();
   if (std::erase_if(unread_, [&](const auto& one) { return one.second <= now; }) > 0)
     resume_reports();
-  for (const auto& [name, transport] : transports_) sweep(*transport, kIdleLimit);
+  for (const auto& [name, transport] : transports_)
+    sweep(*transport, kIdleLimit);
 }
 
 void Dispatch::flush(const std::string& domain) {
@@ -653,7 +657,8 @@ void Dispatch::agent_gone(Agent& agent, const Error& why) {
   if (transport.is_report && !left.empty() && parts_.intake->has_writer(pid))
     unread_[pid] = parts_.loop.now() + parts_.params.ipc_limit;
   std::vector<Destination*> blamed;
-  for (std::size_t i = left.size(); i-- > 0;) lost(left[i], blamed);
+  for (std::size_t i = left.size(); i-- > 0;)
+    lost(left[i], blamed);
   for (Destination* destination : blamed) {
     if (++destination->agent_deaths < kDeathsToBlame || destination->state == State::dead) continue;
     destination->reason = make_outcome(mail::Verdict::deferred, "4.3.0",
@@ -681,8 +686,10 @@ void Dispatch::lost(const Agent::Left& left, std::vector<Destination*>& blamed) 
   if (began && !parts_.stopping) {
     if (std::find(blamed.begin(), blamed.end(), &destination) == blamed.end())
       blamed.push_back(&destination);
-    if (message.state.strikes < 2) parts_.finish->strike(message, message.state.strikes + 1);
-    else if (was_suspect) parts_.finish->strike(message, 3);
+    if (message.state.strikes < 2)
+      parts_.finish->strike(message, message.state.strikes + 1);
+    else if (was_suspect)
+      parts_.finish->strike(message, 3);
   }
   if (left.state == proto::SlotState::in_doubt) {
     parts_.finish->in_doubt(message, entry.recipients,
@@ -718,7 +725,7 @@ void Dispatch::fail_transport(Transport& transport, std::string problem) {
         },
         &transport);
   transport.again->arm(parts_.loop.after(parts_.params.transport_retry));
-  if (transport.is_report) return;  // its requests wait; want_agents() looks at the timer
+  if (transport.is_report) return; // its requests wait; want_agents() looks at the timer
   transport.unavailable = true;
   const std::string text = "mail transport unavailable: " + transport.problem;
   const auto defer = [&](Entry& entry) {
@@ -727,17 +734,21 @@ void Dispatch::fail_transport(Transport& transport, std::string problem) {
                            parts_.now() + backoff(parts_.params.retry, 1, parts_.dice()));
     done(entry);
   };
-  while (!transport.suspects.empty()) defer(*transport.suspects.front());
+  while (!transport.suspects.empty())
+    defer(*transport.suspects.front());
   for (const auto& [key, destination] : transport.destinations) {
-    while (!destination->small.empty()) defer(*destination->small.front());
-    while (!destination->large.empty()) defer(*destination->large.front());
+    while (!destination->small.empty())
+      defer(*destination->small.front());
+    while (!destination->large.empty())
+      defer(*destination->large.front());
   }
 }
 
 void Dispatch::restore_transport(Transport& transport) {
   transport.unavailable = false;
   if (transport.again) transport.again->disarm();
-  for (const auto& [key, destination] : transport.destinations) activate(*destination);
+  for (const auto& [key, destination] : transport.destinations)
+    activate(*destination);
   note(transport);
 }
 
@@ -751,7 +762,8 @@ void Dispatch::stop() {
 
 void Dispatch::close_agents() {
   for (const auto& [name, transport] : transports_)
-    for (const auto& agent : transport->agents) agent->close();
+    for (const auto& agent : transport->agents)
+      agent->close();
 }
 
 void Dispatch::segment_was_returned() {
@@ -790,4 +802,4 @@ Dispatch::Standing Dispatch::standing(const Entry& entry) const {
   return standing;
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

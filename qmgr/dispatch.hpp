@@ -31,23 +31,23 @@ struct Transport {
   Dispatch& dispatch;
   std::string name;
   TransportLimits limits;
-  Round<Destination> round;  // destinations that may send now
+  Round<Destination> round; // destinations that may send now
   std::unordered_map<std::string, std::unique_ptr<Destination>> destinations;
-  std::vector<std::unique_ptr<Agent>> agents;  // connected; not all of them ready yet
-  std::uint32_t capacity = 0;                  // of those that are ready
+  std::vector<std::unique_ptr<Agent>> agents; // connected; not all of them ready yet
+  std::uint32_t capacity = 0;                 // of those that are ready
   std::uint32_t in_flight = 0;
   std::uint64_t queued = 0;
-  bool is_report = false;      // bounce: its requests wait and are never deferred
-  bool unavailable = false;    // no agent to be had: mail is deferred until `again`
+  bool is_report = false;   // bounce: its requests wait and are never deferred
+  bool unavailable = false; // no agent to be had: mail is deferred until `again`
   std::string problem;
-  std::uint32_t failures = 0;  // connections in a row that came to nothing
-  std::uint32_t faults = 0;    // outcomes in a row that blame the transport itself
-  std::unique_ptr<ev::Timer> again;   // unavailable, or the next connection
-  std::unique_ptr<ev::Timer> pause;   // transport_rate_delay
+  std::uint32_t failures = 0;       // connections in a row that came to nothing
+  std::uint32_t faults = 0;         // outcomes in a row that blame the transport itself
+  std::unique_ptr<ev::Timer> again; // unavailable, or the next connection
+  std::unique_ptr<ev::Timer> pause; // transport_rate_delay
   SteadyTime next_start{};
   bool in_pump_list = false;
-  Entry* suspect = nullptr;    // the one message that is tried alone; see Dispatch::agent_gone
-  EntryList suspects;          // those that wait for that
+  Entry* suspect = nullptr; // the one message that is tried alone; see Dispatch::agent_gone
+  EntryList suspects;       // those that wait for that
   std::uint64_t gather_round = 0;
   std::uint32_t gather_count = 0;
 
@@ -81,7 +81,7 @@ class Dispatch {
   void writer_was_read(pid_t pid);
   // Reports that waited for such news may go.
   void resume_reports();
-  void sweep();  // forgets idle destinations; call every minute or so
+  void sweep(); // forgets idle destinations; call every minute or so
 
   // --- for Agent ---------------------------------------------------------------------------
   void delivered(Entry& entry, Agent& agent, const proto::Delivered& message);
@@ -132,9 +132,9 @@ class Dispatch {
   Parts& parts_;
   std::unordered_map<std::string, std::unique_ptr<Transport>> transports_;
   std::vector<Transport*> to_pump_;
-  std::map<pid_t, SteadyTime> unread_;  // dead makers of reports; until when they are waited for
+  std::map<pid_t, SteadyTime> unread_; // dead makers of reports; until when they are waited for
   std::uint64_t gather_round_ = 0;
   std::uint64_t in_flight_ = 0;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -17,7 +17,7 @@ namespace {
 using queue::EventKind;
 using queue::Status;
 
-constexpr std::size_t kLongestText = 2048;  // of what an agent says, kept per recipient
+constexpr std::size_t kLongestText = 2048; // of what an agent says, kept per recipient
 
 void clip(std::string& text) {
   if (text.size() > kLongestText) text.resize(kLongestText);
@@ -25,10 +25,10 @@ void clip(std::string& text) {
 
 char class_of(mail::Verdict verdict) {
   switch (verdict) {
-    case mail::Verdict::delivered: return '2';
-    case mail::Verdict::bounced: return '5';
-    case mail::Verdict::deferred:
-    case mail::Verdict::in_doubt: return '4';
+  case mail::Verdict::delivered: return '2';
+  case mail::Verdict::bounced: return '5';
+  case mail::Verdict::deferred:
+  case mail::Verdict::in_doubt: return '4';
   }
   return '4';
 }
@@ -37,7 +37,8 @@ char class_of(mail::Verdict verdict) {
 mail::Outcome tidy(const mail::Outcome& told, std::int64_t wall) {
   mail::Outcome outcome = told;
   const char wanted = class_of(outcome.verdict);
-  if (!mail::is_status(outcome.dsn)) outcome.dsn = std::string(1, wanted) + ".0.0";
+  if (!mail::is_status(outcome.dsn))
+    outcome.dsn = std::string(1, wanted) + ".0.0";
   else if (outcome.verdict == mail::Verdict::delivered && outcome.dsn.front() != '2')
     outcome.dsn = mail::with_class(outcome.dsn, '2');
   clip(outcome.text);
@@ -51,15 +52,15 @@ mail::Outcome tidy(const mail::Outcome& told, std::int64_t wall) {
 
 std::string_view status_word(mail::Verdict verdict) {
   switch (verdict) {
-    case mail::Verdict::delivered: return "sent";
-    case mail::Verdict::bounced: return "bounced";
-    case mail::Verdict::deferred:
-    case mail::Verdict::in_doubt: return "deferred";
+  case mail::Verdict::delivered: return "sent";
+  case mail::Verdict::bounced: return "bounced";
+  case mail::Verdict::deferred:
+  case mail::Verdict::in_doubt: return "deferred";
   }
   return "deferred";
 }
 
-}  // namespace
+} // namespace
 
 void Finish::mark(Message& message, const queue::Event& event) {
   parts_.queue.mark(message.id(), event);
@@ -73,7 +74,7 @@ void Finish::mark(Message& message, const queue::Event& event) {
 void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipients,
                     const std::vector<mail::Outcome>& outcomes, bool relayed_without_dsn) {
   const std::int64_t wall = parts_.wall();
-  queue::Event run;  // recipients that share a fate share an event
+  queue::Event run; // recipients that share a fate share an event
   const auto write_run = [&] {
     if (run.kind != EventKind::none) mark(message, run);
     run = queue::Event();
@@ -81,7 +82,7 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
   for (std::size_t i = 0; i < recipients.size(); ++i) {
     const std::uint32_t index = recipients[i];
     queue::RecipientState& state = message.state.recipients[index];
-    if (queue::is_settled(state)) continue;  // by the operator meanwhile
+    if (queue::is_settled(state)) continue; // by the operator meanwhile
     mail::Outcome outcome = tidy(outcomes[i], wall);
     if (outcome.verdict == mail::Verdict::bounced && parts_.params.soft_bounce) {
       outcome.verdict = mail::Verdict::deferred;
@@ -105,8 +106,10 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
     EventKind kind = EventKind::deferred;
     if (outcome.verdict == mail::Verdict::bounced) kind = EventKind::bounced;
     if (outcome.verdict == mail::Verdict::in_doubt) kind = EventKind::in_doubt;
-    if (kind == EventKind::bounced) ++parts_.counters.bounced;
-    else ++parts_.counters.deferrals;
+    if (kind == EventKind::bounced)
+      ++parts_.counters.bounced;
+    else
+      ++parts_.counters.deferrals;
     if (run.kind == kind && run.attempts == attempts && run.outcome == outcome) {
       run.recipients.push_back(index);
       continue;
@@ -183,8 +186,7 @@ void Finish::strike(Message& message, std::uint32_t strikes) {
 void Finish::reported(Message& message, Errand errand,
                       const std::vector<std::uint32_t>& recipients) {
   queue::Event event;
-  event.kind =
-      errand == Errand::report_delayed ? EventKind::delay_reported : EventKind::reported;
+  event.kind = errand == Errand::report_delayed ? EventKind::delay_reported : EventKind::reported;
   event.recipients = recipients;
   mark(message, event);
 }
@@ -194,20 +196,18 @@ void Finish::note_report(const mail::Envelope& report) {
   if (!id) return;
   Message* const original = parts_.intake->find(*id);
   if (original == nullptr) return;
-  queue::Event event;  // the queue has marked it already
-  event.kind =
-      report.report_kind == "delayed" ? EventKind::delay_reported : EventKind::reported;
+  queue::Event event; // the queue has marked it already
+  event.kind = report.report_kind == "delayed" ? EventKind::delay_reported : EventKind::reported;
   event.recipients = report.reported;
   if (auto applied = queue::apply(original->state, event); !applied)
-    log::warning(report.report_for + ": a report names other recipients: " +
-                 applied.error().text());
+    log::warning(report.report_for +
+                 ": a report names other recipients: " + applied.error().text());
 }
 
 // True when reports have been asked for.
 bool Finish::ask_for_reports(Message& message) {
   const std::string& sender = message.state.envelope.sender;
-  const bool is_notice =
-      sender.empty() || iequals(sender, parts_.params.double_bounce_sender);
+  const bool is_notice = sender.empty() || iequals(sender, parts_.params.double_bounce_sender);
   std::vector<std::uint32_t> failed;
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
     const queue::RecipientState& state = message.state.recipients[i];
@@ -233,8 +233,8 @@ bool Finish::ask_for_reports(Message& message) {
   return false;
 }
 
-void Finish::dispatch_report(Message& message, Errand errand,
-                             std::vector<std::uint32_t> recipients, const std::string& to) {
+void Finish::dispatch_report(Message& message, Errand errand, std::vector<std::uint32_t> recipients,
+                             const std::string& to) {
   parts_.dispatch->request_report(message, errand, std::move(recipients), to);
 }
 
@@ -360,12 +360,14 @@ void Finish::drop(Message& message) {
   told.kind = EventKind::reported;
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
     const queue::RecipientState& state = message.state.recipients[i];
-    if (!queue::is_settled(state)) dropped.recipients.push_back(i);
-    else if (queue::wants_report(message.state, i)) told.recipients.push_back(i);
+    if (!queue::is_settled(state))
+      dropped.recipients.push_back(i);
+    else if (queue::wants_report(message.state, i))
+      told.recipients.push_back(i);
   }
   if (!dropped.recipients.empty()) mark(message, dropped);
   if (!told.recipients.empty()) mark(message, told);
   message.relayed.clear();
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -42,7 +42,7 @@ class Finish {
   void hold(Message& message, const std::string& reason);
   void release(Message& message);
   void requeue(Message& message);
-  void drop(Message& message);  // all that is open; then the round is over
+  void drop(Message& message); // all that is open; then the round is over
 
  private:
   void mark(Message& message, const queue::Event& event);
@@ -57,4 +57,4 @@ class Finish {
   Parts& parts_;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

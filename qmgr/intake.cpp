@@ -16,14 +16,14 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kLoadBatch = 100;
-constexpr std::size_t kMostLoaded = 400;     // loaded and not yet active
-constexpr std::size_t kMostStoring = 4000;   // beyond this nothing is loaded
+constexpr std::size_t kMostLoaded = 400;   // loaded and not yet active
+constexpr std::size_t kMostStoring = 4000; // beyond this nothing is loaded
 constexpr std::size_t kActivationsPerTurn = 512;
 constexpr std::int64_t kSecond = 1'000'000;
 constexpr std::int64_t kLongestSleep = 60 * kSecond;
 constexpr std::int64_t kFarLookEvery = 300 * kSecond;
 
-}  // namespace
+} // namespace
 
 Intake::Intake(Parts& parts) : parts_(parts) {}
 Intake::~Intake() = default;
@@ -39,10 +39,10 @@ void Intake::set_phase(Message& message, Phase phase) {
   if (message.phase == phase) return;
   const auto count = [&](Phase which, int by) {
     switch (which) {
-      case Phase::arrived: fresh_count_ += static_cast<std::size_t>(by); break;
-      case Phase::active: active_ += static_cast<std::size_t>(by); break;
-      case Phase::storing: storing_ += static_cast<std::size_t>(by); break;
-      case Phase::resting: break;
+    case Phase::arrived: fresh_count_ += static_cast<std::size_t>(by); break;
+    case Phase::active: active_ += static_cast<std::size_t>(by); break;
+    case Phase::storing: storing_ += static_cast<std::size_t>(by); break;
+    case Phase::resting: break;
     }
   };
   count(message.phase, -1);
@@ -74,7 +74,7 @@ void Intake::admit(queue::Arrived&& arrived, bool loaded) {
 }
 
 void Intake::erase(Message& message) {
-  set_phase(message, Phase::resting);  // uncounted
+  set_phase(message, Phase::resting); // uncounted
   messages_.erase(message.id());
 }
 
@@ -163,14 +163,16 @@ void Intake::tick() {
   age();
   check_space();
   if (parts_.queue.has_orphans()) {
-    for (queue::Arrived& arrived : parts_.queue.adopt_orphans()) admit(std::move(arrived), false);
+    for (queue::Arrived& arrived : parts_.queue.adopt_orphans())
+      admit(std::move(arrived), false);
     if (!parts_.queue.has_orphans()) parts_.dispatch->resume_reports();
   }
   if (now >= next_far_look_) {
     next_far_look_ = now + kFarLookEvery;
     const queue::Index::Due after{farthest_try(parts_.params.retry, now), queue::Id()};
     if (auto far = parts_.queue.index().due(INT64_MAX, kLoadBatch, after); far)
-      for (const queue::Index::Due& entry : *far) wish(entry.id, Wish::retry);
+      for (const queue::Index::Due& entry : *far)
+        wish(entry.id, Wish::retry);
   }
 }
 
@@ -197,48 +199,51 @@ void Intake::age() {
 
 void Intake::wish(queue::Id id, Wish wish, const std::string& reason) {
   Wanted wanted{.id = id, .wish = wish, .reason = reason};
-  if (Message* const message = find(id)) fulfil(*message, wanted);
-  else wanted_.push_back(std::move(wanted));
+  if (Message* const message = find(id))
+    fulfil(*message, wanted);
+  else
+    wanted_.push_back(std::move(wanted));
 }
 
 void Intake::fulfil(Message& message, const Wanted& wanted) {
   switch (wanted.wish) {
-    case Wish::none: return;
-    case Wish::hold:
-      parts_.dispatch->withdraw(message);
-      message.hold_wanted = true;
-      message.hold_reason = wanted.reason;
-      break;
-    case Wish::drop:
-      parts_.dispatch->withdraw(message);
-      message.drop_wanted = true;
-      break;
-    case Wish::release:
-      message.hold_wanted = false;
-      if (message.state.held) parts_.finish->release(message);
-      message.forced = true;
-      break;
-    case Wish::requeue:
-      message.hold_wanted = false;
-      parts_.finish->requeue(message);
-      message.forced = true;
-      break;
-    case Wish::retry:
-      if (message.state.held) break;
-      message.forced = true;
-      break;
+  case Wish::none: return;
+  case Wish::hold:
+    parts_.dispatch->withdraw(message);
+    message.hold_wanted = true;
+    message.hold_reason = wanted.reason;
+    break;
+  case Wish::drop:
+    parts_.dispatch->withdraw(message);
+    message.drop_wanted = true;
+    break;
+  case Wish::release:
+    message.hold_wanted = false;
+    if (message.state.held) parts_.finish->release(message);
+    message.forced = true;
+    break;
+  case Wish::requeue:
+    message.hold_wanted = false;
+    parts_.finish->requeue(message);
+    message.forced = true;
+    break;
+  case Wish::retry:
+    if (message.state.held) break;
+    message.forced = true;
+    break;
   }
   // With deliveries under way its round ends when they do.
   if (message.entries.empty()) again(message);
 }
 
 void Intake::want_all() {
-  std::vector<queue::Id> here;  // on their way to the disk, or kept from it
+  std::vector<queue::Id> here; // on their way to the disk, or kept from it
   for (const auto& [id, message] : messages_)
     if ((message->phase == Phase::storing || message->phase == Phase::resting) &&
         !message->state.held)
       here.push_back(id);
-  for (const queue::Id id : here) wish(id, Wish::retry);
+  for (const queue::Id id : here)
+    wish(id, Wish::retry);
   // What was parked a moment ago is not in the index yet.
   want_all_from_ = parts_.now() + kSecond;
 }
@@ -355,12 +360,12 @@ void Intake::check_space() {
 // --- writers -----------------------------------------------------------------------------------
 
 struct Intake::Writer {
-  ipc::Channel* channel = nullptr;  // null: gone
+  ipc::Channel* channel = nullptr; // null: gone
   std::string program;
   pid_t pid = 0;
   std::uint64_t holder = 0;
   std::set<std::uint64_t> loans;
-  std::set<std::uint64_t> files;    // lent, not yet safe
+  std::set<std::uint64_t> files; // lent, not yet safe
   std::size_t lending = 0;
   std::uint64_t refused = 0;
 };
@@ -401,73 +406,77 @@ ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
 
 // J18: what it committed and did not announce is found in the segment.
 void Intake::writer_gone(Writer& writer) {
-  for (const std::uint64_t id : writer.files) parts_.queue.abandon_file(queue::Id(id));
+  for (const std::uint64_t id : writer.files)
+    parts_.queue.abandon_file(queue::Id(id));
   for (const std::uint64_t loan : writer.loans)
-    for (queue::Arrived& arrived : parts_.queue.writer_died(loan)) admit(std::move(arrived), false);
+    for (queue::Arrived& arrived : parts_.queue.writer_died(loan))
+      admit(std::move(arrived), false);
   if (!writer.loans.empty()) parts_.dispatch->segment_was_returned();
   if (writer.lending == 0) parts_.queue.holder_exited(writer.holder);
   parts_.dispatch->writer_was_read(writer.pid);
 }
 
 bool Intake::has_writer(pid_t pid) const {
-  return std::any_of(writers_.begin(), writers_.end(), [&](const auto& w) { return w->pid == pid; });
+  return std::any_of(writers_.begin(), writers_.end(),
+                     [&](const auto& w) { return w->pid == pid; });
 }
 
 Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& frame) {
   switch (frame.type) {
-    case proto::WantSegment::kType:
-      if (writer->lending >= 2)
-        return Error(ErrorKind::protocol, "asks for more segments than it can use");
-      ++writer->lending;
-      parts_.tasks.spawn(lend(std::move(writer)), "lend a segment");
-      return {};
-    case proto::Committed::kType: {
-      POSTRIDER_TRY(const proto::Committed message, decode<proto::Committed>(frame.body));
-      return take_committed(*writer, message);
-    }
-    case proto::SegmentDone::kType: {
-      POSTRIDER_TRY(const proto::SegmentDone message, decode<proto::SegmentDone>(frame.body));
-      if (writer->loans.erase(message.loan) == 0)
-        return Error(ErrorKind::protocol, "returns a segment that it does not have");
-      if (message.failed) parts_.queue.writer_failed(message.loan);
-      else parts_.queue.writer_returned(message.loan);
-      parts_.dispatch->segment_was_returned();
-      return {};
-    }
-    case proto::WantFile::kType: {
-      POSTRIDER_TRY(const proto::WantFile message, decode<proto::WantFile>(frame.body));
-      const queue::Id id(message.id);
-      if (!writer->loans.contains(id.loan()) || writer->files.size() >= 4096)
-        return Error(ErrorKind::protocol, "asks for a file under a loan that it does not have");
-      auto file = accepting_ ? parts_.queue.lend_file(id.loan(), id)
-                             : Result<Fd>(Error(ErrorKind::limit, refuse_reason_));
-      if (!file) {
-        proto::FileRefused refused;
-        refused.id = message.id;
-        refused.reason = file.error().text();
-        writer->channel->send(refused);
-        return {};
-      }
-      writer->files.insert(message.id);
-      proto::FileLent lent;
-      lent.id = message.id;
-      writer->channel->send(lent, std::move(*file));
+  case proto::WantSegment::kType:
+    if (writer->lending >= 2)
+      return Error(ErrorKind::protocol, "asks for more segments than it can use");
+    ++writer->lending;
+    parts_.tasks.spawn(lend(std::move(writer)), "lend a segment");
+    return {};
+  case proto::Committed::kType: {
+    POSTRIDER_TRY(const proto::Committed message, decode<proto::Committed>(frame.body));
+    return take_committed(*writer, message);
+  }
+  case proto::SegmentDone::kType: {
+    POSTRIDER_TRY(const proto::SegmentDone message, decode<proto::SegmentDone>(frame.body));
+    if (writer->loans.erase(message.loan) == 0)
+      return Error(ErrorKind::protocol, "returns a segment that it does not have");
+    if (message.failed)
+      parts_.queue.writer_failed(message.loan);
+    else
+      parts_.queue.writer_returned(message.loan);
+    parts_.dispatch->segment_was_returned();
+    return {};
+  }
+  case proto::WantFile::kType: {
+    POSTRIDER_TRY(const proto::WantFile message, decode<proto::WantFile>(frame.body));
+    const queue::Id id(message.id);
+    if (!writer->loans.contains(id.loan()) || writer->files.size() >= 4096)
+      return Error(ErrorKind::protocol, "asks for a file under a loan that it does not have");
+    auto file = accepting_ ? parts_.queue.lend_file(id.loan(), id)
+                           : Result<Fd>(Error(ErrorKind::limit, refuse_reason_));
+    if (!file) {
+      proto::FileRefused refused;
+      refused.id = message.id;
+      refused.reason = file.error().text();
+      writer->channel->send(refused);
       return {};
     }
-    case proto::FileWritten::kType: {
-      POSTRIDER_TRY(const proto::FileWritten message, decode<proto::FileWritten>(frame.body));
-      if (writer->files.erase(message.id) == 0)
-        return Error(ErrorKind::protocol, "speaks of a file that it does not have");
-      parts_.tasks.spawn(accept_file(std::move(writer), message.id), "accept a message file");
-      return {};
-    }
-    case proto::FileDropped::kType: {
-      POSTRIDER_TRY(const proto::FileDropped message, decode<proto::FileDropped>(frame.body));
-      if (writer->files.erase(message.id) > 0) parts_.queue.abandon_file(queue::Id(message.id));
-      return {};
-    }
-    default:
-      return Error(ErrorKind::protocol, "sent a frame of type " + std::to_string(frame.type));
+    writer->files.insert(message.id);
+    proto::FileLent lent;
+    lent.id = message.id;
+    writer->channel->send(lent, std::move(*file));
+    return {};
+  }
+  case proto::FileWritten::kType: {
+    POSTRIDER_TRY(const proto::FileWritten message, decode<proto::FileWritten>(frame.body));
+    if (writer->files.erase(message.id) == 0)
+      return Error(ErrorKind::protocol, "speaks of a file that it does not have");
+    parts_.tasks.spawn(accept_file(std::move(writer), message.id), "accept a message file");
+    return {};
+  }
+  case proto::FileDropped::kType: {
+    POSTRIDER_TRY(const proto::FileDropped message, decode<proto::FileDropped>(frame.body));
+    if (writer->files.erase(message.id) > 0) parts_.queue.abandon_file(queue::Id(message.id));
+    return {};
+  }
+  default: return Error(ErrorKind::protocol, "sent a frame of type " + std::to_string(frame.type));
   }
 }
 
@@ -481,7 +490,8 @@ Result<void> Intake::take_committed(Writer& writer, const proto::Committed& mess
   std::vector<Error> refused;
   std::vector<queue::Arrived> arrived =
       parts_.queue.admit(message.loan, message.records, queue::Check::envelope, &refused);
-  for (queue::Arrived& one : arrived) admit(std::move(one), false);
+  for (queue::Arrived& one : arrived)
+    admit(std::move(one), false);
   if (!refused.empty()) {
     if (writer.refused == 0)
       log::warning(writer.program + ": " + std::to_string(refused.size()) +
@@ -523,11 +533,12 @@ ev::RootTask Intake::lend(std::shared_ptr<Writer> writer) {
           return 0;
         };
         Result<int> ran = co_await parts_.offload.run(run, ev::Deadline::never(), "a segment");
-        if (!ran && ran.error().kind() == ErrorKind::cancelled) break;  // the process ends
+        if (!ran && ran.error().kind() == ErrorKind::cancelled) break; // the process ends
         if (!ran) job->error = ran.error();
         Result<queue::Lent> lent = parts_.queue.finish_lend(*job);
         if (lent) {
-          Result<void> synced = co_await parts_.store->wait_synced(lent->ready_at, ev::Deadline::never());
+          Result<void> synced =
+              co_await parts_.store->wait_synced(lent->ready_at, ev::Deadline::never());
           if (!synced || writer->channel == nullptr) {
             parts_.queue.writer_returned(lent->info.loan);
             break;
@@ -567,7 +578,7 @@ ev::RootTask Intake::accept_file(std::shared_ptr<Writer> writer, std::uint64_t i
     return 0;
   };
   Result<int> ran = co_await parts_.offload.run(run, ev::Deadline::never(), "a message file");
-  if (!ran && ran.error().kind() == ErrorKind::cancelled) co_return;  // the process ends
+  if (!ran && ran.error().kind() == ErrorKind::cancelled) co_return; // the process ends
   if (!ran) job->error = ran.error();
   Result<queue::Arrived> arrived = parts_.queue.finish_accept(*job);
   if (!arrived) {
@@ -579,9 +590,9 @@ ev::RootTask Intake::accept_file(std::shared_ptr<Writer> writer, std::uint64_t i
     co_return;
   }
   admit(std::move(*arrived), false);
-  proto::FileSafe safe;  // accepted from here
+  proto::FileSafe safe; // accepted from here
   safe.id = id;
   if (writer->channel != nullptr) writer->channel->send(safe);
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

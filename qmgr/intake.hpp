@@ -95,20 +95,20 @@ class Intake {
 
   Parts& parts_;
   std::unordered_map<queue::Id, std::unique_ptr<Message>> messages_;
-  std::deque<queue::Id> fresh_, loaded_;  // arrived; may name messages that are gone
+  std::deque<queue::Id> fresh_, loaded_; // arrived; may name messages that are gone
   std::size_t fresh_count_ = 0, loaded_count_ = 0;
   bool turn_of_loaded_ = false;
   std::size_t active_ = 0, storing_ = 0;
   std::deque<queue::Id> again_;
   std::multimap<std::int64_t, queue::Id> resting_;
-  std::deque<std::pair<SteadyTime, queue::Id>> by_age_;  // those that came through the journal
+  std::deque<std::pair<SteadyTime, queue::Id>> by_age_; // those that came through the journal
   std::deque<Wanted> wanted_;
   std::unordered_map<queue::Id, Wanted> loading_wishes_;
-  std::optional<queue::Id> want_all_after_;  // how far the index has been gone through
-  std::int64_t want_all_from_ = 0;           // when that begins at the latest
+  std::optional<queue::Id> want_all_after_; // how far the index has been gone through
+  std::int64_t want_all_from_ = 0;          // when that begins at the latest
   bool loading_ = false;
-  std::int64_t next_look_ = 0;      // schedule time at which something may be due
-  std::int64_t next_far_look_ = 0;  // for tries that no clock of ours can have set
+  std::int64_t next_look_ = 0;     // schedule time at which something may be due
+  std::int64_t next_far_look_ = 0; // for tries that no clock of ours can have set
   std::set<std::shared_ptr<Writer>> writers_;
   std::uint64_t next_holder_ = 1;
   bool accepting_ = true;
@@ -117,4 +117,4 @@ class Intake {
   SteadyTime next_space_check_{};
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -9,10 +9,10 @@
 
 int main(int argc, char** argv) {
   using namespace postrider;
-  return daemon::run(argc, argv,
-                     daemon::Program{.name = "qmgr",
-                                     .needs = {.lifetime = daemon::Lifetime::resident,
-                                               .clients = 0,
-                                               .offload_threads = 9},
-                                     .start = qmgr::create_service});
+  return daemon::run(
+      argc, argv,
+      daemon::Program{
+          .name = "qmgr",
+          .needs = {.lifetime = daemon::Lifetime::resident, .clients = 0, .offload_threads = 9},
+          .start = qmgr::create_service});
 }

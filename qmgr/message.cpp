@@ -56,7 +56,8 @@ std::string format_delay(std::int64_t micros) {
   micros = std::max<std::int64_t>(micros, 0);
   char text[32];
   if (micros >= 10'000'000) {
-    std::snprintf(text, sizeof text, "%lld", static_cast<long long>((micros + 500'000) / 1'000'000));
+    std::snprintf(text, sizeof text, "%lld",
+                  static_cast<long long>((micros + 500'000) / 1'000'000));
   } else if (micros >= 1'000'000) {
     std::snprintf(text, sizeof text, "%.1f", static_cast<double>(micros) / 1e6);
   } else {
@@ -64,7 +65,8 @@ std::string format_delay(std::int64_t micros) {
   }
   std::string out = text;
   if (out.find('.') != std::string::npos) {
-    while (out.back() == '0') out.pop_back();
+    while (out.back() == '0')
+      out.pop_back();
     if (out.back() == '.') out.pop_back();
   }
   return out;
@@ -98,8 +100,8 @@ void log_recipient(const Message& message, std::uint32_t recipient, std::string_
   const mail::Recipient& to = message.state.envelope.recipients[recipient];
   const std::int64_t arrival = message.state.envelope.arrival;
   const std::string delay = format_delay(now - arrival);
-  const std::string delays = format_delay(message.entered - arrival) + "/" +
-                             format_delay(now - message.entered) + "/0/0";
+  const std::string delays =
+      format_delay(message.entered - arrival) + "/" + format_delay(now - message.entered) + "/0/0";
   std::string line = "to=<" + to.address + ">";
   line += ", relay=none, delay=" + delay + ", delays=" + delays;
   line.append(", dsn=").append(dsn).append(", status=").append(status);
@@ -114,4 +116,4 @@ void log_recipient(const Message& message, std::uint32_t recipient, std::string_
               {"text", text}});
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -29,13 +29,13 @@ struct Entry {
   Destination* destination = nullptr;
   Errand errand = Errand::deliver;
   Size size = Size::small;
-  std::size_t index = 0;                  // in message->entries
-  std::vector<std::uint32_t> recipients;  // indices
-  std::string send_to;                    // reports: to whom
-  Agent* agent = nullptr;                 // while in flight
+  std::size_t index = 0;                 // in message->entries
+  std::vector<std::uint32_t> recipients; // indices
+  std::string send_to;                   // reports: to whom
+  Agent* agent = nullptr;                // while in flight
   bool queued = false;
-  bool suspect = false;                   // sent alone, because agents died of its message
-  Entry* next = nullptr;                  // EntryList
+  bool suspect = false;  // sent alone, because agents died of its message
+  Entry* next = nullptr; // EntryList
   Entry* previous = nullptr;
 };
 
@@ -56,31 +56,31 @@ class EntryList {
 };
 
 enum class Phase : std::uint8_t {
-  arrived,  // in memory, waits for room among the active
-  active,   // has entries, or is between two steps
-  storing,  // deferred or held: its file is being written, then it leaves memory
-  resting,  // deferred, but could not be stored: waits in memory
+  arrived, // in memory, waits for room among the active
+  active,  // has entries, or is between two steps
+  storing, // deferred or held: its file is being written, then it leaves memory
+  resting, // deferred, but could not be stored: waits in memory
 };
 
 struct Message {
   queue::MessageState state;
   Phase phase = Phase::arrived;
-  std::int64_t entered = 0;      // unix time, microseconds: when it entered memory
+  std::int64_t entered = 0; // unix time, microseconds: when it entered memory
   std::vector<std::unique_ptr<Entry>> entries;
-  std::uint32_t in_flight = 0;   // of the entries
-  bool job_out = false;          // a job copies or saves it: it must not be given to another
-  bool dirty = false;            // marks since it was last saved
-  bool forced = false;           // the operator asked: defer_transports and gates do not count
-  bool drop_wanted = false;      // by the operator, when its entries are back
+  std::uint32_t in_flight = 0; // of the entries
+  bool job_out = false;        // a job copies or saves it: it must not be given to another
+  bool dirty = false;          // marks since it was last saved
+  bool forced = false;         // the operator asked: defer_transports and gates do not count
+  bool drop_wanted = false;    // by the operator, when its entries are back
   bool hold_wanted = false;
   std::string hold_reason;
-  std::vector<std::uint32_t> relayed;  // NOTIFY=SUCCESS, next hop without DSN: to be reported
+  std::vector<std::uint32_t> relayed; // NOTIFY=SUCCESS, next hop without DSN: to be reported
 
-  bool relayed_final = false;          // ... because it is in a mailbox
+  bool relayed_final = false; // ... because it is in a mailbox
 
   const queue::Id& id() const { return state.id; }
   Entry& add_entry();
-  void remove_entry(Entry& entry);  // destroys it
+  void remove_entry(Entry& entry); // destroys it
 };
 
 bool has_notify(const mail::Recipient& recipient, mail::NotifyBit bit);
@@ -93,8 +93,9 @@ void log_active(const Message& message);
 // "ID: removed"
 void log_removed(const Message& message);
 void log_expired(const Message& message);
-// For recipients that no agent had: "ID: to=<r>, relay=none, delay=, delays=, dsn=, status= (text)".
+// For recipients that no agent had: "ID: to=<r>, relay=none, delay=, delays=, dsn=, status=
+// (text)".
 void log_recipient(const Message& message, std::uint32_t recipient, std::string_view dsn,
                    std::string_view status, std::string_view text, std::int64_t now);
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

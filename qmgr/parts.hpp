@@ -26,15 +26,15 @@ class Store;
 struct TransportLimits {
   WindowLimits window;
   TurnLimits turns;
-  std::uint32_t recipients = 50;  // destination_recipient_limit; 0: none
-  Duration destination_delay{};   // destination_rate_delay
-  Duration transport_delay{};     // transport_rate_delay
+  std::uint32_t recipients = 50; // destination_recipient_limit; 0: none
+  Duration destination_delay{};  // destination_rate_delay
+  Duration transport_delay{};    // transport_rate_delay
 };
 
 struct Route {
   std::string transport;
   std::string nexthop;
-  std::string recipient;  // as the agent shall see it
+  std::string recipient; // as the agent shall see it
 };
 
 // The seams of the surroundings: tests put their own in.
@@ -49,22 +49,22 @@ struct Surroundings {
 
 struct Params {
   RetryLimits retry;
-  std::size_t active_limit = 20000;       // qmgr_message_active_limit
-  std::size_t destination_limit = 20000;  // qmgr_message_recipient_limit: idle ones remembered
-  Duration residence = std::chrono::seconds(30);        // journal_residence_time
-  Duration transport_retry = std::chrono::seconds(60);  // transport_retry_time
-  Duration ipc_limit = std::chrono::seconds(60);        // qmgr_ipc_timeout
-  Duration stop_limit = std::chrono::seconds(6);        // for deliveries in flight at the end
-  std::uint64_t min_free = 0;             // queue_minfree
+  std::size_t active_limit = 20000;      // qmgr_message_active_limit
+  std::size_t destination_limit = 20000; // qmgr_message_recipient_limit: idle ones remembered
+  Duration residence = std::chrono::seconds(30);       // journal_residence_time
+  Duration transport_retry = std::chrono::seconds(60); // transport_retry_time
+  Duration ipc_limit = std::chrono::seconds(60);       // qmgr_ipc_timeout
+  Duration stop_limit = std::chrono::seconds(6);       // for deliveries in flight at the end
+  std::uint64_t min_free = 0;                          // queue_minfree
   std::set<std::string, std::less<>> defer_transports;
   bool soft_bounce = false;
-  std::string double_bounce_sender;       // whole address
-  std::string double_bounce_recipient;    // 2bounce_notice_recipient, when notify_classes has 2bounce
+  std::string double_bounce_sender;    // whole address
+  std::string double_bounce_recipient; // 2bounce_notice_recipient, when notify_classes has 2bounce
   std::string report_service = "bounce";
-  std::size_t agents = 2;                 // processes of one transport at most
-  std::uint32_t owner = 0;                // uid that owns the queue
-  std::function<bool(std::uint32_t uid)> may_list;   // authorized_mailq_users
-  std::function<bool(std::uint32_t uid)> may_flush;  // authorized_flush_users
+  std::size_t agents = 2;                           // processes of one transport at most
+  std::uint32_t owner = 0;                          // uid that owns the queue
+  std::function<bool(std::uint32_t uid)> may_list;  // authorized_mailq_users
+  std::function<bool(std::uint32_t uid)> may_flush; // authorized_flush_users
 };
 
 struct Counters {
@@ -89,8 +89,8 @@ struct Parts {
   Store* store = nullptr;
 
   std::int64_t wall() { return to_unix_micros(loop.clock().wall()); }
-  std::int64_t now() { return keeper.now(wall(), loop.now()); }  // of the schedule
+  std::int64_t now() { return keeper.now(wall(), loop.now()); } // of the schedule
   std::uint32_t dice() { return static_cast<std::uint32_t>(jitter.below(1024)); }
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

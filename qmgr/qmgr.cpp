@@ -10,7 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 void log_recovery(const queue::RecoverySummary& summary) {
-  for (const std::string& alarm : summary.alarms) log::error(alarm);
+  for (const std::string& alarm : summary.alarms)
+    log::error(alarm);
   log::info("queue recovered: " + std::to_string(summary.segment_messages) +
             " messages in the journal, " + std::to_string(summary.file_messages) + " of " +
             std::to_string(summary.files_seen) + " message files looked at, " +
@@ -18,16 +19,14 @@ void log_recovery(const queue::RecoverySummary& summary) {
             std::to_string(summary.damaged_records + summary.damaged_files) + " damaged");
 }
 
-}  // namespace
+} // namespace
 
 Core::Core(ev::Loop& loop, Params params, Surroundings around)
-    : loop_(loop),
-      params_(std::move(params)),
-      around_(std::move(around)),
-      tasks_(loop),
-      clients_(loop),
-      tick_(loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this),
-      soon_(loop, [](void*) {}, nullptr) {}
+    : loop_(loop), params_(std::move(params)), around_(std::move(around)), tasks_(loop),
+      clients_(loop), tick_(
+                          loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this),
+      soon_(
+          loop, [](void*) {}, nullptr) {}
 
 Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, FileSystem& fs,
                                          queue::Options options, Params params,
@@ -80,7 +79,8 @@ void Core::turn_end() {
 void Core::tick() {
   if (stopped_) return;
   tick_.arm(loop_.after(1s));
-  for (const std::string& alarm : queue_->take_alarms()) log::error(alarm);
+  for (const std::string& alarm : queue_->take_alarms())
+    log::error(alarm);
   intake_->tick();
   const SteadyTime now = loop_.now();
   if (now < next_sweep_) return;
@@ -102,29 +102,25 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
   hello.version = proto::kQmgrVersion;
   channel.send(hello);
   Result<ipc::Frame> frame = co_await channel.receive(loop_.after(10s));
-  if (!frame) co_return;  // connected and left, as wake-ups do
+  if (!frame) co_return; // connected and left, as wake-ups do
   Result<proto::Open> open = ipc::as<proto::Open>(*frame);
   if (!open) {
     log::warning("client of qmgr: " + open.error().text());
     co_return;
   }
   switch (open->role) {
-    case proto::Role::intake: {
-      const std::uint32_t uid = channel.peer().uid;
-      if (uid != 0 && uid != params_.owner) {
-        log::warning("intake refused to user " + std::to_string(uid));
-        co_return;
-      }
-      const std::string program = open->program;
-      co_await intake_->serve(channel, program);
+  case proto::Role::intake: {
+    const std::uint32_t uid = channel.peer().uid;
+    if (uid != 0 && uid != params_.owner) {
+      log::warning("intake refused to user " + std::to_string(uid));
       co_return;
     }
-    case proto::Role::control:
-      co_await control_->serve(channel);
-      co_return;
-    case proto::Role::trigger:
-      co_await control_->serve_trigger(channel);
-      co_return;
+    const std::string program = open->program;
+    co_await intake_->serve(channel, program);
+    co_return;
+  }
+  case proto::Role::control: co_await control_->serve(channel); co_return;
+  case proto::Role::trigger: co_await control_->serve_trigger(channel); co_return;
   }
 }
 
@@ -151,7 +147,7 @@ void Core::finish_stop() {
   tasks_.cancel();
   while ((!tasks_.empty() || !clients_.empty() || store_->jobs() > 0 || intake_->loading()) &&
          loop_.now() < limit) {
-    tick_.arm(loop_.after(20ms));  // so that a turn of the loop ends
+    tick_.arm(loop_.after(20ms)); // so that a turn of the loop ends
     loop_.turn(true);
   }
   const bool in_order = tasks_.empty() && clients_.empty() && store_->jobs() == 0;
@@ -170,4 +166,4 @@ void Core::finish_stop() {
   }
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -57,10 +57,10 @@ class Core {
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<Control> control_;
   ev::Timer tick_;
-  ev::Timer soon_;  // the loop must not sleep yet
+  ev::Timer soon_; // the loop must not sleep yet
   SteadyTime next_sweep_{};
   std::size_t hook_ = 0;
   bool stopped_ = false;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -13,7 +13,7 @@ std::int64_t with_jitter(std::int64_t delay, std::uint32_t dice) {
   return delay + delay / 10 * static_cast<std::int64_t>(dice % 1024) / 1024;
 }
 
-}  // namespace
+} // namespace
 
 std::int64_t Timekeeper::now(std::int64_t wall, SteadyTime steady) {
   if (!begun_) {
@@ -42,7 +42,8 @@ std::int64_t age_of(std::int64_t arrival, std::int64_t now, std::int64_t wall) {
 
 std::int64_t backoff(const RetryLimits& limits, std::uint32_t attempts, std::uint32_t dice) {
   std::int64_t delay = limits.minimal;
-  for (std::uint32_t i = 1; i < attempts && delay < limits.maximal; ++i) delay *= 2;
+  for (std::uint32_t i = 1; i < attempts && delay < limits.maximal; ++i)
+    delay *= 2;
   return with_jitter(std::max(std::min(delay, limits.maximal), limits.minimal), dice);
 }
 
@@ -66,4 +67,4 @@ bool is_warning_due(const RetryLimits& limits, std::int64_t age) {
   return limits.delay_warning > 0 && age >= limits.delay_warning;
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

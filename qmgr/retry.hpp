@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// When to try again, when to warn, when to give up. Pure: times are unix microseconds and passed in.
+// When to try again, when to warn, when to give up. Pure: times are unix microseconds and passed
+// in.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +10,11 @@
 namespace postrider::qmgr {
 
 struct RetryLimits {
-  std::int64_t minimal = 300'000'000;        // minimal_backoff_time
-  std::int64_t maximal = 4'000'000'000;      // maximal_backoff_time
-  std::int64_t lifetime = 432'000'000'000;   // maximal_queue_lifetime
-  std::int64_t bounce_lifetime = 432'000'000'000;  // bounce_queue_lifetime
-  std::int64_t delay_warning = 0;            // delay_warning_time; 0: never
+  std::int64_t minimal = 300'000'000;             // minimal_backoff_time
+  std::int64_t maximal = 4'000'000'000;           // maximal_backoff_time
+  std::int64_t lifetime = 432'000'000'000;        // maximal_queue_lifetime
+  std::int64_t bounce_lifetime = 432'000'000'000; // bounce_queue_lifetime
+  std::int64_t delay_warning = 0;                 // delay_warning_time; 0: never
 };
 
 // The time by which mail is scheduled: the wall clock as found at start, moved on by the steady
@@ -30,18 +31,19 @@ class Timekeeper {
 
  private:
   bool begun_ = false;
-  std::int64_t offset_ = 0;      // now - wall
+  std::int64_t offset_ = 0; // now - wall
   std::int64_t last_wall_ = 0;
   SteadyTime last_steady_{};
   std::int64_t jump_ = 0;
 };
 
-// How long a message has been in the queue. A clock that was wrong when it came, or is now, makes it
-// younger, never older: the smaller of both views counts.
+// How long a message has been in the queue. A clock that was wrong when it came, or is now, makes
+// it younger, never older: the smaller of both views counts.
 std::int64_t age_of(std::int64_t arrival, std::int64_t now, std::int64_t wall);
 
 // After `attempts` attempts (1 and up): minimal, doubled each time, at most maximal; up to a tenth
-// is added as jitter (0..1023 in `dice`), so that mail that failed together does not return together.
+// is added as jitter (0..1023 in `dice`), so that mail that failed together does not return
+// together.
 std::int64_t backoff(const RetryLimits& limits, std::uint32_t attempts, std::uint32_t dice);
 // For mail that was not attempted because its destination is dead: the older, the longer.
 std::int64_t suspended_backoff(const RetryLimits& limits, std::int64_t age, std::uint32_t dice);
@@ -55,4 +57,4 @@ std::int64_t farthest_try(const RetryLimits& limits, std::int64_t now);
 bool is_expired(const RetryLimits& limits, bool null_sender, std::int64_t age);
 bool is_warning_due(const RetryLimits& limits, std::int64_t age);
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

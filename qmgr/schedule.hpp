@@ -41,21 +41,23 @@ class Turns {
   }
   // Tells what went while both waited.
   void took(Size size) {
-    if (size == Size::small) credit_ -= price();
-    else credit_ = std::min(credit_ + 100, kMost * price_of_turn());
+    if (size == Size::small)
+      credit_ -= price();
+    else
+      credit_ = std::min(credit_ + 100, kMost * price_of_turn());
   }
   // Nothing large waits any more: the account begins anew.
   void clear() { credit_ = 0; }
 
  private:
-  static constexpr std::int64_t kMost = 10;  // turns that can be saved up
+  static constexpr std::int64_t kMost = 10; // turns that can be saved up
   std::int64_t price_of_turn() const { return 100 * static_cast<std::int64_t>(limits_->cost); }
   std::int64_t price() const {
     return std::max<std::int64_t>(1, price_of_turn() * (100 - limits_->discount) / 100);
   }
   std::int64_t loan() const { return limits_->loan * price(); }
   const TurnLimits* limits_;
-  std::int64_t credit_ = 0;  // in hundredths of a delivery
+  std::int64_t credit_ = 0; // in hundredths of a delivery
 };
 
 // Round robin over things that can go now. T has a member `round` of type Round<T>::Place. A thing
@@ -111,4 +113,4 @@ class Round {
   std::list<T*> small_, large_, spare_;
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -44,8 +44,8 @@ Result<Fd> connect_service(const std::string& directory, const std::string& serv
   if (public_one || public_one.error().kind() != ErrorKind::not_found) return public_one;
   if (service == "local")
     return Error(ErrorKind::not_found, "no local delivery: set local_transport");
-  return Error(ErrorKind::not_found, "unknown mail transport: no service " + service +
-                                         " in master.cf");
+  return Error(ErrorKind::not_found,
+               "unknown mail transport: no service " + service + " in master.cf");
 }
 
 Result<Feedback> feedback_of(const config::Settings& settings, const std::string& transport,
@@ -66,10 +66,14 @@ TransportLimits limits_of(const config::Settings& settings, const std::string& t
   limits.window.failed_cohorts = number("destination_concurrency_failed_cohort_limit");
   auto positive = feedback_of(settings, transport, "destination_concurrency_positive_feedback");
   auto negative = feedback_of(settings, transport, "destination_concurrency_negative_feedback");
-  if (positive) limits.window.positive = *positive;
-  else log::warning(transport + ": " + positive.error().text());
-  if (negative) limits.window.negative = *negative;
-  else log::warning(transport + ": " + negative.error().text());
+  if (positive)
+    limits.window.positive = *positive;
+  else
+    log::warning(transport + ": " + positive.error().text());
+  if (negative)
+    limits.window.negative = *negative;
+  else
+    log::warning(transport + ": " + negative.error().text());
   limits.turns.cost = number("delivery_slot_cost");
   limits.turns.loan = number("delivery_slot_loan");
   limits.turns.discount = std::min(number("delivery_slot_discount"), 99U);
@@ -215,7 +219,7 @@ class Service final : public daemon::Service {
   std::unique_ptr<Core> core_;
 };
 
-}  // namespace
+} // namespace
 
 Result<std::unique_ptr<daemon::Service>> create_service(daemon::Context& context) {
   POSTRIDER_TRY(route::Router router,
@@ -225,4 +229,4 @@ Result<std::unique_ptr<daemon::Service>> create_service(daemon::Context& context
   return std::unique_ptr<daemon::Service>(std::move(service));
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -11,4 +11,4 @@ namespace postrider::qmgr {
 
 Result<std::unique_ptr<daemon::Service>> create_service(daemon::Context& context);
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kBatch = 32;       // messages per job: they share the directory syncs
+constexpr std::size_t kBatch = 32; // messages per job: they share the directory syncs
 // At a time: files that are synced together share the file system's commits. The pool has threads
 // left for the ledger and for writers (main.cpp).
 constexpr std::size_t kMostMigrations = 4;
@@ -19,14 +19,14 @@ constexpr std::size_t kMostSaves = 2;
 constexpr Duration kTick = 100ms;
 constexpr Duration kComplainEvery = 60s;
 
-}  // namespace
+} // namespace
 
 Store::Store(Parts& parts)
-    : parts_(parts),
-      synced_(parts.loop),
-      indexed_(parts.loop),
-      sync_timer_(parts.loop, [](void* self) { static_cast<Store*>(self)->start_sync(); }, this),
-      tick_timer_(parts.loop, [](void* self) { static_cast<Store*>(self)->tick(); }, this) {}
+    : parts_(parts), synced_(parts.loop), indexed_(parts.loop),
+      sync_timer_(
+          parts.loop, [](void* self) { static_cast<Store*>(self)->start_sync(); }, this),
+      tick_timer_(
+          parts.loop, [](void* self) { static_cast<Store*>(self)->tick(); }, this) {}
 
 void Store::complain(const std::string& what) {
   const SteadyTime now = parts_.loop.now();
@@ -56,15 +56,18 @@ void Store::turn_end() {
     log::fatal("the ledger cannot be written: " + flushed.error().text());
   queue::Ledger& ledger = parts_.queue.ledger();
   if (!syncing_ && ledger.needs_sync()) {
-    if (ledger.sync_due(parts_.loop.now())) start_sync();
+    if (ledger.sync_due(parts_.loop.now()))
+      start_sync();
     else if (const auto next = ledger.next_sync(); next && !sync_timer_.armed())
       sync_timer_.arm(ev::Deadline::at(*next));
   }
   if (parts_.queue.rotation_due() && !rotating_) start_rotation();
   // At the end mail stays where it is, and is found there at the next start.
   if (!parts_.stopping) {
-    while (migrating_ < kMostMigrations && !to_migrate_.empty()) start_migrate();
-    while (saving_ < kMostSaves && !to_save_.empty()) start_save();
+    while (migrating_ < kMostMigrations && !to_migrate_.empty())
+      start_migrate();
+    while (saving_ < kMostSaves && !to_save_.empty())
+      start_save();
   }
   if (!tick_timer_.armed() && has_work()) tick_timer_.arm(parts_.loop.after(kTick));
 }
@@ -133,13 +136,12 @@ ev::Task<Result<void>> Store::wait_synced(std::uint64_t position, ev::Deadline d
 
 void Store::put(Message& message) {
   parts_.intake->set_phase(message, Phase::storing);
-  if (message.job_out) return;  // after_job() goes on
+  if (message.job_out) return; // after_job() goes on
   if (message.state.place.in_segment()) {
     to_migrate_.push_back(message.id());
     return;
   }
-  const queue::Folder wanted =
-      message.state.held ? queue::Folder::hold : queue::Folder::deferred;
+  const queue::Folder wanted = message.state.held ? queue::Folder::hold : queue::Folder::deferred;
   if (!message.dirty && parts_.queue.folder_of(message.id()) == wanted) {
     park(message);
     return;
@@ -178,7 +180,7 @@ void Store::end_migrate(queue::MigrateJob& job) {
   parts_.queue.finish_migrate(job);
   for (queue::MigrateJob::Item& item : job.items) {
     Message* const message = parts_.intake->find(item.state.id);
-    if (message == nullptr) {  // finished meanwhile
+    if (message == nullptr) { // finished meanwhile
       file_was_finished(item.state.id);
       continue;
     }
@@ -233,7 +235,7 @@ void Store::end_save(queue::AppendJob& job) {
 }
 
 void Store::after_job(Message& message, const std::optional<Error>& error) {
-  if (message.phase != Phase::storing) return;  // it goes on
+  if (message.phase != Phase::storing) return; // it goes on
   if (message.drop_wanted || message.hold_wanted || message.forced) {
     parts_.intake->again(message);
     return;
@@ -242,8 +244,7 @@ void Store::after_job(Message& message, const std::optional<Error>& error) {
     parts_.intake->rest(message);
     return;
   }
-  const queue::Folder wanted =
-      message.state.held ? queue::Folder::hold : queue::Folder::deferred;
+  const queue::Folder wanted = message.state.held ? queue::Folder::hold : queue::Folder::deferred;
   if (message.dirty || parts_.queue.folder_of(message.id()) != wanted) {
     put(message);
     return;
@@ -264,7 +265,8 @@ bool Store::has_work() const {
 }
 
 void Store::tick() {
-  for (const std::string& alarm : parts_.queue.take_alarms()) log::error(alarm);
+  for (const std::string& alarm : parts_.queue.take_alarms())
+    log::error(alarm);
   if (!indexing_ && parts_.queue.index_needs_write()) start_index();
   if (!removing_ && (files_to_remove_ || !finished_files_.empty())) start_remove();
   if (!verifying_ && parts_.queue.index_is_stale() && !parts_.stopping) start_verify();
@@ -274,17 +276,17 @@ void Store::tick() {
 void Store::start_index() {
   auto job = std::make_shared<queue::IndexJob>(parts_.queue.begin_index());
   ++index_begun_;
-  indexing_ = parts_.offload.submit([job] { job->run(); },
-                                    [this, job] {
-                                      --jobs_;
-                                      indexing_ = false;
-                                      if (job->error)
-                                        complain("the index cannot be written: " +
-                                                 job->error->text());
-                                      parts_.queue.finish_index(*job);
-                                      ++index_done_;
-                                      indexed_.notify_all();
-                                    });
+  indexing_ =
+      parts_.offload.submit([job] { job->run(); },
+                            [this, job] {
+                              --jobs_;
+                              indexing_ = false;
+                              if (job->error)
+                                complain("the index cannot be written: " + job->error->text());
+                              parts_.queue.finish_index(*job);
+                              ++index_done_;
+                              indexed_.notify_all();
+                            });
   if (indexing_) {
     ++jobs_;
     return;
@@ -354,4 +356,4 @@ void Store::end_verify(queue::VerifyJob& job) {
   }
 }
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

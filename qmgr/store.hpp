@@ -33,8 +33,8 @@ class Store {
   void tick();
   // WAITS until the ledger is durable up to `position`.
   ev::Task<Result<void>> wait_synced(std::uint64_t position, ev::Deadline deadline);
-  // WAITS until the index shows all that has been parked by now: in between, a message is neither in
-  // memory nor in the index.
+  // WAITS until the index shows all that has been parked by now: in between, a message is neither
+  // in memory nor in the index.
   ev::Task<Result<void>> wait_indexed(ev::Deadline deadline);
 
   std::size_t waiting() const { return to_migrate_.size() + to_save_.size(); }
@@ -63,17 +63,17 @@ class Store {
   Parts& parts_;
   ev::Condition synced_;
   ev::Condition indexed_;
-  std::uint64_t index_begun_ = 0, index_done_ = 0;  // jobs so far
+  std::uint64_t index_begun_ = 0, index_done_ = 0; // jobs so far
   ev::Timer sync_timer_;
   ev::Timer tick_timer_;
   std::deque<queue::Id> to_migrate_, to_save_;
-  std::size_t jobs_ = 0;  // out
-  std::size_t migrating_ = 0, saving_ = 0;  // jobs
+  std::size_t jobs_ = 0;                   // out
+  std::size_t migrating_ = 0, saving_ = 0; // jobs
   bool syncing_ = false, rotating_ = false;
   bool removing_ = false, indexing_ = false, verifying_ = false;
   std::unordered_set<queue::Id> finished_files_;
-  bool files_to_remove_ = true;  // some may be left from before the start
+  bool files_to_remove_ = true; // some may be left from before the start
   SteadyTime complained_{};
 };
 
-}  // namespace postrider::qmgr
+} // namespace postrider::qmgr

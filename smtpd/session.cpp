@@ -34,8 +34,7 @@ ev::Deadline Session::limit() const {
   return one.earlier(ev::Deadline::at(began_ + config_->session_limit));
 }
 
-// --- replies
-// --------------------------------------------------------------------------------------
+// --- replies -----------------------------------------------------------------------------------
 
 void Session::reply(int code, std::string_view dsn, std::string_view text) {
   out_.append(std::to_string(code)).push_back(' ');
@@ -82,8 +81,7 @@ bool Session::hidden(std::string_view keyword) const {
          config_->hidden_keywords.end();
 }
 
-// --- the dialogue
-// ---------------------------------------------------------------------------------
+// --- the dialogue ------------------------------------------------------------------------------
 
 ev::Task<void> Session::run() {
   if (!peer_.local || log::verbose()) log::info("connect from " + peer_.shown());

@@ -27,12 +27,14 @@ bool istarts_with(std::string_view text, std::string_view prefix) {
 }
 
 std::string_view trim_right(std::string_view text) {
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  while (!text.empty() && is_space(text.back()))
+    text.remove_suffix(1);
   return text;
 }
 
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.front()))
+    text.remove_prefix(1);
   return trim_right(text);
 }
 
@@ -87,4 +89,4 @@ bool is_ascii(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -32,4 +32,4 @@ std::size_t utf8_length(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 bool is_ascii(std::string_view text);
 
-}  // namespace postrider
+} // namespace postrider

@@ -12,12 +12,13 @@
 
 namespace postrider {
 
-using ByteView = std::string_view;  // bytes as we read them; mail is bytes, not text
+using ByteView = std::string_view; // bytes as we read them; mail is bytes, not text
 using MutableBytes = std::span<char>;
 
 template <std::unsigned_integral T>
 void put_le(std::string& out, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    out.push_back(static_cast<char>(value >> (8 * i)));
 }
 
 // REQUIRES in.size() >= sizeof(T).
@@ -29,4 +30,4 @@ T get_le(ByteView in) {
   return value;
 }
 
-}  // namespace postrider
+} // namespace postrider

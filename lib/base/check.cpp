@@ -18,4 +18,4 @@ void check_failed(const char* what, const char* file, int line, std::string_view
   std::abort();
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -10,11 +10,11 @@ namespace postrider {
 [[noreturn]] void check_failed(const char* what, const char* file, int line,
                                std::string_view detail = {});
 
-}  // namespace postrider
+} // namespace postrider
 
-#define POSTRIDER_CHECK(condition, ...)                                                      \
-  (static_cast<bool>(condition)                                                              \
-       ? void(0)                                                                             \
+#define POSTRIDER_CHECK(condition, ...)                                                            \
+  (static_cast<bool>(condition)                                                                    \
+       ? void(0)                                                                                   \
        : ::postrider::check_failed(#condition, __FILE__, __LINE__ __VA_OPT__(, ) __VA_ARGS__))
 
 #define POSTRIDER_UNREACHABLE() ::postrider::check_failed("unreachable", __FILE__, __LINE__)

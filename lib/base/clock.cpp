@@ -15,7 +15,7 @@ class SystemClock final : public Clock {
   WallTime wall() override { return std::chrono::system_clock::now(); }
 };
 
-}  // namespace
+} // namespace
 
 Clock& system_clock() {
   static SystemClock instance;
@@ -26,7 +26,9 @@ std::int64_t to_unix_micros(WallTime time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
 }
 
-WallTime from_unix_micros(std::int64_t micros) { return WallTime(std::chrono::microseconds(micros)); }
+WallTime from_unix_micros(std::int64_t micros) {
+  return WallTime(std::chrono::microseconds(micros));
+}
 
 std::string rfc5322_date(WallTime time) {
   static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -44,4 +46,4 @@ std::string rfc5322_date(WallTime time) {
   return text;
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -28,4 +28,4 @@ WallTime from_unix_micros(std::int64_t micros);
 // "Sat, 21 Nov 2026 07:27:18 +0000 (UTC)": the date-time of RFC 5322 section 3.3, local zone.
 std::string rfc5322_date(WallTime time);
 
-}  // namespace postrider
+} // namespace postrider

@@ -11,7 +11,8 @@ constexpr std::array<std::uint32_t, 256> make_table() {
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t i = 0; i < 256; ++i) {
     std::uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1U) ? 0x82f63b78U : 0U);
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1) ^ ((crc & 1U) ? 0x82f63b78U : 0U);
     table[i] = crc;
   }
   return table;
@@ -19,7 +20,8 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 constexpr auto kTable = make_table();
 
 std::uint32_t by_table(ByteView bytes, std::uint32_t crc) {
-  for (const char c : bytes) crc = kTable[(crc ^ static_cast<unsigned char>(c)) & 0xffU] ^ (crc >> 8);
+  for (const char c : bytes)
+    crc = kTable[(crc ^ static_cast<unsigned char>(c)) & 0xffU] ^ (crc >> 8);
   return crc;
 }
 
@@ -33,12 +35,13 @@ __attribute__((target("sse4.2"))) std::uint32_t by_instruction(ByteView bytes, s
     bytes.remove_prefix(8);
   }
   crc = static_cast<std::uint32_t>(wide);
-  for (const char c : bytes) crc = __builtin_ia32_crc32qi(crc, static_cast<unsigned char>(c));
+  for (const char c : bytes)
+    crc = __builtin_ia32_crc32qi(crc, static_cast<unsigned char>(c));
   return crc;
 }
 #endif
 
-}  // namespace
+} // namespace
 
 std::uint32_t crc32c(ByteView bytes, std::uint32_t seed) {
   const std::uint32_t crc = ~seed;
@@ -49,4 +52,4 @@ std::uint32_t crc32c(ByteView bytes, std::uint32_t seed) {
   return ~by_table(bytes, crc);
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -11,4 +11,4 @@ namespace postrider {
 // The checksum of `seed`'s bytes followed by `bytes`; start with seed 0.
 std::uint32_t crc32c(ByteView bytes, std::uint32_t seed = 0);
 
-}  // namespace postrider
+} // namespace postrider

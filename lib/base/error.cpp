@@ -37,7 +37,7 @@ ErrorKind kind_of(int saved_errno) {
   }
 }
 
-}  // namespace
+} // namespace
 
 Error Error::from_errno(std::string_view what, int saved_errno) {
   char buffer[128];
@@ -49,4 +49,4 @@ Error Error::in(std::string_view what) const {
   return {kind_, std::string(what) + ": " + text_, errno_};
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -9,16 +9,16 @@
 namespace postrider {
 
 enum class ErrorKind {
-  timeout,    // a deadline passed
-  closed,     // the other side ended the connection
-  refused,    // the other side, or the system, said no
-  protocol,   // bytes that the protocol does not allow
-  limit,      // more than was agreed: size, count, memory
-  cancelled,  // the waiting task was told to stop
-  busy,       // no room now, later perhaps
-  io,         // the operating system failed a call
+  timeout,   // a deadline passed
+  closed,    // the other side ended the connection
+  refused,   // the other side, or the system, said no
+  protocol,  // bytes that the protocol does not allow
+  limit,     // more than was agreed: size, count, memory
+  cancelled, // the waiting task was told to stop
+  busy,      // no room now, later perhaps
+  io,        // the operating system failed a call
   not_found,
-  config,     // what the administrator wrote cannot be used
+  config, // what the administrator wrote cannot be used
 };
 
 std::string_view to_string(ErrorKind kind);
@@ -44,4 +44,4 @@ class [[nodiscard]] Error {
   std::string text_;
 };
 
-}  // namespace postrider
+} // namespace postrider

@@ -36,4 +36,4 @@ Result<void> set_close_on_exec(int fd, bool on) {
   return {};
 }
 
-}  // namespace postrider
+} // namespace postrider

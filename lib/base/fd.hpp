@@ -25,9 +25,9 @@ class Fd {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   int release() { return std::exchange(fd_, -1); }
-  void reset();               // closes; the result of close is lost
-  Result<void> close();       // closes; the result of close is reported
-  Result<Fd> duplicate() const;  // close-on-exec
+  void reset();                 // closes; the result of close is lost
+  Result<void> close();         // closes; the result of close is reported
+  Result<Fd> duplicate() const; // close-on-exec
 
  private:
   int fd_ = -1;
@@ -36,4 +36,4 @@ class Fd {
 Result<void> set_nonblocking(int fd);
 Result<void> set_close_on_exec(int fd, bool on);
 
-}  // namespace postrider
+} // namespace postrider

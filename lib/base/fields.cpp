@@ -9,7 +9,7 @@ struct Header {
   std::string_view name;
   Kind kind{};
   ByteView value;
-  std::size_t next = 0;  // where the following field begins
+  std::size_t next = 0; // where the following field begins
 };
 
 bool parse_field(ByteView in, std::size_t at, Header& out) {
@@ -26,7 +26,7 @@ bool parse_field(ByteView in, std::size_t at, Header& out) {
   return true;
 }
 
-}  // namespace
+} // namespace
 
 // Fields mostly come in the order in which they are asked for, so the search begins where the last
 // one ended and wraps round once.
@@ -82,4 +82,4 @@ Result<ByteView> next_of_list(ByteView& in) {
   return item;
 }
 
-}  // namespace postrider::fields_detail
+} // namespace postrider::fields_detail

@@ -42,19 +42,27 @@ namespace fields_detail {
 
 enum class Kind : char { number = 'n', bytes = 'b', list = 'l', record = 'r' };
 
-template <typename T> struct is_vector : std::false_type {};
-template <typename T> struct is_vector<std::vector<T>> : std::true_type {};
+template <typename T>
+struct is_vector : std::false_type {};
+template <typename T>
+struct is_vector<std::vector<T>> : std::true_type {};
 
 template <typename T>
 constexpr Kind kind_of() {
-  if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) return Kind::number;
-  else if constexpr (std::is_same_v<T, std::string>) return Kind::bytes;
-  else if constexpr (is_vector<T>::value) return Kind::list;
-  else return Kind::record;
+  if constexpr (std::is_integral_v<T> || std::is_enum_v<T>)
+    return Kind::number;
+  else if constexpr (std::is_same_v<T, std::string>)
+    return Kind::bytes;
+  else if constexpr (is_vector<T>::value)
+    return Kind::list;
+  else
+    return Kind::record;
 }
 
-template <typename T> void write_value(std::string& out, const T& value);
-template <typename T> Result<void> read_value(ByteView in, T& value);
+template <typename T>
+void write_value(std::string& out, const T& value);
+template <typename T>
+Result<void> read_value(ByteView in, T& value);
 
 class Writer {
  public:
@@ -77,7 +85,8 @@ class Writer {
 
   static void patch_length(std::string& out, std::size_t at) {
     const auto length = static_cast<std::uint32_t>(out.size() - at - 4);
-    for (std::size_t i = 0; i < 4; ++i) out[at + i] = static_cast<char>(length >> (8 * i));
+    for (std::size_t i = 0; i < 4; ++i)
+      out[at + i] = static_cast<char>(length >> (8 * i));
   }
 
  private:
@@ -89,9 +98,13 @@ class Reader {
   explicit Reader(ByteView in) : in_(in) {}
 
   template <typename T>
-  void operator()(std::string_view name, T& value) { read(name, value, true); }
+  void operator()(std::string_view name, T& value) {
+    read(name, value, true);
+  }
   template <typename T>
-  void optional(std::string_view name, T& value) { read(name, value, false); }
+  void optional(std::string_view name, T& value) {
+    read(name, value, false);
+  }
 
   // After all fields: the first thing that was wrong.
   Result<void> finish();
@@ -185,7 +198,7 @@ Result<void> read_value(ByteView in, T& value) {
   return {};
 }
 
-}  // namespace fields_detail
+} // namespace fields_detail
 
 template <typename T>
 void encode_to(std::string& out, const T& value) {
@@ -209,4 +222,4 @@ Result<T> decode(ByteView in) {
   return value;
 }
 
-}  // namespace postrider
+} // namespace postrider

@@ -37,7 +37,8 @@ Result<void> checked_fd(int rc, std::string_view call) {
 template <typename Call>
 int retry_eintr(Call call) {
   int rc;
-  do rc = call();
+  do
+    rc = call();
   while (rc < 0 && errno == EINTR);
   return rc;
 }
@@ -45,15 +46,16 @@ int retry_eintr(Call call) {
 class RealFileSystem final : public FileSystem {
  public:
   Result<Fd> open(const std::string& path, int flags, std::uint32_t mode) override {
-    const int fd = retry_eintr(
-        [&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode); });
+    const int fd =
+        retry_eintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode); });
     if (fd < 0) return Error::from_errno("open " + path, errno);
     return Fd(fd);
   }
 
   Result<void> preallocate(int fd, std::uint64_t size) override {
     int rc;
-    do rc = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+    do
+      rc = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
     while (rc == EINTR);
     if (rc != 0) return Error::from_errno("fallocate", rc);
     return {};
@@ -128,12 +130,12 @@ class RealFileSystem final : public FileSystem {
   }
 
   Result<FileStat> stat(const std::string& path) override {
-    struct stat st{};
+    struct stat st {};
     if (::lstat(path.c_str(), &st) != 0) return Error::from_errno("stat " + path, errno);
     return to_file_stat(st);
   }
   Result<FileStat> stat(int fd) override {
-    struct stat st{};
+    struct stat st {};
     if (::fstat(fd, &st) != 0) return Error::from_errno("fstat", errno);
     return to_file_stat(st);
   }
@@ -158,18 +160,18 @@ class RealFileSystem final : public FileSystem {
   }
 
   Result<SpaceLeft> space_left(const std::string& path) override {
-    struct statvfs st{};
+    struct statvfs st {};
     if (::statvfs(path.c_str(), &st) != 0) return Error::from_errno("statvfs " + path, errno);
     return SpaceLeft{.bytes = static_cast<std::uint64_t>(st.f_bavail) * st.f_frsize,
                      .inodes = st.f_files == 0 ? UINT64_MAX : st.f_favail};
   }
 };
 
-}  // namespace
+} // namespace
 
 FileSystem& real_file_system() {
   static RealFileSystem instance;
   return instance;
 }
 
-}  // namespace postrider
+} // namespace postrider

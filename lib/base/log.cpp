@@ -172,7 +172,7 @@ void emit(Level level, std::string_view text, std::string_view name, std::string
   if (level >= Level::warning || s.pending.size() >= kFlushAt) flush();
 }
 
-}  // namespace
+} // namespace
 
 void start(Setup setup) {
   State& s = state();
@@ -182,7 +182,7 @@ void start(Setup setup) {
   ::gethostname(host, sizeof host - 1);
   s.host = std::string_view(host).substr(0, std::string_view(host).find('.'));
   s.syslog.reset();
-  if (s.setup.target == Target::syslog) connect_syslog(s);  // a chroot may follow
+  if (s.setup.target == Target::syslog) connect_syslog(s); // a chroot may follow
 }
 
 bool verbose() { return state().setup.verbose; }
@@ -201,7 +201,7 @@ void flush() {
   while (!rest.empty()) {
     const ssize_t n = ::write(fd, rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;  // a full log disk must not stop the mail
+    if (n <= 0) break; // a full log disk must not stop the mail
     rest.remove_prefix(static_cast<std::size_t>(n));
   }
   s.pending.clear();
@@ -232,4 +232,4 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-}  // namespace postrider::log
+} // namespace postrider::log

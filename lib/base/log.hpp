@@ -21,20 +21,22 @@ enum class Format { text, json };
 enum class Target { stderr_only, syslog, descriptor };
 
 struct Setup {
-  std::string tag = "postrider/unknown";  // syslog_name/program
+  std::string tag = "postrider/unknown"; // syslog_name/program
   Target target = Target::stderr_only;
   Format format = Format::text;
-  int descriptor = 2;   // for Target::descriptor; borrowed
-  int facility = 2;     // syslog(3) facility number; 2 is mail
+  int descriptor = 2; // for Target::descriptor; borrowed
+  int facility = 2;   // syslog(3) facility number; 2 is mail
   std::string syslog_socket = "/dev/log";
-  bool verbose = false;  // whether debug lines are written
+  bool verbose = false; // whether debug lines are written
 };
 
 void start(Setup setup);
 bool verbose();
 
 void write(Level level, std::string_view text);
-inline void debug(std::string_view t) { if (verbose()) write(Level::debug, t); }
+inline void debug(std::string_view t) {
+  if (verbose()) write(Level::debug, t);
+}
 inline void info(std::string_view t) { write(Level::info, t); }
 inline void warning(std::string_view t) { write(Level::warning, t); }
 inline void error(std::string_view t) { write(Level::error, t); }
@@ -54,4 +56,4 @@ void flush();
 // Text made safe for one log line: control bytes become '?', invalid UTF-8 becomes '?'.
 std::string printable(std::string_view text);
 
-}  // namespace postrider::log
+} // namespace postrider::log

@@ -13,4 +13,4 @@ std::uint64_t secure_random() {
   return value;
 }
 
-}  // namespace postrider
+} // namespace postrider

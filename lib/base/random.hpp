@@ -22,4 +22,4 @@ class Jitter {
   std::mt19937_64 engine_;
 };
 
-}  // namespace postrider
+} // namespace postrider

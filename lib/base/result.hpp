@@ -16,16 +16,25 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   using Value = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: on purpose
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // NOLINT: on purpose
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {} // NOLINT
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
   // REQUIRES ok().
-  T& value() & { require(); return *std::get_if<0>(&state_); }
-  const T& value() const& { require(); return *std::get_if<0>(&state_); }
-  T&& value() && { require(); return std::move(*std::get_if<0>(&state_)); }
+  T& value() & {
+    require();
+    return *std::get_if<0>(&state_);
+  }
+  const T& value() const& {
+    require();
+    return *std::get_if<0>(&state_);
+  }
+  T&& value() && {
+    require();
+    return std::move(*std::get_if<0>(&state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
@@ -50,7 +59,7 @@ class [[nodiscard]] Result<void> {
  public:
   using Value = void;
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT
+  Result(Error error) : error_(std::move(error)) {} // NOLINT
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
@@ -64,29 +73,29 @@ class [[nodiscard]] Result<void> {
   std::optional<Error> error_;
 };
 
-}  // namespace postrider
+} // namespace postrider
 
 #define POSTRIDER_CAT_(a, b) a##b
 #define POSTRIDER_CAT(a, b) POSTRIDER_CAT_(a, b)
 
 // POSTRIDER_TRY(auto x, f());   x is f()'s value, or this function returns f()'s error.
-#define POSTRIDER_TRY(declaration, expression)                           \
-  auto POSTRIDER_CAT(try_, __LINE__) = (expression);                     \
-  if (!POSTRIDER_CAT(try_, __LINE__)) return POSTRIDER_CAT(try_, __LINE__).error(); \
+#define POSTRIDER_TRY(declaration, expression)                                                     \
+  auto POSTRIDER_CAT(try_, __LINE__) = (expression);                                               \
+  if (!POSTRIDER_CAT(try_, __LINE__)) return POSTRIDER_CAT(try_, __LINE__).error();                \
   declaration = std::move(POSTRIDER_CAT(try_, __LINE__)).value()
 
 // POSTRIDER_TRY_VOID(f());      the same for Result<void>.
-#define POSTRIDER_TRY_VOID(expression)                                   \
-  do {                                                                   \
-    if (auto try_result = (expression); !try_result) return try_result.error(); \
+#define POSTRIDER_TRY_VOID(expression)                                                             \
+  do {                                                                                             \
+    if (auto try_result = (expression); !try_result) return try_result.error();                    \
   } while (false)
 
 // In a coroutine: expression may be one `co_await ...` (C5).
-#define POSTRIDER_CO_TRY(declaration, expression)                        \
-  auto POSTRIDER_CAT(try_, __LINE__) = expression;                       \
-  if (!POSTRIDER_CAT(try_, __LINE__)) co_return POSTRIDER_CAT(try_, __LINE__).error(); \
+#define POSTRIDER_CO_TRY(declaration, expression)                                                  \
+  auto POSTRIDER_CAT(try_, __LINE__) = expression;                                                 \
+  if (!POSTRIDER_CAT(try_, __LINE__)) co_return POSTRIDER_CAT(try_, __LINE__).error();             \
   declaration = std::move(POSTRIDER_CAT(try_, __LINE__)).value()
 
-#define POSTRIDER_CO_TRY_VOID(expression)                                \
-  auto POSTRIDER_CAT(try_, __LINE__) = expression;                       \
+#define POSTRIDER_CO_TRY_VOID(expression)                                                          \
+  auto POSTRIDER_CAT(try_, __LINE__) = expression;                                                 \
   if (!POSTRIDER_CAT(try_, __LINE__)) co_return POSTRIDER_CAT(try_, __LINE__).error()

@@ -28,7 +28,7 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   void pause();
-  void resume();  // takes what came meanwhile
+  void resume(); // takes what came meanwhile
   // Closes the listening sockets. May be called by the handler.
   void close();
   bool backing_off() const { return !calm_; }
@@ -52,7 +52,7 @@ class Acceptor {
   ev::Timer again_;
   std::chrono::milliseconds wait_ = kFirstPause;
   bool paused_ = true;
-  bool calm_ = true;  // no shortage since the last accepted connection
+  bool calm_ = true; // no shortage since the last accepted connection
 };
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -20,7 +20,7 @@ Result<Fd> take(int number, std::string_view what) {
   return fd;
 }
 
-}  // namespace
+} // namespace
 
 Result<Inherited> take_inherited() {
   Inherited out;
@@ -53,4 +53,4 @@ Result<Inherited> take_inherited() {
   return out;
 }
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -10,7 +10,7 @@
 namespace postrider::daemon {
 
 struct Inherited {
-  bool from_master = false;  // false: run by hand, everything below is empty
+  bool from_master = false; // false: run by hand, everything below is empty
   std::uint32_t generation = 0;
   Fd status;
   Fd lifeline;
@@ -22,4 +22,4 @@ struct Inherited {
 // environment promises what is not there.
 Result<Inherited> take_inherited();
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

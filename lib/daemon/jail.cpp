@@ -43,18 +43,19 @@ Result<void> become(const passwd& user) {
   return {};
 }
 
-}  // namespace
+} // namespace
 
 std::uint64_t raise_descriptor_limit(std::uint64_t wanted) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
   if (limit.rlim_max < wanted) {
     const rlimit more{wanted, wanted};
-    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) return wanted;  // root only, below fs.nr_open
+    if (::setrlimit(RLIMIT_NOFILE, &more) == 0) return wanted; // root only, below fs.nr_open
   }
   if (limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0 && ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0 && ::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+      return 0;
   }
   return limit.rlim_cur;
 }
@@ -65,7 +66,7 @@ Result<std::uint16_t> enter_jail(const Jail& jail) {
   reached |= proto::kJailLimits;
   if (::geteuid() == 0) {
     const passwd* user = nullptr;
-    if (jail.change_user) {  // before chroot, which hides the user database
+    if (jail.change_user) { // before chroot, which hides the user database
       user = ::getpwnam(jail.owner.c_str());
       if (user == nullptr) return Error(ErrorKind::config, "mail_owner: no user " + jail.owner);
       if (user->pw_uid == 0) return Error(ErrorKind::config, "mail_owner must not be root");
@@ -103,4 +104,4 @@ std::string describe_jail(std::uint16_t bits) {
   return out.empty() ? "none" : out;
 }
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

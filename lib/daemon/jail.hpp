@@ -12,9 +12,9 @@
 namespace postrider::daemon {
 
 struct Jail {
-  bool change_user = false;   // no effect unless the process is root's
-  bool change_root = false;   // the same
-  std::string owner;          // user name
+  bool change_user = false; // no effect unless the process is root's
+  bool change_root = false; // the same
+  std::string owner;        // user name
   std::string root_directory;
 };
 
@@ -28,4 +28,4 @@ std::string describe_jail(std::uint16_t bits);
 // `wanted`, as far as the kernel lets. Returns the limit now in force.
 std::uint64_t raise_descriptor_limit(std::uint64_t wanted);
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

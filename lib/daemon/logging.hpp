@@ -14,4 +14,4 @@ namespace postrider::daemon {
 log::Setup log_setup(const config::Settings& settings, std::string_view program, int log_fd,
                      bool by_hand, bool verbose);
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -32,8 +32,8 @@ class Client {
   Client& operator=(Client&& other) noexcept;
   ~Client() { release(); }
 
-  Fd fd;                     // non-blocking, close-on-exec
-  std::size_t listener = 0;  // which listening socket it came from
+  Fd fd;                    // non-blocking, close-on-exec
+  std::size_t listener = 0; // which listening socket it came from
 
  private:
   void release();
@@ -41,9 +41,9 @@ class Client {
 };
 
 enum class Drain {
-  retire,    // a successor takes over; there is time to finish well
-  stop,      // the suite stops: end soon, begin nothing
-  orphaned,  // master is gone: as stop, and sooner
+  retire,   // a successor takes over; there is time to finish well
+  stop,     // the suite stops: end soon, begin nothing
+  orphaned, // master is gone: as stop, and sooner
 };
 
 class Service {
@@ -62,14 +62,15 @@ class Service {
 };
 
 enum class Lifetime {
-  worker,    // retires when idle for max_idle, or after max_idle * max_use of service
-  resident,  // stays
+  worker,   // retires when idle for max_idle, or after max_idle * max_use of service
+  resident, // stays
 };
 
 struct Needs {
   Lifetime lifetime = Lifetime::worker;
   // Clients that the process holds at one time; at the limit it is busy and accepts no more.
-  // 0: as many as descriptors allow; the Service says when a sibling would help (Context::set_busy).
+  // 0: as many as descriptors allow; the Service says when a sibling would help
+  // (Context::set_busy).
   std::size_t clients = 0;
   std::size_t offload_threads = 2;
 };
@@ -94,11 +95,11 @@ class Context {
   Clock& clock();
   const config::Settings& settings() const;
   std::string program_name() const;
-  const std::string& service_name() const;  // first column of master.cf; the program's without it
-  const std::string& service_type() const;  // "inet" or "unix"
+  const std::string& service_name() const; // first column of master.cf; the program's without it
+  const std::string& service_type() const; // "inet" or "unix"
   // Local addresses of the listening sockets: "127.0.0.1:2525", "[::1]:25", or a path.
   const std::vector<std::string>& listeners() const;
-  bool stdio() const;     // one client on descriptor 0
+  bool stdio() const; // one client on descriptor 0
   bool draining() const;
   std::size_t clients() const;
 
@@ -116,4 +117,4 @@ class Context {
   class Runner& runner_;
 };
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

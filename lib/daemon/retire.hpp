@@ -12,9 +12,9 @@ namespace postrider::daemon {
 class Retirement {
  public:
   struct Rules {
-    bool may_retire = false;     // false: resident
+    bool may_retire = false; // false: resident
     Duration max_idle{};
-    std::uint64_t max_use = 0;   // clients served in a row; 0: does not count
+    std::uint64_t max_use = 0; // clients served in a row; 0: does not count
   };
   Retirement(const Rules& rules, SteadyTime now) : rules_(rules), idle_since_(now) {}
 
@@ -28,7 +28,9 @@ class Retirement {
   }
   std::uint64_t clients() const { return clients_; }
 
-  bool used_up() const { return rules_.may_retire && rules_.max_use != 0 && used_ >= rules_.max_use; }
+  bool used_up() const {
+    return rules_.may_retire && rules_.max_use != 0 && used_ >= rules_.max_use;
+  }
   // When to ask idle_too_long() next; nullopt while clients are there or it never retires.
   std::optional<SteadyTime> idle_limit() const {
     if (!rules_.may_retire || clients_ != 0) return std::nullopt;
@@ -48,4 +50,4 @@ class Retirement {
   std::uint64_t used_ = 0;
 };
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -32,9 +32,9 @@ constexpr std::chrono::seconds kOrphanLimit{3};
 
 Duration limit_of(Drain reason) {
   switch (reason) {
-    case Drain::retire: return kRetireLimit;
-    case Drain::stop: return proto::kStopLimit;
-    case Drain::orphaned: return kOrphanLimit;
+  case Drain::retire: return kRetireLimit;
+  case Drain::stop: return proto::kStopLimit;
+  case Drain::orphaned: return kOrphanLimit;
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -52,13 +52,14 @@ std::string describe_listener(int fd) {
   return address.family() == AF_INET6 ? "[" + address.text() + "]" + port : address.text() + port;
 }
 
-}  // namespace
+} // namespace
 
 // One per process. Invariant R1: once draining, listeners are closed and drain_reason only becomes
 // more urgent. R2: clients() counts the live Client objects.
 class Runner {
  public:
-  Runner(const Program& program, Options options) : program_(program), options_(std::move(options)) {}
+  Runner(const Program& program, Options options)
+      : program_(program), options_(std::move(options)) {}
 
   int run();
 
@@ -81,7 +82,9 @@ class Runner {
   void check_idle();
   void arm_idle();
   void end_of_turn();
-  bool full() const { return program_.needs.clients != 0 && retirement_->clients() >= program_.needs.clients; }
+  bool full() const {
+    return program_.needs.clients != 0 && retirement_->clients() >= program_.needs.clients;
+  }
   void update_accepting();
 
   const Program& program_;
@@ -153,12 +156,12 @@ Result<void> Runner::enter() {
   status_ = std::make_unique<StatusReporter>(std::move(inherited_.status), inherited_.generation);
   status_->set_jail(reached);
   retirement_ = std::make_unique<Retirement>(
-      Retirement::Rules{
-          .may_retire = program_.needs.lifetime == Lifetime::worker && !options_.stdio,
-          .max_idle = settings_->time("max_idle"),
-          .max_use = program_.needs.clients != 0
-                         ? static_cast<std::uint64_t>(settings_->number("max_use"))
-                         : 0},
+      Retirement::Rules{.may_retire =
+                            program_.needs.lifetime == Lifetime::worker && !options_.stdio,
+                        .max_idle = settings_->time("max_idle"),
+                        .max_use = program_.needs.clients != 0
+                                       ? static_cast<std::uint64_t>(settings_->number("max_use"))
+                                       : 0},
       loop_->now());
   return {};
 }
@@ -237,7 +240,7 @@ void Runner::take(Fd fd, std::size_t listener) {
 void Runner::client_left() {
   retirement_->client_left(loop_->now());
   status_->set_clients(static_cast<std::uint32_t>(retirement_->clients()));
-  if (drain_reason_) return;  // end_of_turn looks
+  if (drain_reason_) return; // end_of_turn looks
   if (program_.needs.clients != 0) update_accepting();
   arm_idle();
 }
@@ -246,8 +249,10 @@ void Runner::update_accepting() {
   if (!acceptor_ || drain_reason_) return;
   const bool is_full = full();
   if (program_.needs.clients != 0) status_->say(is_full ? ChildState::busy : ChildState::free);
-  if (is_full || accepting_paused_) acceptor_->pause();
-  else acceptor_->resume();
+  if (is_full || accepting_paused_)
+    acceptor_->pause();
+  else
+    acceptor_->resume();
 }
 
 void Runner::begin_drain(Drain reason) {
@@ -265,7 +270,8 @@ void Runner::begin_drain(Drain reason) {
 
 void Runner::new_configuration() {
   if (drain_reason_) return;
-  // Master has validated it. When this process can no longer read it (user, chroot) a fresh one will.
+  // Master has validated it. When this process can no longer read it (user, chroot) a fresh one
+  // will.
   auto old = std::move(settings_);
   auto loaded = configure();
   if (loaded && service_->reload(*settings_)) {
@@ -319,13 +325,12 @@ void Runner::check_idle() {
 }
 
 void Runner::end_of_turn() {
-  if (!drain_reason_ &&
-      (retire_asked_ || (retirement_->used_up() && retirement_->clients() == 0)))
+  if (!drain_reason_ && (retire_asked_ || (retirement_->used_up() && retirement_->clients() == 0)))
     begin_drain(Drain::retire);
   if (drain_reason_ && retirement_->clients() == 0 && service_->pending() == 0) loop_->stop();
 }
 
-// --- what programs see ----------------------------------------------------------------------------
+// --- what programs see -------------------------------------------------------------------------
 
 Client::Client(Context& context, Fd socket, std::size_t number)
     : fd(std::move(socket)), listener(number), context_(&context) {
@@ -382,7 +387,7 @@ int run(int argc, char** argv, const Program& program) {
   if (!options) {
     std::fprintf(stderr, "%s: %s\n%s", std::string(program.name).c_str(),
                  options.error().text().c_str(), usage(program.name).c_str());
-    return 64;  // EX_USAGE of sysexits.h
+    return 64; // EX_USAGE of sysexits.h
   }
   if (options->help) {
     std::fputs(usage(program.name).c_str(), stdout);
@@ -393,4 +398,4 @@ int run(int argc, char** argv, const Program& program) {
   return runner.run();
 }
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -13,4 +13,4 @@ namespace postrider::daemon {
 // The whole main of a program. Returns the exit status.
 int run(int argc, char** argv, const Program& program);
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

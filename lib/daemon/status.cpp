@@ -36,4 +36,4 @@ bool StatusReporter::write(ChildState state) {
   return ::write(pipe_.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
 }
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

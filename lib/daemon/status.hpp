@@ -12,7 +12,8 @@ namespace postrider::daemon {
 
 class StatusReporter {
  public:
-  StatusReporter(Fd pipe, std::uint32_t generation) : pipe_(std::move(pipe)), generation_(generation) {}
+  StatusReporter(Fd pipe, std::uint32_t generation)
+      : pipe_(std::move(pipe)), generation_(generation) {}
 
   void set_jail(std::uint16_t bits) { jail_ = bits; }
   void set_clients(std::uint32_t clients) { clients_ = clients; }
@@ -31,4 +32,4 @@ class StatusReporter {
   std::optional<proto::ChildState> unsent_;
 };
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

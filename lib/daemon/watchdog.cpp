@@ -15,16 +15,18 @@ namespace {
 // In signal context: the log's buffers are out of reach.
 void bark(int) {
   static constexpr char kText[] = "watchdog: no progress; giving up\n";
-  if (::write(2, kText, sizeof kText - 1) < 0) {}
-  ::_exit(70);  // EX_SOFTWARE of sysexits.h
+  if (::write(2, kText, sizeof kText - 1) < 0) {
+  }
+  ::_exit(70); // EX_SOFTWARE of sysexits.h
 }
 
-}  // namespace
+} // namespace
 
 Watchdog::Watchdog(Duration limit)
-    : seconds_(static_cast<unsigned>(std::chrono::ceil<std::chrono::seconds>(
-                   std::clamp<Duration>(limit, std::chrono::seconds(1), proto::kSilenceLimit))
-                   .count())) {
+    : seconds_(static_cast<unsigned>(
+          std::chrono::ceil<std::chrono::seconds>(
+              std::clamp<Duration>(limit, std::chrono::seconds(1), proto::kSilenceLimit))
+              .count())) {
   struct sigaction action {};
   action.sa_handler = bark;
   ::sigaction(SIGALRM, &action, nullptr);
@@ -38,4 +40,4 @@ Watchdog::~Watchdog() {
 
 void Watchdog::pat() { ::alarm(seconds_); }
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -21,4 +21,4 @@ class Watchdog {
   unsigned seconds_;
 };
 
-}  // namespace postrider::daemon
+} // namespace postrider::daemon

@@ -35,4 +35,4 @@ class Bridge {
   Condition done_;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

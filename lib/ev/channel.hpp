@@ -58,4 +58,4 @@ class Channel {
   bool closed_ = false;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -26,7 +26,8 @@ void Condition::notify_one() {
 }
 
 void Condition::notify_all() {
-  while (first_ != nullptr) notify_one();
+  while (first_ != nullptr)
+    notify_one();
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -57,4 +57,4 @@ class Condition {
   Awaiter* last_ = nullptr;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -21,4 +21,4 @@ class Deadline {
   SteadyTime time_;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

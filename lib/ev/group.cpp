@@ -75,4 +75,4 @@ std::vector<Group::Line> Group::trace(std::size_t most) const {
   return lines;
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

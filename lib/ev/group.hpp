@@ -8,8 +8,8 @@
 #include <list>
 #include <string>
 
-#include "ev/task.hpp"
 #include "ev/condition.hpp"
+#include "ev/task.hpp"
 
 namespace postrider::ev {
 
@@ -51,7 +51,7 @@ class [[nodiscard]] RootTask {
   explicit RootTask(Handle handle) : handle_(handle) {}
   RootTask(RootTask&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
   ~RootTask() {
-    if (handle_) handle_.destroy();  // never spawned
+    if (handle_) handle_.destroy(); // never spawned
   }
 
  private:
@@ -72,7 +72,7 @@ class Group {
   void spawn(RootTask task, std::string label);
   void close() { closed_ = true; }
   bool closed() const { return closed_; }
-  void cancel();  // every task of the group, now; the group may be used on unless closed
+  void cancel(); // every task of the group, now; the group may be used on unless closed
   std::size_t size() const { return tasks_.size(); }
   bool empty() const { return tasks_.empty(); }
   // Waits until no task is left.
@@ -80,10 +80,10 @@ class Group {
   // Destroys the frames of all tasks from outside. Only when the process ends.
   void tear_down();
 
-  struct Line {  // for `postrider status sessions`
+  struct Line { // for `postrider status sessions`
     std::string label;
-    std::string waits_for;  // empty: running or ready
-    std::string where;      // file:line
+    std::string waits_for; // empty: running or ready
+    std::string where;     // file:line
     Duration since{};
   };
   std::vector<Line> trace(std::size_t most) const;
@@ -98,4 +98,4 @@ class Group {
   bool closed_ = false;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -8,7 +8,7 @@ namespace postrider::ev {
 template <typename T>
 class Lent {
  public:
-  Lent(T& object) : object_(&object) {}  // NOLINT: implicit on purpose
+  Lent(T& object) : object_(&object) {} // NOLINT: implicit on purpose
   Lent(const T&& object) = delete;
   T& operator*() const { return *object_; }
   T* operator->() const { return object_; }
@@ -17,4 +17,4 @@ class Lent {
   T* object_;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -111,7 +111,8 @@ Loop::Loop(Clock& clock) : clock_(clock) {
   base_ = ::event_base_new_with_config(config);
   ::event_config_free(config);
   POSTRIDER_CHECK(base_ != nullptr, "libevent has no edge-triggered back end");
-  wake_ = evtimer_new(base_, [](evutil_socket_t, short, void*) {}, nullptr);
+  wake_ = evtimer_new(
+      base_, [](evutil_socket_t, short, void*) {}, nullptr);
   add_turn_hook([] { log::flush(); });
 }
 
@@ -135,7 +136,8 @@ void Loop::on_signal(int number, std::function<void()> handler) {
   signal->handler = std::move(handler);
   signal->event = evsignal_new(
       base_, number,
-      [](evutil_socket_t, short, void* arg) { static_cast<Signal*>(arg)->handler(); }, signal.get());
+      [](evutil_socket_t, short, void* arg) { static_cast<Signal*>(arg)->handler(); },
+      signal.get());
   ::event_add(signal->event, nullptr);
   signals_.push_back(std::move(signal));
 }
@@ -178,12 +180,14 @@ void Loop::turn(bool may_wait) {
   }
   run_timers();
   run_ready();
-  for (std::size_t i = 0; i < hooks_.size(); ++i) hooks_[i].second();
+  for (std::size_t i = 0; i < hooks_.size(); ++i)
+    hooks_[i].second();
 }
 
 void Loop::run() {
   stopping_ = false;
-  while (!stopping_) turn(true);
+  while (!stopping_)
+    turn(true);
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

@@ -33,7 +33,7 @@ class Timer {
   Timer& operator=(const Timer&) = delete;
   ~Timer() { disarm(); }
 
-  void arm(Deadline deadline);  // never: disarms
+  void arm(Deadline deadline); // never: disarms
   void disarm();
   bool armed() const { return slot_ != kNoSlot; }
 
@@ -56,7 +56,7 @@ class FdWatch {
   FdWatch(Loop& loop, int fd, Callback callback, void* owner);
   FdWatch(const FdWatch&) = delete;
   FdWatch& operator=(const FdWatch&) = delete;
-  ~FdWatch();  // before the descriptor is closed
+  ~FdWatch(); // before the descriptor is closed
 
   struct Impl;
 
@@ -86,15 +86,15 @@ class Loop {
   // Takes a handle back that was handed to resume_soon (its frame is about to be destroyed).
   void forget(std::coroutine_handle<> handle);
 
-  // Called at the end of every turn: where channels flush what was gathered, and the log is written.
-  // Returns a number for remove_turn_hook.
+  // Called at the end of every turn: where channels flush what was gathered, and the log is
+  // written. Returns a number for remove_turn_hook.
   std::size_t add_turn_hook(std::function<void()> hook);
   void remove_turn_hook(std::size_t number);
 
   // Calls `handler` in the loop (not in signal context) whenever the signal arrives.
   void on_signal(int number, std::function<void()> handler);
 
-  ::event_base* base() { return base_; }  // for lib/dns only
+  ::event_base* base() { return base_; } // for lib/dns only
 
   // C6: counts awaits that did not suspend; true every 64th, when the awaiter must hop.
   bool should_hop() { return ++awaits_ % 64 == 0; }
@@ -110,7 +110,7 @@ class Loop {
   struct Signal;
   Clock& clock_;
   ::event_base* base_;
-  ::event* wake_;  // ends the wait when the first timer is due
+  ::event* wake_; // ends the wait when the first timer is due
   std::vector<std::coroutine_handle<>> ready_;
   std::vector<std::coroutine_handle<>> running_;
   std::size_t running_at_ = 0;
@@ -122,4 +122,4 @@ class Loop {
   bool stopping_ = false;
 };
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

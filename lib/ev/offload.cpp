@@ -19,12 +19,12 @@ struct Offload::Impl {
   };
   Limits limits;
   Fd wake;
-  std::mutex mutex;  // protects the five below
+  std::mutex mutex; // protects the five below
   std::condition_variable arrived;
   std::deque<Job> waiting;
   std::deque<std::function<void()>> finished;
   bool stopping = false;
-  std::size_t pending = 0;  // waiting or running
+  std::size_t pending = 0; // waiting or running
   std::vector<std::thread> threads;
   std::unique_ptr<FdWatch> watch;
 
@@ -41,20 +41,23 @@ struct Offload::Impl {
       lock.lock();
       finished.push_back(std::move(job.done));
       const std::uint64_t one = 1;
-      if (::write(wake.get(), &one, sizeof one) < 0) {}  // full counter wakes just as well
+      if (::write(wake.get(), &one, sizeof one) < 0) {
+      } // full counter wakes just as well
     }
   }
 
   void deliver() {
     std::uint64_t count;
-    if (::read(wake.get(), &count, sizeof count) < 0) {}
+    if (::read(wake.get(), &count, sizeof count) < 0) {
+    }
     std::deque<std::function<void()>> batch;
     {
       const std::lock_guard lock(mutex);
       batch.swap(finished);
       pending -= batch.size();
     }
-    for (auto& done : batch) done();
+    for (auto& done : batch)
+      done();
   }
 };
 
@@ -83,7 +86,8 @@ Offload::~Offload() {
     impl_->stopping = true;
   }
   impl_->arrived.notify_all();
-  for (std::thread& thread : impl_->threads) thread.join();
+  for (std::thread& thread : impl_->threads)
+    thread.join();
 }
 
 bool Offload::submit(std::function<void()> job, std::function<void()> done) {
@@ -97,4 +101,4 @@ bool Offload::submit(std::function<void()> job, std::function<void()> done) {
   return true;
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

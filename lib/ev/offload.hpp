@@ -22,7 +22,7 @@ class Offload {
   };
   explicit Offload(Loop& loop);
   Offload(Loop& loop, Limits limits);
-  ~Offload();  // waits for the jobs that run; those still queued are dropped
+  ~Offload(); // waits for the jobs that run; those still queued are dropped
   Offload(const Offload&) = delete;
   Offload& operator=(const Offload&) = delete;
 
@@ -31,7 +31,8 @@ class Offload {
 
   // R must be default-constructible. `job` must be a named std::function (C5).
   template <typename R>
-  Task<Result<R>> run(std::function<R()>& job, Deadline deadline, std::string_view what = "a blocking call");
+  Task<Result<R>> run(std::function<R()>& job, Deadline deadline,
+                      std::string_view what = "a blocking call");
 
   std::size_t late_results() const { return late_; }
   Loop& loop() { return loop_; }
@@ -68,4 +69,4 @@ Task<Result<R>> Offload::run(std::function<R()>& job, Deadline deadline, std::st
   co_return std::move(*shared->value);
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

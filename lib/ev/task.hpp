@@ -24,7 +24,7 @@ struct PromiseBase {
   RootState* root = nullptr;
   std::coroutine_handle<> continuation;
   bool started = false;
-  bool queued = false;  // hops through the ready queue before its first line (C6)
+  bool queued = false; // hops through the ready queue before its first line (C6)
 
   struct Start {
     PromiseBase& promise;
@@ -47,7 +47,9 @@ struct PromiseBase {
   };
   Start initial_suspend() noexcept { return Start(*this); }
   Finish final_suspend() noexcept { return {}; }
-  [[noreturn]] void unhandled_exception() { check_failed("no exception leaves a Task", __FILE__, __LINE__); }
+  [[noreturn]] void unhandled_exception() {
+    check_failed("no exception leaves a Task", __FILE__, __LINE__);
+  }
 };
 
 template <typename T>
@@ -55,7 +57,9 @@ struct Promise : PromiseBase {
   std::optional<T> value;
   Task<T> get_return_object();
   template <typename U>
-  void return_value(U&& v) { value.emplace(std::forward<U>(v)); }
+  void return_value(U&& v) {
+    value.emplace(std::forward<U>(v));
+  }
   T take() { return std::move(*value); }
 };
 
@@ -70,14 +74,16 @@ struct Promise<void> : PromiseBase {
 template <typename Arg>
 constexpr bool may_be_parameter() {
   using Bare = std::remove_cvref_t<Arg>;
-  if constexpr (std::is_rvalue_reference_v<Arg>) return false;
+  if constexpr (std::is_rvalue_reference_v<Arg>)
+    return false;
   else if constexpr (std::is_lvalue_reference_v<Arg>)
     return !std::is_const_v<std::remove_reference_t<Arg>> || !std::is_class_v<Bare> ||
            !std::is_aggregate_v<Bare>;
-  else return std::is_trivially_destructible_v<Arg>;
+  else
+    return std::is_trivially_destructible_v<Arg>;
 }
 
-}  // namespace task_detail
+} // namespace task_detail
 
 template <typename T>
 class [[nodiscard]] Task {
@@ -123,7 +129,7 @@ inline Task<void> task_detail::Promise<void>::get_return_object() {
   return Task<void>(std::coroutine_handle<Promise<void>>::from_promise(*this));
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev
 
 template <typename T, typename... Args>
 struct std::coroutine_traits<postrider::ev::Task<T>, Args...> {

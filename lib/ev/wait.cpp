@@ -57,4 +57,4 @@ void Wait::on_timer(void* self) {
   wait->finish(State::timed_out);
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

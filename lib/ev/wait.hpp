@@ -22,16 +22,17 @@ class Wait;
 struct RootState {
   Loop* loop = nullptr;
   Group* group = nullptr;
-  Wait* wait = nullptr;  // the leaf it waits in now; null while it runs or is ready
+  Wait* wait = nullptr; // the leaf it waits in now; null while it runs or is ready
   std::string label;
   bool cancelled = false;
-  bool torn_down = false;  // frames are being destroyed from outside
+  bool torn_down = false; // frames are being destroyed from outside
 };
 
 class Wait {
  public:
   Wait(Loop& loop, std::string_view what, Deadline deadline, std::source_location where)
-      : loop_(loop), what_(what), deadline_(deadline), where_(where), timer_(loop, on_timer, this) {}
+      : loop_(loop), what_(what), deadline_(deadline), where_(where), timer_(loop, on_timer, this) {
+  }
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
   virtual ~Wait();
@@ -42,7 +43,7 @@ class Wait {
   SteadyTime since() const { return since_; }
   const std::source_location& where() const { return where_; }
 
-  void cancel();  // by Group
+  void cancel(); // by Group
 
  protected:
   enum class State { idle, waiting, woken, timed_out, cancelled };
@@ -77,7 +78,7 @@ class Wait {
   std::coroutine_handle<> handle_;
   RootState* root_ = nullptr;
   State state_ = State::idle;
-  bool queued_ = false;  // handed to the ready queue, not resumed yet
+  bool queued_ = false; // handed to the ready queue, not resumed yet
 };
 
 // co_await sleep_until(loop, deadline): Error cancelled, or ok when the time has come.
@@ -87,12 +88,16 @@ class SleepUntil : public Wait {
              std::source_location where = std::source_location::current())
       : Wait(loop, "sleep", deadline, where) {}
   bool await_ready() const { return false; }
-  template <typename P> bool await_suspend(std::coroutine_handle<P> h) { return suspend(h); }
+  template <typename P>
+  bool await_suspend(std::coroutine_handle<P> h) {
+    return suspend(h);
+  }
   Result<void> await_resume() const {
     auto ended = result();
     if (!ended && ended.error().kind() == ErrorKind::timeout) return {};
     return ended;
   }
+
  protected:
   void detach() override {}
 };
@@ -102,4 +107,4 @@ inline SleepUntil sleep_for(Loop& loop, Duration duration,
   return SleepUntil(loop, loop.after(duration), where);
 }
 
-}  // namespace postrider::ev
+} // namespace postrider::ev

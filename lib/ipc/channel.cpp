@@ -14,7 +14,7 @@ constexpr char kVersion = 1;
 constexpr std::size_t kMostFdsPerFrame = 8;
 constexpr std::size_t kChunk = 128 * 1024;
 constexpr std::size_t kFlushAt = 64 * 1024;
-}  // namespace
+} // namespace
 
 Credentials peer_credentials(int fd) {
   ucred cred{};
@@ -77,10 +77,12 @@ void Channel::end_frame(std::size_t at, std::vector<Fd> fds) {
     return;
   }
   const auto length = static_cast<std::uint32_t>(out_.size() - at - kHeader);
-  for (std::size_t i = 0; i < 4; ++i) out_[at + i] = static_cast<char>(length >> (8 * i));
+  for (std::size_t i = 0; i < 4; ++i)
+    out_[at + i] = static_cast<char>(length >> (8 * i));
   if (!fds.empty()) attached_.push_back({at, std::move(fds)});
   if (unsent() > limits_.unsent)
-    fail(Error(ErrorKind::limit, "peer does not read: " + std::to_string(unsent()) + " bytes wait"));
+    fail(
+        Error(ErrorKind::limit, "peer does not read: " + std::to_string(unsent()) + " bytes wait"));
   else if (unsent() >= kFlushAt)
     flush();
 }
@@ -92,7 +94,8 @@ void Channel::flush() {
     std::size_t end = out_.size();
     std::vector<int> raw;
     if (!attached_.empty() && attached_.front().at == sent_) {
-      for (const Fd& fd : attached_.front().fds) raw.push_back(fd.get());
+      for (const Fd& fd : attached_.front().fds)
+        raw.push_back(fd.get());
       if (attached_.size() > 1) end = attached_[1].at;
     } else if (!attached_.empty()) {
       end = attached_.front().at;
@@ -134,7 +137,8 @@ void Channel::flush() {
     if (had && changed_.has_waiters()) changed_.notify_all();
   } else if (sent_ > 1024 * 1024) {
     out_.erase(0, sent_);
-    for (Attached& a : attached_) a.at -= sent_;
+    for (Attached& a : attached_)
+      a.at -= sent_;
     sent_ = 0;
   }
 }
@@ -196,7 +200,8 @@ Result<bool> Channel::parse(Frame& frame) {
   if (length > limits_.frame)
     return Error(ErrorKind::protocol, "frame of " + std::to_string(length) + " bytes");
   if (have[6] != kVersion)
-    return Error(ErrorKind::protocol, "frame version " + std::to_string(static_cast<unsigned char>(have[6])) +
+    return Error(ErrorKind::protocol, "frame version " +
+                                          std::to_string(static_cast<unsigned char>(have[6])) +
                                           "; are all programs of one release?");
   const auto count = static_cast<unsigned char>(have[7]);
   if (count > kMostFdsPerFrame) return Error(ErrorKind::protocol, "too many descriptors");
@@ -254,10 +259,10 @@ ev::Task<Result<void>> expect_hello(Channel& channel, std::string_view protocol,
   Result<Hello> hello = as<Hello>(*frame);
   if (!hello) co_return hello.error();
   if (hello->protocol != protocol || hello->version != version)
-    co_return Error(ErrorKind::protocol,
-                    "peer speaks " + hello->protocol + " " + std::to_string(hello->version) +
-                        ", wanted " + std::string(protocol) + " " + std::to_string(version));
+    co_return Error(ErrorKind::protocol, "peer speaks " + hello->protocol + " " +
+                                             std::to_string(hello->version) + ", wanted " +
+                                             std::string(protocol) + " " + std::to_string(version));
   co_return Result<void>();
 }
 
-}  // namespace postrider::ipc
+} // namespace postrider::ipc

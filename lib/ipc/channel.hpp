@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Channel: typed frames, with descriptors where stated, over a UNIX stream socket between two of our
-// processes. The other end is not trusted: every frame is bounded, malformed input ends the channel
-// with an Error and nothing else, and what waits to be sent is bounded too.
+// Channel: typed frames, with descriptors where stated, over a UNIX stream socket between two of
+// our processes. The other end is not trusted: every frame is bounded, malformed input ends the
+// channel with an Error and nothing else, and what waits to be sent is bounded too.
 //
 //   frame = body-length(4) type(2) version(1) descriptor-count(1) body        little-endian
 //   body  = named fields (base/fields.hpp)
@@ -24,14 +24,14 @@
 namespace postrider::ipc {
 
 struct Limits {
-  std::size_t frame = 4 * 1024 * 1024;    // largest body accepted
-  std::size_t unsent = 64 * 1024 * 1024;  // bytes that may wait for a slow peer
-  std::size_t descriptors = 16;           // received and not yet claimed by a frame
+  std::size_t frame = 4 * 1024 * 1024;   // largest body accepted
+  std::size_t unsent = 64 * 1024 * 1024; // bytes that may wait for a slow peer
+  std::size_t descriptors = 16;          // received and not yet claimed by a frame
 };
 
 struct Frame {
   std::uint16_t type = 0;
-  ByteView body;         // valid until the next receive
+  ByteView body; // valid until the next receive
   std::vector<Fd> fds;
   Frame() {}
 };
@@ -41,7 +41,7 @@ struct Credentials {
   uid_t uid = static_cast<uid_t>(-1);
   gid_t gid = static_cast<gid_t>(-1);
 };
-Credentials peer_credentials(int fd);  // SO_PEERCRED
+Credentials peer_credentials(int fd); // SO_PEERCRED
 
 class Channel {
  public:
@@ -53,7 +53,9 @@ class Channel {
 
   // Never waits. Errors (peer gone, too much unsent) end the channel: receive() then reports them.
   template <typename Message>
-  void send(const Message& message) { send(message, std::vector<Fd>()); }
+  void send(const Message& message) {
+    send(message, std::vector<Fd>());
+  }
   template <typename Message>
   void send(const Message& message, Fd fd) {
     std::vector<Fd> fds;
@@ -87,12 +89,12 @@ class Channel {
 
  private:
   struct Attached {
-    std::size_t at;  // offset in out_ of the frame that carries them
+    std::size_t at; // offset in out_ of the frame that carries them
     std::vector<Fd> fds;
   };
   std::size_t begin_frame(std::uint16_t type, std::size_t fds);
   void end_frame(std::size_t at, std::vector<Fd> fds);
-  Result<bool> receive_now();  // false: nothing there
+  Result<bool> receive_now(); // false: nothing there
   Result<bool> parse(Frame& frame);
   void fail(Error error);
 
@@ -108,7 +110,7 @@ class Channel {
   std::deque<Attached> attached_;
   std::string in_;
   std::size_t in_start_ = 0;
-  std::size_t in_taken_ = 0;  // bytes of the frame last handed out
+  std::size_t in_taken_ = 0; // bytes of the frame last handed out
   std::deque<Fd> fds_in_;
   std::optional<Error> failed_;
   bool flushing_blocked_ = false;
@@ -137,4 +139,4 @@ Result<Message> as(const Frame& frame) {
   return decode<Message>(frame.body);
 }
 
-}  // namespace postrider::ipc
+} // namespace postrider::ipc

@@ -9,7 +9,7 @@ bool clean(const std::string& text) {
   return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string::npos;
 }
 
-}  // namespace
+} // namespace
 
 Result<void> check_clean(const Envelope& e) {
   const auto bad = [](std::string_view name) {
@@ -28,4 +28,4 @@ Result<void> check_clean(const Envelope& e) {
   return {};
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

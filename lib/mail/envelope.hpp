@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The envelope of a message: facts only (who, to whom, options, when, from where). Route, policy and
-// schedule are decided at each attempt and never stored. Addresses stand without angle brackets; an
-// empty sender is the null sender. No field may hold CR, LF or NUL: check with check_clean().
+// The envelope of a message: facts only (who, to whom, options, when, from where). Route, policy
+// and schedule are decided at each attempt and never stored. Addresses stand without angle
+// brackets; an empty sender is the null sender. No field may hold CR, LF or NUL: check with
+// check_clean().
 #pragma once
 
 #include <cstdint>
@@ -14,18 +15,23 @@ namespace postrider::mail {
 
 // RFC 3461 section 4.1. Several may be set, `never` only alone; 0 means the client did not say,
 // which is "failure, and delay as we see fit".
-enum NotifyBit : std::uint8_t { notify_never = 1, notify_success = 2, notify_failure = 4, notify_delay = 8 };
+enum NotifyBit : std::uint8_t {
+  notify_never = 1,
+  notify_success = 2,
+  notify_failure = 4,
+  notify_delay = 8
+};
 
-enum class Ret : std::uint8_t { unset, full, hdrs };  // RFC 3461 section 4.3
+enum class Ret : std::uint8_t { unset, full, hdrs }; // RFC 3461 section 4.3
 constexpr Ret highest(Ret) { return Ret::hdrs; }
 
-enum class Body : std::uint8_t { unset, seven_bit, eight_bit_mime };  // RFC 6152
+enum class Body : std::uint8_t { unset, seven_bit, eight_bit_mime }; // RFC 6152
 constexpr Body highest(Body) { return Body::eight_bit_mime; }
 
 struct Recipient {
   std::string address;
-  std::string orcpt;         // "rfc822;a+40b": as received, xtext decoded after the first ';'
-  std::uint8_t notify = 0;   // NotifyBit
+  std::string orcpt;       // "rfc822;a+40b": as received, xtext decoded after the first ';'
+  std::uint8_t notify = 0; // NotifyBit
 
   bool operator==(const Recipient&) const = default;
   template <typename V, typename S>
@@ -39,26 +45,26 @@ struct Recipient {
 struct Envelope {
   std::string sender;
   std::vector<Recipient> recipients;
-  std::int64_t arrival = 0;  // unix time, microseconds
-  std::string envid;         // RFC 3461 section 4.4, xtext decoded
+  std::int64_t arrival = 0; // unix time, microseconds
+  std::string envid;        // RFC 3461 section 4.4, xtext decoded
   Ret ret = Ret::unset;
   Body body = Body::unset;
-  bool smtputf8 = false;     // RFC 6531: the client said SMTPUTF8
+  bool smtputf8 = false; // RFC 6531: the client said SMTPUTF8
   // Where it came from. Empty for mail made on this host by the suite itself.
-  std::string client_name;     // "unknown" when there is none
-  std::string client_address;  // "192.0.2.1", "2001:db8::1"; empty for a UNIX socket
+  std::string client_name;    // "unknown" when there is none
+  std::string client_address; // "192.0.2.1", "2001:db8::1"; empty for a UNIX socket
   std::string client_port;
   std::string helo;
-  std::string protocol;        // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
+  std::string protocol; // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
   std::string sasl_username;
-  std::uint32_t submitter_uid = 0;  // local submission only
+  std::uint32_t submitter_uid = 0; // local submission only
   bool local_submission = false;
-  std::string message_id;      // with its angle brackets; for the log
+  std::string message_id; // with its angle brackets; for the log
   // A report made by bounce for message `report_for`: when this record is durable, the recipients
   // it reports (indices into the original's list) count as reported, so a crash repeats no bounce.
   std::string report_for;
   std::vector<std::uint32_t> reported;
-  std::string report_kind;     // "failed", "delayed", "success"; empty for ordinary mail
+  std::string report_kind; // "failed", "delayed", "success"; empty for ordinary mail
 
   bool operator==(const Envelope&) const = default;
   template <typename V, typename S>
@@ -88,14 +94,14 @@ struct Envelope {
 // What the content is like, found out once while it was received. Content is stored with CRLF line
 // ends, without dot-stuffing and without the final dot.
 struct ContentFacts {
-  std::uint64_t size = 0;          // bytes as stored
-  std::uint32_t longest_line = 0;  // CRLF not counted
-  std::uint16_t hops = 0;          // Received: headers
+  std::uint64_t size = 0;         // bytes as stored
+  std::uint32_t longest_line = 0; // CRLF not counted
+  std::uint16_t hops = 0;         // Received: headers
   bool has_8bit = false;
-  bool needs_dot_stuffing = false;  // some line begins with '.'
-  bool utf8_headers = false;        // non-ASCII in the header
+  bool needs_dot_stuffing = false; // some line begins with '.'
+  bool utf8_headers = false;       // non-ASCII in the header
   bool ends_with_newline = true;
-  std::uint32_t header_size = 0;    // up to and including the empty line
+  std::uint32_t header_size = 0; // up to and including the empty line
 
   bool operator==(const ContentFacts&) const = default;
   template <typename V, typename S>
@@ -115,4 +121,4 @@ struct ContentFacts {
 // line or a record of its own), or when there is no recipient.
 Result<void> check_clean(const Envelope& envelope);
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

@@ -20,4 +20,4 @@ std::string_view to_string(Gate gate) {
   POSTRIDER_UNREACHABLE();
 }
 
-}  // namespace postrider::mail
+} // namespace postrider::mail

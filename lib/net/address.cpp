@@ -12,7 +12,7 @@ namespace postrider::net {
 namespace {
 const sockaddr_in* v4(const sockaddr* a) { return reinterpret_cast<const sockaddr_in*>(a); }
 const sockaddr_in6* v6(const sockaddr* a) { return reinterpret_cast<const sockaddr_in6*>(a); }
-}  // namespace
+} // namespace
 
 std::optional<Address> Address::parse_ip(std::string_view text, std::uint16_t port) {
   if (istarts_with(text, "ipv6:")) text.remove_prefix(5);
@@ -90,8 +90,10 @@ std::string Address::text() const {
   }
   if (family() == AF_INET6) {
     const in6_addr& six = v6(raw())->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&six)) ::inet_ntop(AF_INET, &six.s6_addr[12], buffer, sizeof buffer);
-    else ::inet_ntop(AF_INET6, &six, buffer, sizeof buffer);
+    if (IN6_IS_ADDR_V4MAPPED(&six))
+      ::inet_ntop(AF_INET, &six.s6_addr[12], buffer, sizeof buffer);
+    else
+      ::inet_ntop(AF_INET6, &six, buffer, sizeof buffer);
     return buffer;
   }
   if (family() == AF_UNIX && length_ > offsetof(sockaddr_un, sun_path)) {
@@ -120,4 +122,4 @@ bool Address::operator==(const Address& other) const {
   return family() == other.family() && port() == other.port() && text() == other.text();
 }
 
-}  // namespace postrider::net
+} // namespace postrider::net

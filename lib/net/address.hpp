@@ -20,7 +20,7 @@ class Address {
   static std::optional<Address> parse_ip(std::string_view text, std::uint16_t port);
   static Result<Address> unix_path(std::string_view path);
   static Address from_sockaddr(const sockaddr* address, socklen_t length);
-  static Address peer_of(int fd);   // unspecified (family 0) when there is none
+  static Address peer_of(int fd); // unspecified (family 0) when there is none
   static Address local_of(int fd);
 
   int family() const { return storage_.ss_family; }
@@ -30,7 +30,7 @@ class Address {
   // "192.0.2.1", "2001:db8::1", "/path"; without port or brackets. IPv4-mapped IPv6 as IPv4.
   std::string text() const;
   bool is_loopback() const;
-  bool is_unspecified() const;  // 0.0.0.0, ::
+  bool is_unspecified() const; // 0.0.0.0, ::
   const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t raw_length() const { return length_; }
   bool operator==(const Address& other) const;
@@ -41,4 +41,4 @@ class Address {
 };
 static_assert(sizeof(sockaddr_un) <= sizeof(sockaddr_storage));
 
-}  // namespace postrider::net
+} // namespace postrider::net

@@ -10,8 +10,10 @@ void Stream::consume(std::size_t count) {
   start_ += std::min(count, input_.size() - start_);
   if (start_ == input_.size()) {
     start_ = 0;
-    if (input_.capacity() > 1024) std::string().swap(input_);
-    else input_.clear();
+    if (input_.capacity() > 1024)
+      std::string().swap(input_);
+    else
+      input_.clear();
   } else if (start_ > 64 * 1024) {
     input_.erase(0, start_);
     start_ = 0;
@@ -36,4 +38,4 @@ ev::Task<Result<Stream::Line>> Stream::read_line(std::size_t most, ev::Deadline 
   }
 }
 
-}  // namespace postrider::net
+} // namespace postrider::net

@@ -16,7 +16,7 @@ namespace postrider::net {
 
 class Stream {
  public:
-  static constexpr std::size_t kInputLimit = 256 * 1024;  // bytes received and not yet consumed
+  static constexpr std::size_t kInputLimit = 256 * 1024; // bytes received and not yet consumed
 
   virtual ~Stream() = default;
 
@@ -29,7 +29,7 @@ class Stream {
   virtual ev::Task<Result<void>> fill(ev::Deadline deadline) = 0;
   // WAITS until every byte is handed to the kernel.
   virtual ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) = 0;
-  virtual void shutdown_write() = 0;  // half-close
+  virtual void shutdown_write() = 0; // half-close
 
   // WAITS for one line. The result is without its line end and is consumed; `bare` tells that it
   // ended in LF alone. Error limit when no line end comes within `most` bytes (nothing consumed).
@@ -49,4 +49,4 @@ class Stream {
   std::size_t start_ = 0;
 };
 
-}  // namespace postrider::net
+} // namespace postrider::net

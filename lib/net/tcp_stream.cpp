@@ -20,7 +20,7 @@ char* scratch() {
   return buffer.get();
 }
 
-}  // namespace
+} // namespace
 
 TcpStream::TcpStream(ev::Loop& loop, Fd fd) : loop_(loop), fd_(std::move(fd)), changed_(loop) {
   watch_ = std::make_unique<ev::FdWatch>(
@@ -90,8 +90,7 @@ Fd TcpStream::release() {
 }
 
 ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Address& target,
-                                                     const Address& source,
-                                                     ev::Deadline deadline) {
+                                                     const Address& source, ev::Deadline deadline) {
   Fd fd(::socket(target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) co_return Error::from_errno("socket", errno);
   if (source.family() != 0 && ::bind(fd.get(), source.raw(), source.raw_length()) != 0)
@@ -101,7 +100,8 @@ ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Addre
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
   int rc;
-  do rc = ::connect(fd.get(), target.raw(), target.raw_length());
+  do
+    rc = ::connect(fd.get(), target.raw(), target.raw_length());
   while (rc != 0 && errno == EINTR);
   if (rc != 0 && errno != EINPROGRESS) co_return Error::from_errno("connect", errno);
   if (rc != 0) {
@@ -117,7 +117,7 @@ ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Addre
       socklen_t length = sizeof problem;
       ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &length);
       if (problem != 0) co_return Error::from_errno("connect", problem);
-      if (Address::peer_of(fd.get()).family() != 0) break;  // else an early, empty event
+      if (Address::peer_of(fd.get()).family() != 0) break; // else an early, empty event
     }
   }
   co_return std::make_unique<TcpStream>(loop, std::move(fd));
@@ -135,7 +135,8 @@ Result<Fd> listen(const Address& address, const ListenOptions& options) {
   } else {
     ::unlink(address.text().c_str());
   }
-  const std::string shown = address.text() + (address.is_ip() ? ":" + std::to_string(address.port()) : "");
+  const std::string shown =
+      address.text() + (address.is_ip() ? ":" + std::to_string(address.port()) : "");
   if (::bind(fd.get(), address.raw(), address.raw_length()) != 0)
     return Error::from_errno("bind " + shown, errno);
   if (!address.is_ip() && ::chmod(address.text().c_str(), options.unix_mode) != 0)
@@ -151,4 +152,4 @@ Result<std::pair<Fd, Fd>> socket_pair() {
   return std::pair<Fd, Fd>(Fd(fds[0]), Fd(fds[1]));
 }
 
-}  // namespace postrider::net
+} // namespace postrider::net

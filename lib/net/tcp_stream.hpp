@@ -23,7 +23,8 @@ class TcpStream final : public Stream {
   int fd() const { return fd_.get(); }
   // True when the connection is open and the peer has sent nothing unasked: may be reused.
   bool is_quiet() const;
-  // The descriptor, for another owner. The stream is unusable afterwards. REQUIRES buffered().empty().
+  // The descriptor, for another owner. The stream is unusable afterwards. REQUIRES
+  // buffered().empty().
   Fd release();
 
  private:
@@ -42,7 +43,7 @@ ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Addre
                                                      const Address& source, ev::Deadline deadline);
 
 struct ListenOptions {
-  int backlog = 4096;  // the kernel caps it at net.core.somaxconn
+  int backlog = 4096; // the kernel caps it at net.core.somaxconn
   bool v6_only = true;
   std::uint32_t unix_mode = 0666;
 };
@@ -52,4 +53,4 @@ Result<Fd> listen(const Address& address, const ListenOptions& options);
 // A pair of connected non-blocking UNIX sockets.
 Result<std::pair<Fd, Fd>> socket_pair();
 
-}  // namespace postrider::net
+} // namespace postrider::net

@@ -49,12 +49,12 @@ inline constexpr std::chrono::seconds kStopLimit{8};
 inline constexpr std::chrono::seconds kKillAfter{12};
 
 enum class ChildState : std::uint16_t {
-  ready,     // once, first
-  busy,      // another process would help
+  ready, // once, first
+  busy,  // another process would help
   free,
-  alive,     // no change; proof of life
-  reloaded,  // serves with the new configuration, in place of a successor
-  leaving,   // accepts no more; exits when its work is done
+  alive,    // no change; proof of life
+  reloaded, // serves with the new configuration, in place of a successor
+  leaving,  // accepts no more; exits when its work is done
 };
 constexpr ChildState highest(ChildState) { return ChildState::leaving; }
 
@@ -101,4 +101,4 @@ inline std::optional<StatusRecord> from_bytes(ByteView bytes) {
                       .clients = get_le<std::uint32_t>(bytes.substr(12))};
 }
 
-}  // namespace postrider::proto
+} // namespace postrider::proto

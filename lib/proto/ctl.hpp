@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// ctl: what the operator asks of qmgr (`postrider queue`, `why`, `cat`, `flush`, ..., `sendmail -bp`).
-// Spoken on qmgr's service socket, like intake.hpp. Any local user may connect: peer credentials
-// decide. root and the owner of the queue may do everything; others may list and ask why when
-// authorized_mailq_users has them, and flush when authorized_flush_users has them.
+// ctl: what the operator asks of qmgr (`postrider queue`, `why`, `cat`, `flush`, ..., `sendmail
+// -bp`). Spoken on qmgr's service socket, like intake.hpp. Any local user may connect: peer
+// credentials decide. root and the owner of the queue may do everything; others may list and ask
+// why when authorized_mailq_users has them, and flush when authorized_flush_users has them.
 //
 //   qmgr                                      client
 //   Hello{qmgr 1}  ------------------------->
@@ -36,10 +36,10 @@ enum class Where : std::uint8_t { incoming, active, deferred, held };
 constexpr Where highest(Where) { return Where::held; }
 constexpr std::string_view to_string(Where where) {
   switch (where) {
-    case Where::incoming: return "incoming";
-    case Where::active: return "active";
-    case Where::deferred: return "deferred";
-    case Where::held: return "hold";
+  case Where::incoming: return "incoming";
+  case Where::active: return "active";
+  case Where::deferred: return "deferred";
+  case Where::held: return "hold";
   }
   return "";
 }
@@ -48,14 +48,15 @@ constexpr std::string_view to_string(Where where) {
 // unless `all` is set. Texts compare without regard to case.
 struct Selector {
   bool all = false;
-  std::vector<std::string> ids;         // queue ids as text; unknown ones are counted
-  std::vector<Where> where;             // any of these
-  std::string destination;              // domain of an open recipient, or next hop in memory
-  std::string sender;                   // whole address; "<>" for the null sender; "@domain"
-  std::string recipient;                // whole address of a recipient; "@domain"
-  std::string reason;                   // part of the last reason
+  std::vector<std::string> ids; // queue ids as text; unknown ones are counted
+  std::vector<Where> where;     // any of these
+  std::string destination;      // domain of an open recipient, or next hop in memory
+  std::string sender;           // whole address; "<>" for the null sender; "@domain"
+  std::string recipient;        // whole address of a recipient; "@domain"
+  std::string reason;           // part of the last reason
   bool operator==(const Selector&) const = default;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v.optional("all", s.all);
     v.optional("ids", s.ids);
     v.optional("where", s.where);
@@ -72,7 +73,8 @@ struct ListQueue {
   std::string after;            // id; empty: from the beginning
   std::uint32_t limit = 100;    // messages; qmgr takes at most kMostPerPage
   std::uint32_t recipients = 1; // of each message at most this many
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("select", s.select);
     v.optional("after", s.after);
     v("limit", s.limit);
@@ -83,8 +85,9 @@ inline constexpr std::uint32_t kMostPerPage = 1000;
 
 struct QueueRecipient {
   std::string address;
-  std::string reason;           // last reply or error; empty: none yet
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::string reason; // last reply or error; empty: none yet
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("address", s.address);
     v.optional("reason", s.reason);
   }
@@ -98,10 +101,11 @@ struct QueueItem {
   std::int64_t next_try = 0;
   std::string sender;
   std::uint32_t open_recipients = 0;
-  std::vector<QueueRecipient> recipients;  // open ones, the first of them
-  std::vector<std::string> destinations;   // of the open recipients
-  std::string reason;                      // why it waits, shortened
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::vector<QueueRecipient> recipients; // open ones, the first of them
+  std::vector<std::string> destinations;  // of the open recipients
+  std::string reason;                     // why it waits, shortened
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("id", s.id);
     v("where", s.where);
     v("size", s.size);
@@ -119,9 +123,10 @@ struct QueuePage {
   static constexpr std::uint16_t kType = 65;
   std::vector<QueueItem> items;
   bool more = false;
-  std::string next;             // for ListQueue::after
-  bool stale = false;           // the index is being checked after a crash: entries may be missing
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::string next;   // for ListQueue::after
+  bool stale = false; // the index is being checked after a crash: entries may be missing
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("items", s.items);
     v("more", s.more);
     v.optional("next", s.next);
@@ -136,7 +141,8 @@ struct CountQueue {
   static constexpr std::uint16_t kType = 66;
   CountBy by = CountBy::where;
   std::uint32_t limit = 100;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("by", s.by);
     v("limit", s.limit);
   }
@@ -144,9 +150,10 @@ struct CountQueue {
 
 struct CountLine {
   std::string name;
-  std::uint64_t active = 0;     // in memory
-  std::uint64_t waiting = 0;    // on disk: deferred and held
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::uint64_t active = 0;  // in memory
+  std::uint64_t waiting = 0; // on disk: deferred and held
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("name", s.name);
     v.optional("active", s.active);
     v.optional("waiting", s.waiting);
@@ -155,9 +162,10 @@ struct CountLine {
 
 struct QueueCounts {
   static constexpr std::uint16_t kType = 67;
-  std::vector<CountLine> lines;  // most first
+  std::vector<CountLine> lines; // most first
   bool stale = false;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("lines", s.lines);
     v.optional("stale", s.stale);
   }
@@ -166,7 +174,10 @@ struct QueueCounts {
 struct Why {
   static constexpr std::uint16_t kType = 68;
   std::string id;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("id", s.id); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("id", s.id);
+  }
 };
 
 // queue::Status in the words of the view.
@@ -177,15 +188,16 @@ struct WhyRecipient {
   std::string address;
   Fate fate = Fate::open;
   std::uint32_t attempts = 0;
-  bool in_doubt = false;        // an earlier attempt may have delivered it
-  bool in_flight = false;       // an agent has it now
+  bool in_doubt = false;  // an earlier attempt may have delivered it
+  bool in_flight = false; // an agent has it now
   mail::Gate gate = mail::Gate::none;
-  std::string gate_text;        // one sentence: what holds it back
+  std::string gate_text; // one sentence: what holds it back
   std::int64_t next_try = 0;
-  mail::Outcome last;           // dsn empty: no attempt yet
-  std::string transport;        // as routed now; empty when that could not be said
+  mail::Outcome last;    // dsn empty: no attempt yet
+  std::string transport; // as routed now; empty when that could not be said
   std::string nexthop;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("address", s.address);
     v("fate", s.fate);
     v.optional("attempts", s.attempts);
@@ -205,15 +217,16 @@ struct WhyAnswer {
   std::string id;
   Where where = Where::active;
   std::string hold_reason;
-  std::uint32_t strikes = 0;    // agents that died while they had it
+  std::uint32_t strikes = 0; // agents that died while they had it
   std::string sender;
   std::int64_t arrival = 0;
-  std::int64_t expires = 0;     // when it will be returned
+  std::int64_t expires = 0; // when it will be returned
   std::uint64_t size = 0;
   std::string message_id;
-  std::string client;           // "name[address]"; empty: local
+  std::string client; // "name[address]"; empty: local
   std::vector<WhyRecipient> recipients;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("id", s.id);
     v("where", s.where);
     v.optional("hold_reason", s.hold_reason);
@@ -231,7 +244,10 @@ struct WhyAnswer {
 struct Cat {
   static constexpr std::uint16_t kType = 70;
   std::string id;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("id", s.id); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("id", s.id);
+  }
 };
 
 // The content is [content_offset, +size) of the descriptor, lines end in CRLF. root and the owner
@@ -244,7 +260,8 @@ struct CatAnswer {
   std::uint32_t header_size = 0;
   Where where = Where::active;
   mail::Envelope envelope;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("id", s.id);
     v("content_offset", s.content_offset);
     v("size", s.size);
@@ -255,22 +272,23 @@ struct CatAnswer {
 };
 
 enum class Action : std::uint8_t {
-  flush,    // try deferred mail and dead destinations now
-  retry,    // the same for the selected messages
+  flush, // try deferred mail and dead destinations now
+  retry, // the same for the selected messages
   hold,
   release,
-  requeue,  // start over: no attempts, not held, routed anew
-  remove,   // `postrider delete`: without a report
+  requeue, // start over: no attempts, not held, routed anew
+  remove,  // `postrider delete`: without a report
 };
 constexpr Action highest(Action) { return Action::remove; }
 
 struct Act {
   static constexpr std::uint16_t kType = 72;
   Action action = Action::flush;
-  Selector select;              // flush: may be empty (all), or name a destination
+  Selector select; // flush: may be empty (all), or name a destination
   bool dry_run = false;
-  std::string reason;           // of a hold
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::string reason; // of a hold
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("action", s.action);
     v("select", s.select);
     v.optional("dry_run", s.dry_run);
@@ -281,11 +299,12 @@ struct Act {
 struct Acted {
   static constexpr std::uint16_t kType = 73;
   std::uint64_t matched = 0;
-  std::uint64_t changed = 0;    // with dry_run: would be
-  std::uint64_t not_found = 0;  // ids that are not in the queue
-  std::uint64_t in_delivery = 0;  // some recipients are with an agent: takes effect after that
-  std::vector<std::string> examples;  // ids, the first few that matched
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::uint64_t changed = 0;         // with dry_run: would be
+  std::uint64_t not_found = 0;       // ids that are not in the queue
+  std::uint64_t in_delivery = 0;     // some recipients are with an agent: takes effect after that
+  std::vector<std::string> examples; // ids, the first few that matched
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("matched", s.matched);
     v("changed", s.changed);
     v.optional("not_found", s.not_found);
@@ -297,7 +316,8 @@ struct Acted {
 struct AskStatus {
   static constexpr std::uint16_t kType = 74;
   std::uint32_t destinations = 20;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("destinations", s.destinations);
   }
 };
@@ -305,13 +325,14 @@ struct AskStatus {
 struct DestinationStatus {
   std::string transport;
   std::string nexthop;
-  std::uint64_t messages = 0;   // requests that wait here
+  std::uint64_t messages = 0; // requests that wait here
   std::uint32_t in_flight = 0;
-  std::uint32_t window = 0;     // how many may be in flight now
+  std::uint32_t window = 0; // how many may be in flight now
   bool dead = false;
-  std::int64_t probe_at = 0;    // when a dead one is tried again
+  std::int64_t probe_at = 0; // when a dead one is tried again
   std::string reason;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("transport", s.transport);
     v("nexthop", s.nexthop);
     v.optional("messages", s.messages);
@@ -328,7 +349,8 @@ struct AgentStatus {
   std::uint32_t pid = 0;
   std::uint32_t capacity = 0;
   std::uint32_t in_flight = 0;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("transport", s.transport);
     v.optional("pid", s.pid);
     v.optional("capacity", s.capacity);
@@ -339,26 +361,27 @@ struct AgentStatus {
 struct StatusAnswer {
   static constexpr std::uint16_t kType = 75;
   bool accepting = true;
-  std::string refuse_reason;    // when new mail is answered 452
-  std::uint64_t incoming = 0;   // in memory, not yet routed
-  std::uint64_t active = 0;     // in memory, all
+  std::string refuse_reason;  // when new mail is answered 452
+  std::uint64_t incoming = 0; // in memory, not yet routed
+  std::uint64_t active = 0;   // in memory, all
   std::uint64_t deferred = 0;
   std::uint64_t held = 0;
-  std::uint64_t in_flight = 0;  // deliveries that agents have
-  std::uint64_t accepted = 0;   // messages since the start
-  std::uint64_t delivered = 0;  // recipients since the start
+  std::uint64_t in_flight = 0; // deliveries that agents have
+  std::uint64_t accepted = 0;  // messages since the start
+  std::uint64_t delivered = 0; // recipients since the start
   std::uint64_t bounced = 0;
   std::uint64_t deferrals = 0;
   std::uint32_t segments = 0;
-  std::uint32_t live_segments = 0;  // with mail, or in the hands of a writer
-  std::uint32_t lent_segments = 0;  // of these, in the hands of a writer
+  std::uint32_t live_segments = 0; // with mail, or in the hands of a writer
+  std::uint32_t lent_segments = 0; // of these, in the hands of a writer
   std::uint64_t ledger_bytes = 0;
   std::uint64_t ledger_lag = 0; // marks that are not durable yet, in bytes
   bool index_stale = false;
   std::uint64_t free_bytes = 0;
-  std::vector<DestinationStatus> destinations;  // most mail first
+  std::vector<DestinationStatus> destinations; // most mail first
   std::vector<AgentStatus> agents;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("accepting", s.accepting);
     v.optional("refuse_reason", s.refuse_reason);
     v.optional("incoming", s.incoming);
@@ -389,19 +412,23 @@ struct Refused {
   static constexpr std::uint16_t kType = 76;
   Refusal why = Refusal::no_sense;
   std::string text;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("why", s.why);
     v("text", s.text);
   }
 };
 
-enum class TriggerKind : std::uint8_t { wake, flush };  // wake: look for due mail
+enum class TriggerKind : std::uint8_t { wake, flush }; // wake: look for due mail
 constexpr TriggerKind highest(TriggerKind) { return TriggerKind::flush; }
 
 struct Trigger {
   static constexpr std::uint16_t kType = 77;
   TriggerKind kind = TriggerKind::wake;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("kind", s.kind); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("kind", s.kind);
+  }
 };
 
-}  // namespace postrider::proto
+} // namespace postrider::proto

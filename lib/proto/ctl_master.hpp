@@ -29,7 +29,9 @@ struct MasterRequest {
   static constexpr std::uint16_t kType = 10;
   MasterVerb verb = MasterVerb::status;
   template <typename V, typename S>
-  static void fields(V& v, S& s) { v("verb", s.verb); }
+  static void fields(V& v, S& s) {
+    v("verb", s.verb);
+  }
 };
 
 struct MasterDone {
@@ -45,11 +47,11 @@ struct MasterDone {
 
 struct MasterChild {
   std::uint32_t pid = 0;
-  std::string state;  // starting, free, busy, leaving
+  std::string state; // starting, free, busy, leaving
   std::uint32_t generation = 0;
   std::uint64_t uptime_seconds = 0;
   std::uint32_t clients = 0;
-  std::string jail;  // "limits, user, no_new_privs"
+  std::string jail; // "limits, user, no_new_privs"
   bool operator==(const MasterChild&) const = default;
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -64,16 +66,16 @@ struct MasterChild {
 
 struct MasterService {
   std::string name;
-  std::string type;     // inet, unix
+  std::string type; // inet, unix
   std::string command;
-  std::string state;    // the words of master/service_state.hpp
+  std::string state; // the words of master/service_state.hpp
   std::uint32_t limit = 0;
-  std::vector<std::string> listen;  // "127.0.0.1:25", "private/smtp"
+  std::vector<std::string> listen; // "127.0.0.1:25", "private/smtp"
   std::vector<MasterChild> children;
-  std::uint64_t deaths = 0;         // since master started
-  std::string last_death;           // cause; empty: none
-  std::int64_t last_death_micros = 0;  // unix time
-  std::uint64_t backoff_millis = 0;    // left until the next try; throttled only
+  std::uint64_t deaths = 0;           // since master started
+  std::string last_death;             // cause; empty: none
+  std::int64_t last_death_micros = 0; // unix time
+  std::uint64_t backoff_millis = 0;   // left until the next try; throttled only
   bool operator==(const MasterService&) const = default;
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -110,4 +112,4 @@ struct MasterStatus {
   }
 };
 
-}  // namespace postrider::proto
+} // namespace postrider::proto

@@ -38,8 +38,9 @@ struct Ready {
   std::string program;
   std::uint32_t capacity = 0;  // deliveries at a time
   std::uint32_t pid = 0;       // its process; the socket itself only knows who listens: master
-  bool final_delivery = false;  // what it delivers is in a mailbox (lmtp_assume_final)
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  bool final_delivery = false; // what it delivers is in a mailbox (lmtp_assume_final)
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("program", s.program);
     v("capacity", s.capacity);
     v.optional("pid", s.pid);
@@ -47,41 +48,51 @@ struct Ready {
   }
 };
 
-struct Board {  // one descriptor: memfd of `slots` bytes, size sealed
+struct Board { // one descriptor: memfd of `slots` bytes, size sealed
   static constexpr std::uint16_t kType = 33;
   std::uint32_t slots = 0;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("slots", s.slots); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("slots", s.slots);
+  }
 };
 
-struct OpenContent {  // one descriptor, read-only: a segment or a message file
+struct OpenContent { // one descriptor, read-only: a segment or a message file
   static constexpr std::uint16_t kType = 34;
   std::uint64_t handle = 0;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("handle", s.handle); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("handle", s.handle);
+  }
 };
 
 struct CloseContent {
   static constexpr std::uint16_t kType = 35;
   std::uint64_t handle = 0;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("handle", s.handle); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("handle", s.handle);
+  }
 };
 
 struct Deliver {
   static constexpr std::uint16_t kType = 36;
   std::uint32_t slot = 0;
-  std::uint64_t id = 0;           // queue::Id::number()
-  std::string transport;          // master.cf service name: "smtp", "relay", ...
-  std::string nexthop;            // as in parameters: domain, [host]:port, unix:path ...
-  std::uint64_t handle = 0;       // content: see OpenContent
-  std::uint64_t record_offset = 0;  // of the record's header, for the check before the final dot
+  std::uint64_t id = 0;            // queue::Id::number()
+  std::string transport;           // master.cf service name: "smtp", "relay", ...
+  std::string nexthop;             // as in parameters: domain, [host]:port, unix:path ...
+  std::uint64_t handle = 0;        // content: see OpenContent
+  std::uint64_t record_offset = 0; // of the record's header, for the check before the final dot
   std::uint64_t content_offset = 0;
-  std::uint64_t tag = 0;          // generation tag the record must carry
-  std::int64_t active = 0;        // unix time in microseconds at which it entered memory
-  std::int64_t dispatched = 0;    // ... at which this request was made
-  bool cache_hint = false;        // more mail for this destination waits
-  mail::Envelope envelope;        // with only the recipients of this delivery
-  std::vector<std::uint32_t> recipient_indices;  // in the message's own list; same order
+  std::uint64_t tag = 0;       // generation tag the record must carry
+  std::int64_t active = 0;     // unix time in microseconds at which it entered memory
+  std::int64_t dispatched = 0; // ... at which this request was made
+  bool cache_hint = false;     // more mail for this destination waits
+  mail::Envelope envelope;     // with only the recipients of this delivery
+  std::vector<std::uint32_t> recipient_indices; // in the message's own list; same order
   mail::ContentFacts facts;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("id", s.id);
     v("transport", s.transport);
@@ -111,7 +122,8 @@ struct Delivered {
   // transcript, credentials removed. Empty: nothing.
   std::string notice_class;
   std::string notice;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("outcomes", s.outcomes);
     v.optional("relayed_without_dsn", s.relayed_without_dsn);
@@ -123,10 +135,11 @@ struct Delivered {
 
 struct Retiring {
   static constexpr std::uint16_t kType = 38;
-  template <typename V, typename S> static void fields(V&, S&) {}
+  template <typename V, typename S>
+  static void fields(V&, S&) {}
 };
 
-// --- bounce: the same conversation, with Report in place of Deliver ---------------------------------
+// --- bounce: the same conversation, with Report in place of Deliver ----------------------------
 
 enum class ReportKind : std::uint8_t { failed, delayed, success };
 constexpr ReportKind highest(ReportKind) { return ReportKind::success; }
@@ -136,17 +149,18 @@ struct Report {
   std::uint32_t slot = 0;
   ReportKind kind = ReportKind::failed;
   std::uint64_t id = 0;
-  std::string send_to;            // who gets the report: the sender, or 2bounce_notice_recipient
+  std::string send_to; // who gets the report: the sender, or 2bounce_notice_recipient
   std::uint64_t handle = 0;
   std::uint64_t content_offset = 0;
-  mail::Envelope envelope;        // of the original; recipients: those reported
+  mail::Envelope envelope; // of the original; recipients: those reported
   std::vector<std::uint32_t> recipient_indices;
-  std::vector<mail::Outcome> outcomes;  // same order
+  std::vector<mail::Outcome> outcomes; // same order
   mail::ContentFacts facts;
-  std::int64_t expires = 0;       // unix time in microseconds when we give up; for `delayed`
-  std::int64_t next_try = 0;      // the same, of the next attempt; for `delayed`
-  bool final_delivery = false;    // `success`: in a mailbox (LMTP), not merely relayed
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::int64_t expires = 0;    // unix time in microseconds when we give up; for `delayed`
+  std::int64_t next_try = 0;   // the same, of the next attempt; for `delayed`
+  bool final_delivery = false; // `success`: in a mailbox (LMTP), not merely relayed
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("kind", s.kind);
     v("id", s.id);
@@ -166,10 +180,11 @@ struct Report {
 struct Reported {
   static constexpr std::uint16_t kType = 41;
   std::uint32_t slot = 0;
-  bool ok = false;            // the report is durable in the queue
-  std::uint64_t report_id = 0;  // its queue id
-  std::string text;           // why not
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  bool ok = false;             // the report is durable in the queue
+  std::uint64_t report_id = 0; // its queue id
+  std::string text;            // why not
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("slot", s.slot);
     v("ok", s.ok);
     v.optional("report_id", s.report_id);
@@ -177,4 +192,4 @@ struct Reported {
   }
 };
 
-}  // namespace postrider::proto
+} // namespace postrider::proto

@@ -40,7 +40,8 @@ struct Open {
   static constexpr std::uint16_t kType = 16;
   Role role = Role::intake;
   std::string program;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("role", s.role);
     v("program", s.program);
   }
@@ -49,8 +50,9 @@ struct Open {
 struct QueueState {
   static constexpr std::uint16_t kType = 17;
   bool accepting = true;
-  std::string reason;  // for the 452, when not accepting
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::string reason; // for the 452, when not accepting
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("accepting", s.accepting);
     v.optional("reason", s.reason);
   }
@@ -58,26 +60,34 @@ struct QueueState {
 
 struct WantSegment {
   static constexpr std::uint16_t kType = 18;
-  template <typename V, typename S> static void fields(V&, S&) {}
+  template <typename V, typename S>
+  static void fields(V&, S&) {}
 };
 
-struct SegmentLent {  // one descriptor, write-only
+struct SegmentLent { // one descriptor, write-only
   static constexpr std::uint16_t kType = 19;
-  queue::SegmentInfo info;  // ids are queue::Id::make(info.loan, sequence)
-  template <typename V, typename S> static void fields(V& v, S& s) { v("info", s.info); }
+  queue::SegmentInfo info; // ids are queue::Id::make(info.loan, sequence)
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("info", s.info);
+  }
 };
 
 struct NoRoom {
   static constexpr std::uint16_t kType = 20;
   std::string reason;
-  template <typename V, typename S> static void fields(V& v, S& s) { v("reason", s.reason); }
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("reason", s.reason);
+  }
 };
 
-struct Committed {  // these records are durable; in the order in which they stand
+struct Committed { // these records are durable; in the order in which they stand
   static constexpr std::uint16_t kType = 21;
   std::uint64_t loan = 0;
   std::vector<queue::Announced> records;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("loan", s.loan);
     v("records", s.records);
   }
@@ -86,7 +96,7 @@ struct Committed {  // these records are durable; in the order in which they sta
 struct SegmentDone {
   static constexpr std::uint16_t kType = 22;
   std::uint64_t loan = 0;
-  bool failed = false;  // a write or sync failed: no new mail into this segment ever again
+  bool failed = false; // a write or sync failed: no new mail into this segment ever again
   template <typename V, typename S>
   static void fields(V& v, S& s) {
     v("loan", s.loan);
@@ -97,18 +107,19 @@ struct SegmentDone {
 template <std::uint16_t Type>
 struct AboutFile {
   static constexpr std::uint16_t kType = Type;
-  std::uint64_t id = 0;  // queue::Id::number(), made by the writer from its loan
-  std::string reason;    // FileRefused, FileDropped
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  std::uint64_t id = 0; // queue::Id::number(), made by the writer from its loan
+  std::string reason;   // FileRefused, FileDropped
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("id", s.id);
     v.optional("reason", s.reason);
   }
 };
 using WantFile = AboutFile<23>;
-using FileLent = AboutFile<24>;     // one descriptor, write-only
+using FileLent = AboutFile<24>; // one descriptor, write-only
 using FileWritten = AboutFile<25>;
 using FileSafe = AboutFile<26>;
 using FileRefused = AboutFile<27>;
-using FileDropped = AboutFile<28>;  // the writer gives it up
+using FileDropped = AboutFile<28>; // the writer gives it up
 
-}  // namespace postrider::proto
+} // namespace postrider::proto

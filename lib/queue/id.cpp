@@ -5,9 +5,9 @@ namespace postrider::queue {
 
 namespace {
 constexpr std::string_view kAlphabet = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
-constexpr std::size_t kLength = 12;  // 52^12 > 2^64
+constexpr std::size_t kLength = 12; // 52^12 > 2^64
 static_assert(kAlphabet.size() == 52);
-}  // namespace
+} // namespace
 
 std::string Id::text() const {
   std::string out(kLength, '0');
@@ -30,4 +30,4 @@ std::optional<Id> Id::parse(std::string_view text) {
   return Id(number);
 }
 
-}  // namespace postrider::queue
+} // namespace postrider::queue

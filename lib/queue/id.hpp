@@ -8,8 +8,8 @@
 #pragma once
 
 #include <compare>
-#include <functional>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +18,7 @@ namespace postrider::queue {
 
 class Id {
  public:
-  static constexpr int kSequenceBits = 22;  // 4 million records fit no 32 MiB segment
+  static constexpr int kSequenceBits = 22; // 4 million records fit no 32 MiB segment
   Id() = default;
   explicit constexpr Id(std::uint64_t number) : number_(number) {}
   static constexpr Id make(std::uint64_t loan, std::uint32_t sequence) {
@@ -39,7 +39,7 @@ class Id {
   std::uint64_t number_ = 0;
 };
 
-}  // namespace postrider::queue
+} // namespace postrider::queue
 
 template <>
 struct std::hash<postrider::queue::Id> {

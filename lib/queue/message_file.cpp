@@ -183,8 +183,10 @@ void MigrateJob::run(FileSystem& fs) {
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].error) continue;
     auto begun = begin_copy(fs, layout, items[i]);
-    if (begun) copies[i] = std::move(*begun);
-    else items[i].error = begun.error();
+    if (begun)
+      copies[i] = std::move(*begun);
+    else
+      items[i].error = begun.error();
   }
   std::set<std::string> directories;
   for (std::size_t i = 0; i < items.size(); ++i) {

@@ -21,4 +21,4 @@ class ManualClock final : public Clock {
   WallTime wall_{std::chrono::seconds(1'800'000'000)};
 };
 
-}  // namespace postrider::test
+} // namespace postrider::test

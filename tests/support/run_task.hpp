@@ -22,9 +22,11 @@ T run_task(ev::Loop& loop, std::function<ev::Task<T>()> make) {
   std::optional<T> out;
   ev::Group group(loop);
   group.spawn(Runner::run(std::move(make), out), "test");
-  while (!out) loop.turn(true);
-  while (!group.empty()) loop.turn(false);
+  while (!out)
+    loop.turn(true);
+  while (!group.empty())
+    loop.turn(false);
   return std::move(*out);
 }
 
-}  // namespace postrider::test
+} // namespace postrider::test

@@ -19,7 +19,9 @@ class Echo final : public daemon::Service {
   explicit Echo(daemon::Context& context)
       : context_(context), clients_(context.loop()), origin_(context.settings().text("myorigin")) {}
 
-  void accept(daemon::Client client) override { clients_.spawn(serve(std::move(client)), "client"); }
+  void accept(daemon::Client client) override {
+    clients_.spawn(serve(std::move(client)), "client");
+  }
   void drain(daemon::Drain reason) override {
     // A successor is there: let clients finish. Otherwise end them.
     if (reason != daemon::Drain::retire) clients_.cancel();
@@ -37,14 +39,16 @@ class Echo final : public daemon::Service {
     std::string out = "pid " + std::to_string(::getpid()) + " origin " + origin_ + " listener " +
                       context_.listeners().at(client.listener) + "\n";
     while (true) {
-      Result<void> written = co_await stream.write(out, context_.loop().after(std::chrono::minutes(1)));
+      Result<void> written =
+          co_await stream.write(out, context_.loop().after(std::chrono::minutes(1)));
       if (!written) co_return;
       Result<net::Stream::Line> line = co_await stream.read_line(1000, ev::Deadline::never());
       if (!line) co_return;
       if (line->text == "busy") context_.set_busy(true);
       if (line->text == "free") context_.set_busy(false);
       if (line->text == "crash") std::abort();
-      while (line->text == "hang") ::pause();
+      while (line->text == "hang")
+        ::pause();
       out = line->text + "\n";
     }
   }
@@ -53,13 +57,14 @@ class Echo final : public daemon::Service {
   std::string origin_;
 };
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
-  return daemon::run(argc, argv, daemon::Program{
-      .name = "echo_worker",
-      .start = [](daemon::Context& cx) -> Result<std::unique_ptr<daemon::Service>> {
-        if (cx.settings().text("mail_name") == "fail") ::_exit(3);
-        return std::unique_ptr<daemon::Service>(std::make_unique<Echo>(cx));
-      }});
+  return daemon::run(
+      argc, argv,
+      daemon::Program{.name = "echo_worker",
+                      .start = [](daemon::Context& cx) -> Result<std::unique_ptr<daemon::Service>> {
+                        if (cx.settings().text("mail_name") == "fail") ::_exit(3);
+                        return std::unique_ptr<daemon::Service>(std::make_unique<Echo>(cx));
+                      }});
 }

@@ -16,15 +16,18 @@ TEST(Crc32cTest, PublishedVectors) {
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aaU);
   EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43U);
   std::string up;
-  for (char c = 0; c < 32; ++c) up += c;
+  for (char c = 0; c < 32; ++c)
+    up += c;
   EXPECT_EQ(crc32c(up), 0x46dd794eU);
 }
 
 TEST(Crc32cTest, PiecesEqualTheWhole) {
   std::string text;
-  for (int i = 0; i < 1000; ++i) text += static_cast<char>(i * 7);
+  for (int i = 0; i < 1000; ++i)
+    text += static_cast<char>(i * 7);
   for (std::size_t cut = 0; cut <= text.size(); cut += 13)
-    EXPECT_EQ(crc32c(ByteView(text).substr(cut), crc32c(ByteView(text).substr(0, cut))), crc32c(text));
+    EXPECT_EQ(crc32c(ByteView(text).substr(cut), crc32c(ByteView(text).substr(0, cut))),
+              crc32c(text));
 }
 
 struct Utf8Case {
@@ -32,10 +35,17 @@ struct Utf8Case {
   std::size_t length;
 };
 TEST(Utf8Test, LengthOfTheFirstCharacter) {
-  for (const auto& [text, length] : std::vector<Utf8Case>{
-           {"a", 1}, {"\xc3\xa9", 2}, {"\xe2\x82\xac", 3}, {"\xf0\x9f\x93\xae", 4},
-           {"\xc0\x80", 0}, {"\xc3", 0}, {"\xe0\x80\x80", 0}, {"\xed\xa0\x80", 0},
-           {"\xf4\x90\x80\x80", 0}, {"\xff", 0}, {"\x80", 0}})
+  for (const auto& [text, length] : std::vector<Utf8Case>{{"a", 1},
+                                                          {"\xc3\xa9", 2},
+                                                          {"\xe2\x82\xac", 3},
+                                                          {"\xf0\x9f\x93\xae", 4},
+                                                          {"\xc0\x80", 0},
+                                                          {"\xc3", 0},
+                                                          {"\xe0\x80\x80", 0},
+                                                          {"\xed\xa0\x80", 0},
+                                                          {"\xf4\x90\x80\x80", 0},
+                                                          {"\xff", 0},
+                                                          {"\x80", 0}})
     EXPECT_EQ(utf8_length(text), length);
 }
 
@@ -77,7 +87,8 @@ struct Inner {
   std::string text;
   std::int64_t number = 0;
   bool operator==(const Inner&) const = default;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("text", s.text);
     v("number", s.number);
   }
@@ -89,7 +100,8 @@ struct Outer {
   std::vector<std::string> words;
   std::uint16_t small = 0;
   bool operator==(const Outer&) const = default;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("flag", s.flag);
     v("colour", s.colour);
     v("inners", s.inners);
@@ -99,9 +111,11 @@ struct Outer {
 };
 
 TEST(FieldsTest, NestedValuesRoundTrip) {
-  const Outer outer{.flag = true, .colour = Colour::green,
+  const Outer outer{.flag = true,
+                    .colour = Colour::green,
                     .inners = {{"a", -1}, {"", INT64_MIN}, {std::string("\0x", 2), 7}},
-                    .words = {"", "w"}, .small = 65535};
+                    .words = {"", "w"},
+                    .small = 65535};
   const auto back = decode<Outer>(encode(outer));
   ASSERT_TRUE(back.ok()) << back.error().text();
   EXPECT_EQ(*back, outer);
@@ -121,7 +135,8 @@ TEST(FieldsTest, DamageIsAnErrorOrAnotherValue) {
   std::mt19937 random(1);
   for (int round = 0; round < 20000; ++round) {
     std::string bytes(random() % 64, '\0');
-    for (char& c : bytes) c = static_cast<char>(random());
+    for (char& c : bytes)
+      c = static_cast<char>(random());
     EXPECT_FALSE(decode<Outer>(bytes).ok());
   }
 }
@@ -144,5 +159,5 @@ TEST(FieldsTest, OutOfRangeNamesTheField) {
   EXPECT_EQ(read.error().text(), "field small is out of range");
 }
 
-}  // namespace
-}  // namespace postrider
+} // namespace
+} // namespace postrider

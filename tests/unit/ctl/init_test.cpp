@@ -68,10 +68,11 @@ TEST_F(Init, MakesWhatTheProgramsUnderstand) {
   const config::MasterCf master = config::parse_master_cf(read("master.cf"));
   EXPECT_TRUE(master.errors.empty());
   std::vector<std::string> names;
-  for (const auto& service : master.services) names.push_back(service.name + " " + service.command);
-  EXPECT_THAT(names, testing::ElementsAre("127.0.0.1:2525 smtpd", "[::1]:2526 smtpd", "submit smtpd",
-                                          "qmgr qmgr", "bounce bounce", "smtp smtp", "relay smtp",
-                                          "lmtp lmtp"));
+  for (const auto& service : master.services)
+    names.push_back(service.name + " " + service.command);
+  EXPECT_THAT(names, testing::ElementsAre("127.0.0.1:2525 smtpd", "[::1]:2526 smtpd",
+                                          "submit smtpd", "qmgr qmgr", "bounce bounce", "smtp smtp",
+                                          "relay smtp", "lmtp lmtp"));
   for (const auto& service : master.services) {
     EXPECT_TRUE(service.unprivileged) << service.name;
     EXPECT_FALSE(service.chroot) << service.name;
@@ -139,8 +140,7 @@ TEST_F(Init, CheckFindsMistakesWithFileAndLine) {
   std::filesystem::create_directories(instance.directory + "/programs");
   for (const char* name : {"smtpd", "qmgr", "smtp", "lmtp", "bounce"})
     std::filesystem::create_symlink("/bin/true", instance.directory + "/programs/" + name);
-  const std::string base =
-      good + "daemon_directory = " + instance.directory + "/programs\n";
+  const std::string base = good + "daemon_directory = " + instance.directory + "/programs\n";
   write("main.cf", base);
   EXPECT_THAT(check_configuration(instance.directory).errors, testing::IsEmpty());
 
@@ -151,7 +151,8 @@ TEST_F(Init, CheckFindsMistakesWithFileAndLine) {
     write("main.cf", base + line + "\n");
     const Report report = check_configuration(instance.directory);
     std::string all;
-    for (const std::string& error : report.errors) all += error + "\n";
+    for (const std::string& error : report.errors)
+      all += error + "\n";
     return all;
   };
   const std::string at = "main.cf:" + line_of(base + "x\n") + ": ";
@@ -187,7 +188,10 @@ INSTANTIATE_TEST_SUITE_P(
         {"Appends", "# c\na = 1\n", {{"b", "2"}}, "# c\na = 1\nb = 2\n"},
         {"AppendsAfterMissingNewline", "a = 1", {{"b", "2"}}, "a = 1\nb = 2\n"},
         {"Replaces", "a = 1\nb = 2\n", {{"a", "3"}}, "a = 3\nb = 2\n"},
-        {"ReplacesContinuations", "a = 1,\n  2,\n# c\n  3\nb = 2\n", {{"a", "9"}}, "a = 9\nb = 2\n"},
+        {"ReplacesContinuations",
+         "a = 1,\n  2,\n# c\n  3\nb = 2\n",
+         {{"a", "9"}},
+         "a = 9\nb = 2\n"},
         {"LastCounts", "a = 1\nb = 2\na=3\n", {{"a", "4"}}, "b = 2\na = 4\n"},
         {"Removes", "a = 1\n b\n# keep\nc = 2\n", {{"a", "", true}}, "# keep\nc = 2\n"},
         {"Empties", "a = 1\n", {{"a", ""}}, "a =\n"},
@@ -205,5 +209,5 @@ TEST(EditText, IsParsedStrictly) {
     EXPECT_FALSE(parse_edit(bad).ok()) << bad;
 }
 
-}  // namespace
-}  // namespace postrider::ctl
+} // namespace
+} // namespace postrider::ctl

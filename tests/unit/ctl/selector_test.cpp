@@ -11,7 +11,8 @@ namespace {
 
 const std::string kId = queue::Id::make(1790000000000, 3).text();
 
-Result<proto::Selector> parsed(const std::vector<std::string>& line, Empty empty = Empty::is_error) {
+Result<proto::Selector> parsed(const std::vector<std::string>& line,
+                               Empty empty = Empty::is_error) {
   auto arguments = parse_arguments(line, selector_options());
   EXPECT_TRUE(arguments.ok());
   if (!arguments) return arguments.error();
@@ -105,5 +106,5 @@ TEST(Arguments, NumbersHaveBounds) {
   EXPECT_EQ(*parse_arguments({}, options)->number("limit", 5, 1, 10), 5U);
 }
 
-}  // namespace
-}  // namespace postrider::ctl
+} // namespace
+} // namespace postrider::ctl

@@ -20,22 +20,22 @@ struct ShownCase {
   std::string_view name, in, out;
 };
 class Shown : public testing::TestWithParam<ShownCase> {};
-TEST_P(Shown, LeavesNoCommandForATerminal) {
-  EXPECT_EQ(shown(GetParam().in), GetParam().out);
-}
-INSTANTIATE_TEST_SUITE_P(
-    Table, Shown,
-    testing::ValuesIn<ShownCase>({
-        {"Plain", "a@b", "a@b"},
-        {"Utf8", "b\xc3\xb6rk", "b\xc3\xb6rk"},
-        {"Escape", "\x1b[2J", "\\x1b[2J"},
-        {"Newline", "a\nb\r\t", "a\\x0ab\\x0d\\x09"},
-        {"Nul", std::string_view("a\0b", 3), "a\\x00b"},
-        {"Delete", "\x7f", "\\x7f"},
-        {"Invalid", "\xff\xc3", "\\xff\\xc3"},
-        {"C1", "\xc2\x9b" "2J", "\\xc2\\x9b2J"},
-    }),
-    [](const auto& c) { return std::string(c.param.name); });
+TEST_P(Shown, LeavesNoCommandForATerminal) { EXPECT_EQ(shown(GetParam().in), GetParam().out); }
+INSTANTIATE_TEST_SUITE_P(Table, Shown,
+                         testing::ValuesIn<ShownCase>({
+                             {"Plain", "a@b", "a@b"},
+                             {"Utf8", "b\xc3\xb6rk", "b\xc3\xb6rk"},
+                             {"Escape", "\x1b[2J", "\\x1b[2J"},
+                             {"Newline", "a\nb\r\t", "a\\x0ab\\x0d\\x09"},
+                             {"Nul", std::string_view("a\0b", 3), "a\\x00b"},
+                             {"Delete", "\x7f", "\\x7f"},
+                             {"Invalid", "\xff\xc3", "\\xff\\xc3"},
+                             {"C1",
+                              "\xc2\x9b"
+                              "2J",
+                              "\\xc2\\x9b2J"},
+                         }),
+                         [](const auto& c) { return std::string(c.param.name); });
 
 TEST(Text, ShownCutsAtCharacters) {
   EXPECT_EQ(shown("abcdefgh", 8), "abcdefgh");
@@ -88,11 +88,10 @@ proto::QueueItem item() {
 }
 
 TEST(View, QueueItemSaysWhoWhereWhenWhy) {
-  EXPECT_EQ(view(item(), kNow),
-            "4QBBBBBBBBBB  deferred  4.4k   2h    in 5m    ann@example.com\n"
-            "    -> bob@example.org\n"
-            "    -> and 2 recipients more\n"
-            "       timed out\\x1b[31m\n");
+  EXPECT_EQ(view(item(), kNow), "4QBBBBBBBBBB  deferred  4.4k   2h    in 5m    ann@example.com\n"
+                                "    -> bob@example.org\n"
+                                "    -> and 2 recipients more\n"
+                                "       timed out\\x1b[31m\n");
 }
 
 TEST(View, WhyNamesGateReplyAndNextTry) {
@@ -200,5 +199,5 @@ TEST(Json, StatusSaysWhatIsMissing) {
   EXPECT_EQ(json::of(nullptr, nullptr), "{\"running\":false}");
 }
 
-}  // namespace
-}  // namespace postrider::ctl
+} // namespace
+} // namespace postrider::ctl

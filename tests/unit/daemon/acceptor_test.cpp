@@ -46,7 +46,8 @@ class AcceptorTest : public testing::Test {
     calls = 0;
   }
   void turns(int count = 3) {
-    for (int i = 0; i < count; ++i) loop.turn(false);
+    for (int i = 0; i < count; ++i)
+      loop.turn(false);
   }
   test::ManualClock clock;
   ev::Loop loop{clock};
@@ -133,11 +134,12 @@ TEST(Acceptor, HandlerMayCloseAndConnectionsNameTheirListener) {
   acceptor->resume();
   const Fd one(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::connect(one.get(), second.raw(), second.raw_length()), 0);
-  while (from.empty()) loop.turn(true);
+  while (from.empty())
+    loop.turn(true);
   EXPECT_THAT(from, ElementsAre(1u));
   const Fd two(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   EXPECT_NE(::connect(two.get(), second.raw(), second.raw_length()), 0);
 }
 
-}  // namespace
-}  // namespace postrider::daemon
+} // namespace
+} // namespace postrider::daemon

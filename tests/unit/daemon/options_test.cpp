@@ -18,8 +18,8 @@ Result<Options> parse(std::vector<const char*> words) {
 }
 
 TEST(DaemonOptions, WhatMasterWrites) {
-  const auto options = parse({"-n", "smtp", "-t", "inet", "-u", "-j", "-o", "a=b", "-o", "c = d e=f",
-                              "-oempty=", "-v", "-c", "/etc/x"});
+  const auto options = parse({"-n", "smtp", "-t", "inet", "-u", "-j", "-o", "a=b", "-o",
+                              "c = d e=f", "-oempty=", "-v", "-c", "/etc/x"});
   ASSERT_TRUE(options.ok());
   EXPECT_EQ(options->service_name, "smtp");
   EXPECT_EQ(options->service_type, "inet");
@@ -66,5 +66,5 @@ INSTANTIATE_TEST_SUITE_P(Table, BadOptions,
                          }),
                          [](const auto& row) { return row.param.name; });
 
-}  // namespace
-}  // namespace postrider::daemon
+} // namespace
+} // namespace postrider::daemon

@@ -61,5 +61,5 @@ TEST_F(RetirementTest, ResidentNeverRetires) {
   EXPECT_FALSE(resident.used_up());
 }
 
-}  // namespace
-}  // namespace postrider::daemon
+} // namespace
+} // namespace postrider::daemon

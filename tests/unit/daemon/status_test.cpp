@@ -67,8 +67,11 @@ TEST_F(StatusTest, WhatDidNotFitComesLater) {
 }
 
 TEST(StatusRecord, SurvivesTheWire) {
-  const proto::StatusRecord record{.pid = 0x01020304, .generation = 0xfffffffe,
-                                   .state = ChildState::leaving, .jail = 0x1234, .clients = 77};
+  const proto::StatusRecord record{.pid = 0x01020304,
+                                   .generation = 0xfffffffe,
+                                   .state = ChildState::leaving,
+                                   .jail = 0x1234,
+                                   .clients = 77};
   const auto bytes = proto::to_bytes(record);
   EXPECT_EQ(proto::from_bytes({bytes.data(), bytes.size()}), record);
 }
@@ -101,8 +104,9 @@ TEST(Inherited, NonsenseInTheEnvironmentIsRefused) {
 
 TEST(JailText, NamesEachBit) {
   EXPECT_EQ(describe_jail(0), "none");
-  EXPECT_EQ(describe_jail(proto::kJailLimits | proto::kJailNoNewPrivileges), "limits, no_new_privs");
+  EXPECT_EQ(describe_jail(proto::kJailLimits | proto::kJailNoNewPrivileges),
+            "limits, no_new_privs");
 }
 
-}  // namespace
-}  // namespace postrider::daemon
+} // namespace
+} // namespace postrider::daemon

@@ -21,7 +21,9 @@ struct Count {
 // A bare coroutine, without the gates of ev::Task, so that the bad forms compile.
 struct Bare {
   struct promise_type {
-    Bare get_return_object() { return Bare(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    Bare get_return_object() {
+      return Bare(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
     std::suspend_never initial_suspend() noexcept { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }
     void return_void() {}
@@ -112,4 +114,4 @@ TEST(CompilerTest, AwaiterWithAConstructorIsSound) {
   EXPECT_EQ(surplus_destructions(await_constructed), 0);
 }
 
-}  // namespace
+} // namespace

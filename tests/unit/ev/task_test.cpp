@@ -106,7 +106,8 @@ TEST(Cancellation, AtEveryAwait) {
     }
     ASSERT_EQ(seen.begun, at + 1);
     group.cancel();
-    while (!group.empty()) loop.turn(false);
+    while (!group.empty())
+      loop.turn(false);
     EXPECT_TRUE(seen.ended);
     EXPECT_EQ(seen.cancelled, kSteps - at);
     EXPECT_FALSE(tick.has_waiters());
@@ -120,7 +121,8 @@ TEST(Cancellation, BeforeTheFirstLine) {
   Steps seen;
   group.spawn(walk(loop, tick, 3, seen), "walk");
   group.cancel();
-  while (!group.empty()) loop.turn(false);
+  while (!group.empty())
+    loop.turn(false);
   EXPECT_EQ(seen.cancelled, 3);
 }
 
@@ -153,15 +155,17 @@ TEST(TearDown, EveryDepthReleasesEverything) {
     Loop loop;
     auto condition = std::make_unique<Condition>(loop);
     Group group(loop);
-    for (int i = 0; i < 5; ++i) group.spawn(holder(*condition, live, depth), "holder");
-    for (int turn = 0; turn < 5; ++turn) loop.turn(false);  // hops (C6) cost turns
+    for (int i = 0; i < 5; ++i)
+      group.spawn(holder(*condition, live, depth), "holder");
+    for (int turn = 0; turn < 5; ++turn)
+      loop.turn(false); // hops (C6) cost turns
     EXPECT_EQ(live, 5 * (depth + 2));
     if (depth % 2 == 0) {
       group.tear_down();
       EXPECT_EQ(live, 0);
     } else {
-      condition.reset();  // ends the waits
-      group.tear_down();  // while the tasks stand in the ready queue
+      condition.reset(); // ends the waits
+      group.tear_down(); // while the tasks stand in the ready queue
       EXPECT_EQ(live, 0);
     }
     loop.turn(false);
@@ -234,7 +238,8 @@ TEST(ChannelTest, BoundedHandOver) {
   const Result<int> sum = run_task<Result<int>>(loop, [&] { return pop_sum(channel, loop); });
   ASSERT_TRUE(sum.ok());
   EXPECT_EQ(*sum, 500500);
-  while (!group.empty()) loop.turn(false);
+  while (!group.empty())
+    loop.turn(false);
 }
 
 Task<Result<int>> offloaded(Offload& pool, Loop& loop, int value) {
@@ -247,7 +252,8 @@ TEST(OffloadTest, ResultComesBackThroughTheLoop) {
   Loop loop;
   Offload pool(loop);
   for (int i = 0; i < 200; ++i) {
-    const Result<int> result = run_task<Result<int>>(loop, [&] { return offloaded(pool, loop, i); });
+    const Result<int> result =
+        run_task<Result<int>>(loop, [&] { return offloaded(pool, loop, i); });
     ASSERT_TRUE(result.ok());
     EXPECT_EQ(*result, 2 * i);
   }
@@ -266,7 +272,8 @@ TEST(OffloadTest, FullPoolAnswersBusy) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().kind(), ErrorKind::busy);
   gate.unlock();
-  while (done < 2) loop.turn(true);
+  while (done < 2)
+    loop.turn(true);
 }
 
 TEST(OffloadTest, DeadlineEndsTheWaitNotTheJob) {
@@ -275,9 +282,13 @@ TEST(OffloadTest, DeadlineEndsTheWaitNotTheJob) {
   Offload pool(loop);
   std::mutex gate;
   gate.lock();
-  std::function<int()> job = [&] { const std::lock_guard wait(gate); return 1; };
+  std::function<int()> job = [&] {
+    const std::lock_guard wait(gate);
+    return 1;
+  };
   struct Body {
-    static RootTask run(Offload& p, std::function<int()>& j, Deadline d, std::optional<Result<int>>& out) {
+    static RootTask run(Offload& p, std::function<int()>& j, Deadline d,
+                        std::optional<Result<int>>& out) {
       Result<int> r = co_await p.run(j, d);
       out.emplace(r);
     }
@@ -287,11 +298,13 @@ TEST(OffloadTest, DeadlineEndsTheWaitNotTheJob) {
   group.spawn(Body::run(pool, job, loop.after(1s), out), "caller");
   loop.turn(false);
   clock.advance(2s);
-  while (!out) loop.turn(false);
+  while (!out)
+    loop.turn(false);
   ASSERT_FALSE(out->ok());
   EXPECT_EQ(out->error().kind(), ErrorKind::timeout);
   gate.unlock();
-  while (pool.late_results() == 0) loop.turn(true);
+  while (pool.late_results() == 0)
+    loop.turn(true);
 }
 
 TEST(TimerTest, FireInOrderOfDueTime) {
@@ -300,10 +313,13 @@ TEST(TimerTest, FireInOrderOfDueTime) {
   std::vector<int> fired;
   struct Entry {
     Entry(Loop& l, std::vector<int>& out, int n)
-        : fired(out), number(n), timer(l, [](void* e) {
-            auto* self = static_cast<Entry*>(e);
-            self->fired.push_back(self->number);
-          }, this) {}
+        : fired(out), number(n), timer(
+                                     l,
+                                     [](void* e) {
+                                       auto* self = static_cast<Entry*>(e);
+                                       self->fired.push_back(self->number);
+                                     },
+                                     this) {}
     std::vector<int>& fired;
     int number;
     Timer timer;
@@ -313,12 +329,13 @@ TEST(TimerTest, FireInOrderOfDueTime) {
     entries.push_back(std::make_unique<Entry>(loop, fired, (i * 7919) % 500));
     entries.back()->timer.arm(loop.after(std::chrono::milliseconds(entries.back()->number)));
   }
-  for (int i = 0; i < 500; i += 3) entries[i]->timer.disarm();
+  for (int i = 0; i < 500; i += 3)
+    entries[i]->timer.disarm();
   clock.advance(1s);
   loop.turn(false);
   EXPECT_TRUE(std::is_sorted(fired.begin(), fired.end()));
   EXPECT_EQ(fired.size(), 500u - 167u);
 }
 
-}  // namespace
-}  // namespace postrider::ev
+} // namespace
+} // namespace postrider::ev

@@ -41,7 +41,8 @@ Hello hello(std::string text) { return Hello{.protocol = std::move(text), .versi
 
 TEST(ChannelFrames, ArriveInOrder) {
   Pair pair;
-  for (int i = 0; i < 1000; ++i) pair.a->send(hello("m" + std::to_string(i)));
+  for (int i = 0; i < 1000; ++i)
+    pair.a->send(hello("m" + std::to_string(i)));
   for (int i = 0; i < 1000; ++i) {
     const auto label = pair.receive_label();
     ASSERT_TRUE(label.ok()) << label.error().text();
@@ -54,7 +55,8 @@ TEST(ChannelFrames, DescriptorsStayWithTheirFrame) {
   for (int i = 0; i < 50; ++i) {
     if (i % 3 == 0) {
       std::vector<Fd> fds;
-      for (int n = 0; n <= i % 2; ++n) fds.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      for (int n = 0; n <= i % 2; ++n)
+        fds.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       pair.a->send(hello("with"), std::move(fds));
     } else {
       pair.a->send(hello("plain"));
@@ -99,10 +101,12 @@ TEST_P(ChannelGarbage, EndsTheChannelAndNothingElse) {
   };
   const auto result = run_task<Result<void>>(loop, [&] { return Body::read(channel, loop); });
   ASSERT_FALSE(result.ok());
-  EXPECT_TRUE(result.error().kind() == ErrorKind::protocol || result.error().kind() == ErrorKind::closed);
+  EXPECT_TRUE(result.error().kind() == ErrorKind::protocol ||
+              result.error().kind() == ErrorKind::closed);
 }
 
-std::string frame(std::uint32_t length, std::uint16_t type, char version, char fds, std::string body) {
+std::string frame(std::uint32_t length, std::uint16_t type, char version, char fds,
+                  std::string body) {
   std::string out;
   put_le(out, length);
   put_le(out, type);
@@ -110,23 +114,28 @@ std::string frame(std::uint32_t length, std::uint16_t type, char version, char f
   out += fds;
   return out + body;
 }
-INSTANTIATE_TEST_SUITE_P(Hostile, ChannelGarbage, testing::ValuesIn<Garbage>({
-    {"nothing", ""},
-    {"cut_header", "abc"},
-    {"huge_length", frame(0xffffffff, 1, 1, 0, "x")},
-    {"cut_body", frame(100, 1, 1, 0, "short")},
-    {"wrong_version", frame(0, 1, 9, 0, "")},
-    {"announces_descriptors", frame(0, 1, 1, 3, "")},
-    {"too_many_descriptors", frame(0, 1, 1, '\x7f', "")},
-    {"unknown_type", frame(0, 999, 1, 0, "")},
-    {"no_fields", frame(0, 1, 1, 0, "")},
-    {"random", std::string(4096, '\xa5')},
-    {"field_name_past_end", frame(2, 1, 1, 0, "\xff" "a")},
-}), [](const auto& row) { return row.param.name; });
+INSTANTIATE_TEST_SUITE_P(Hostile, ChannelGarbage,
+                         testing::ValuesIn<Garbage>({
+                             {"nothing", ""},
+                             {"cut_header", "abc"},
+                             {"huge_length", frame(0xffffffff, 1, 1, 0, "x")},
+                             {"cut_body", frame(100, 1, 1, 0, "short")},
+                             {"wrong_version", frame(0, 1, 9, 0, "")},
+                             {"announces_descriptors", frame(0, 1, 1, 3, "")},
+                             {"too_many_descriptors", frame(0, 1, 1, '\x7f', "")},
+                             {"unknown_type", frame(0, 999, 1, 0, "")},
+                             {"no_fields", frame(0, 1, 1, 0, "")},
+                             {"random", std::string(4096, '\xa5')},
+                             {"field_name_past_end", frame(2, 1, 1, 0,
+                                                           "\xff"
+                                                           "a")},
+                         }),
+                         [](const auto& row) { return row.param.name; });
 
 TEST(ChannelLimits, APeerThatDoesNotReadIsGivenUp) {
   Pair pair({.frame = 1 << 20, .unsent = 1 << 20, .descriptors = 16});
-  for (int i = 0; i < 100 && pair.a->open(); ++i) pair.a->send(hello(std::string(100'000, 'x')));
+  for (int i = 0; i < 100 && pair.a->open(); ++i)
+    pair.a->send(hello(std::string(100'000, 'x')));
   EXPECT_FALSE(pair.a->open());
 }
 
@@ -143,7 +152,8 @@ TEST(ProtoMessages, DeliverSurvivesTheWire) {
   d.nexthop = "[127.0.0.1]:2525";
   d.envelope.sender = "a@b.test";
   d.envelope.arrival = -5;
-  d.envelope.recipients = {{.address = "x@y.test", .orcpt = "rfc822;x", .notify = 3}, {.address = "z"}};
+  d.envelope.recipients = {{.address = "x@y.test", .orcpt = "rfc822;x", .notify = 3},
+                           {.address = "z"}};
   d.recipient_indices = {4, 9};
   d.facts.size = 1234;
   const auto back = decode<proto::Deliver>(encode(d));
@@ -163,7 +173,8 @@ TEST(ProtoMessages, EveryTruncationIsRefusedOrLacksAField) {
 struct Newer {
   std::uint64_t extra = 1, slot = 5, more = 2;
   bool ok = true;
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("extra", s.extra);
     v("ok", s.ok);
     v("more", s.more);
@@ -181,7 +192,8 @@ TEST(ProtoMessages, UnknownFieldsArePassedOver) {
 struct Wide {
   std::uint64_t role = 200;
   std::string program = "x";
-  template <typename V, typename S> static void fields(V& v, S& s) {
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
     v("role", s.role);
     v("program", s.program);
   }
@@ -191,5 +203,5 @@ TEST(ProtoMessages, EnumOutOfRangeIsRefused) {
   EXPECT_FALSE(decode<proto::Open>(encode(Wide{})).ok());
 }
 
-}  // namespace
-}  // namespace postrider::ipc
+} // namespace
+} // namespace postrider::ipc

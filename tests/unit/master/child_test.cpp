@@ -28,7 +28,8 @@ class ChildTest : public testing::Test {
     write = Fd(ends[1]);
     pid = ::fork();
     if (pid == 0) {
-      while (true) ::pause();
+      while (true)
+        ::pause();
     }
     child = std::make_unique<Child>(loop, pid, 7, Fd(ends[0]), 60s,
                                     [this](Child&, News what) { news.push_back(what); });
@@ -47,7 +48,8 @@ class ChildTest : public testing::Test {
   }
   void raw(std::string_view bytes) {
     ASSERT_EQ(::write(write.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
-    for (int i = 0; i < 3; ++i) loop.turn(false);
+    for (int i = 0; i < 3; ++i)
+      loop.turn(false);
   }
   test::ManualClock clock;
   ev::Loop loop{clock};
@@ -74,17 +76,18 @@ TEST_F(ChildTest, FollowsWhatItSays) {
 
 TEST_F(ChildTest, RecordsInPiecesAreOne) {
   const auto bytes = proto::to_bytes({.pid = static_cast<std::uint32_t>(pid), .generation = 7});
-  for (const char byte : bytes) raw({&byte, 1});
+  for (const char byte : bytes)
+    raw({&byte, 1});
   EXPECT_THAT(news, ElementsAre(News::ready));
 }
 
 // Each of these is a rumour that cannot be true.
 TEST_F(ChildTest, IgnoresWhatCannotBe) {
-  say(ChildState::busy);      // not ready yet
-  say(ChildState::reloaded);  // nobody asked
+  say(ChildState::busy);     // not ready yet
+  say(ChildState::reloaded); // nobody asked
   say(ChildState::leaving);
-  say(ChildState::ready, 8);                                     // another generation
-  say(ChildState::ready, 7, static_cast<std::uint32_t>(pid) + 1);  // another process
+  say(ChildState::ready, 8);                                      // another generation
+  say(ChildState::ready, 7, static_cast<std::uint32_t>(pid) + 1); // another process
   std::string unknown(proto::kStatusRecordSize, '\xff');
   raw(unknown);
   EXPECT_THAT(news, IsEmpty());
@@ -110,7 +113,7 @@ TEST_F(ChildTest, NothingRevivesAChildThatLeaves) {
 
 TEST_F(ChildTest, ReloadedChildBelongsToTheNewGeneration) {
   say(ChildState::ready);
-  ::kill(pid, SIGSTOP);  // the signal below must not end it
+  ::kill(pid, SIGSTOP); // the signal below must not end it
   child->retire(8);
   EXPECT_EQ(child->generation(), 7u);
   say(ChildState::reloaded);
@@ -132,7 +135,7 @@ TEST_F(ChildTest, SilenceIsReported) {
 }
 
 TEST_F(ChildTest, OneThatDoesNotStopIsKilled) {
-  ::kill(pid, SIGSTOP);  // takes SIGTERM no notice of
+  ::kill(pid, SIGSTOP); // takes SIGTERM no notice of
   child->stop();
   clock.advance(proto::kKillAfter - 1s);
   loop.turn(false);
@@ -147,5 +150,5 @@ TEST_F(ChildTest, OneThatDoesNotStopIsKilled) {
   if (pid == 0) ::_exit(0);
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

@@ -103,8 +103,8 @@ TEST_F(ControlTest, RefusedReloadSaysWhy) {
 }
 
 TEST_F(ControlTest, StopIsAnsweredFirst) {
-  auto frame = run_task<Result<ipc::Frame>>(
-      loop, [&] { return ask(loop, path, proto::MasterVerb::stop); });
+  auto frame =
+      run_task<Result<ipc::Frame>>(loop, [&] { return ask(loop, path, proto::MasterVerb::stop); });
   ASSERT_TRUE(frame.ok());
   const auto done = ipc::as<proto::MasterDone>(*frame);
   ASSERT_TRUE(done.ok());
@@ -112,5 +112,5 @@ TEST_F(ControlTest, StopIsAnsweredFirst) {
   EXPECT_TRUE(fake.stopped);
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

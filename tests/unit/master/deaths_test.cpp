@@ -31,9 +31,10 @@ TEST_F(DeathsTest, ProvenWorkerIsReplacedAtOnce) {
 
 TEST_F(DeathsTest, DyingAtOnceDoublesThePauseUpToTheLimit) {
   std::vector<Duration> pauses;
-  for (int i = 0; i < 11; ++i) pauses.push_back(die(-1ns));
-  EXPECT_THAT(pauses, ElementsAre(0ms, 100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 6400ms, 10s, 10s,
-                                  10s));
+  for (int i = 0; i < 11; ++i)
+    pauses.push_back(die(-1ns));
+  EXPECT_THAT(pauses,
+              ElementsAre(0ms, 100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 6400ms, 10s, 10s, 10s));
   EXPECT_EQ(deaths.streak(), 11u);
 }
 
@@ -43,7 +44,8 @@ TEST_F(DeathsTest, ReadyForAMomentIsNoProof) {
 }
 
 TEST_F(DeathsTest, AProvenLifeEndsTheStreak) {
-  for (int i = 0; i < 8; ++i) die(-1ns);
+  for (int i = 0; i < 8; ++i)
+    die(-1ns);
   EXPECT_EQ(die(2s), 0s);
   EXPECT_EQ(deaths.streak(), 0u);
   EXPECT_EQ(die(-1ns), 0s);
@@ -62,7 +64,8 @@ TEST_F(DeathsTest, AFlurryOfProvenDeathsIsSlowedButStaysBelowASecond) {
 }
 
 TEST_F(DeathsTest, KeepsTheLastOnes) {
-  for (std::size_t i = 0; i < Deaths::kKept + 5; ++i) die(5s, "number " + std::to_string(i));
+  for (std::size_t i = 0; i < Deaths::kKept + 5; ++i)
+    die(5s, "number " + std::to_string(i));
   ASSERT_EQ(deaths.recent().size(), Deaths::kKept);
   EXPECT_EQ(deaths.recent().front().cause, "number 5");
   EXPECT_EQ(deaths.recent().back().cause, "number " + std::to_string(Deaths::kKept + 4));
@@ -70,8 +73,9 @@ TEST_F(DeathsTest, KeepsTheLastOnes) {
 
 TEST_F(DeathsTest, PauseNeverExceedsAShortLimit) {
   deaths.set_longest(50ms);
-  for (int i = 0; i < 5; ++i) EXPECT_LE(die(-1ns), 50ms);
+  for (int i = 0; i < 5; ++i)
+    EXPECT_LE(die(-1ns), 50ms);
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

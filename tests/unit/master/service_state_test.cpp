@@ -21,6 +21,7 @@ struct Row {
 using enum State;
 constexpr Next stay(State state) { return {state, Act::none}; }
 
+// clang-format off
 constexpr Row kTable[] = {
     {stopped,
      {{idle, Act::watch}, stay(stopped), stay(stopped), stay(stopped), stay(stopped), stay(stopped),
@@ -43,6 +44,7 @@ constexpr Row kTable[] = {
      {stay(stopping), stay(stopping), stay(stopping), stay(stopping), stay(stopping),
       stay(stopping), stay(stopping), {stopped, Act::finish}}},
 };
+// clang-format on
 
 TEST(ServiceState, WholeProduct) {
   ASSERT_EQ(std::size(kTable), static_cast<std::size_t>(highest(State{})) + 1);
@@ -69,5 +71,5 @@ TEST(ServiceState, NothingIsForkedWhileStopping) {
       EXPECT_NE(step(state, static_cast<Event>(e)).act, Act::fork);
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

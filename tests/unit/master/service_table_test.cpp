@@ -54,11 +54,17 @@ INSTANTIATE_TEST_SUITE_P(
         {"Everywhere", "smtp inet n - n - - smtpd", "", {"0.0.0.0 25", ":: 25"}},
         {"OneProtocol", "smtp inet n - n - - smtpd", "inet_protocols = ipv4\n", {"0.0.0.0 25"}},
         {"OtherProtocol", "2525 inet n - n - - smtpd", "inet_protocols = ipv6\n", {":: 2525"}},
-        {"Loopback", "2525 inet n - n - - smtpd", "inet_interfaces = loopback-only\n",
+        {"Loopback",
+         "2525 inet n - n - - smtpd",
+         "inet_interfaces = loopback-only\n",
          {"127.0.0.1 2525", "::1 2525"}},
-        {"Listed", "2525 inet n - n - - smtpd", "inet_interfaces = 127.0.0.1, 127.0.0.2, 127.0.0.1\n",
+        {"Listed",
+         "2525 inet n - n - - smtpd",
+         "inet_interfaces = 127.0.0.1, 127.0.0.2, 127.0.0.1\n",
          {"127.0.0.1 2525", "127.0.0.2 2525"}},
-        {"OwnHost", "127.0.0.3:2525 inet n - n - - smtpd", "inet_interfaces = all\n",
+        {"OwnHost",
+         "127.0.0.3:2525 inet n - n - - smtpd",
+         "inet_interfaces = all\n",
          {"127.0.0.3 2525"}},
         {"OwnIpv6Host", "[::1]:2525 inet n - n - - smtpd", "", {"::1 2525"}},
         {"KnownPort", "127.0.0.1:submissions inet n - n - - smtpd", "", {"127.0.0.1 465"}},
@@ -100,9 +106,8 @@ TEST(ServiceTable, CommandLineOfAChild) {
   EXPECT_THAT(plain.services[0].arguments,
               ElementsAre("smtp", "-n", "relay", "-t", "unix", "-o", "smtp_helo_timeout=5s", "-v"));
   const Plan root = plan_of(line, "", {.cores = 1, .root = true});
-  EXPECT_THAT(root.services[0].arguments,
-              ElementsAre("smtp", "-n", "relay", "-t", "unix", "-j", "-o", "smtp_helo_timeout=5s",
-                          "-v"));
+  EXPECT_THAT(root.services[0].arguments, ElementsAre("smtp", "-n", "relay", "-t", "unix", "-j",
+                                                      "-o", "smtp_helo_timeout=5s", "-v"));
   EXPECT_THAT(root.services[1].arguments,
               ElementsAre("smtp", "-n", "smtp", "-t", "unix", "-u", "-o", "myhostname=a b"));
 }
@@ -125,8 +130,10 @@ TEST_P(BadTable, NamesTheLine) {
 INSTANTIATE_TEST_SUITE_P(
     Table, BadTable,
     testing::ValuesIn<BadCase>({
-        {"UnknownPort", "nosuchport inet n - n - - smtpd\n", "master.cf:1: no port is called nosuchport"},
-        {"SameAddress", "# one\n127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:smtp inet n - n - - smtpd\n",
+        {"UnknownPort", "nosuchport inet n - n - - smtpd\n",
+         "master.cf:1: no port is called nosuchport"},
+        {"SameAddress",
+         "# one\n127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:smtp inet n - n - - smtpd\n",
          "master.cf:3: listens on the same address as line 2"},
         {"TooFewColumns", "smtp inet n\n", "master.cf:1: "},
         {"Empty", "# nothing\n", "no service"},
@@ -139,5 +146,5 @@ TEST(ServiceTable, MissingProgramIsAWarning) {
   EXPECT_THAT(plan.warnings, Contains(HasSubstr("master.cf:1: there is no program")));
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

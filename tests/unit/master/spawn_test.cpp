@@ -57,7 +57,8 @@ TEST(Spawn, DescriptorsStandWhereTheContractSays) {
   request.status = status.write.get();
   request.lifeline = lifeline.read.get();
   request.log = log.write.get();
-  for (const int i : {3, 0, 2, 1}) request.listeners.push_back(listeners[i].write.get());
+  for (const int i : {3, 0, 2, 1})
+    request.listeners.push_back(listeners[i].write.get());
   const auto pid = spawn(request);
   ASSERT_TRUE(pid.ok());
   EXPECT_EQ(wait_for(*pid), 0);
@@ -102,5 +103,5 @@ TEST(Spawn, MissingProgramExitsWith127) {
   EXPECT_EQ(WEXITSTATUS(result), 127);
 }
 
-}  // namespace
-}  // namespace postrider::master
+} // namespace
+} // namespace postrider::master

@@ -23,9 +23,11 @@ TEST(StreamLines, CrlfAndBareLfAreTold) {
   auto fds = socket_pair();
   TcpStream stream(loop, std::move(fds->first));
   const std::string text = "one\r\ntwo\nthr\ree\r\n\r\n\n";
-  ASSERT_EQ(::send(fds->second.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  ASSERT_EQ(::send(fds->second.get(), text.data(), text.size(), 0),
+            static_cast<ssize_t>(text.size()));
   for (const char* expected : {"one", "two!", "thr\ree", "", "!"}) {
-    const auto line = run_task<Result<std::string>>(loop, [&] { return line_of(stream, loop, 100); });
+    const auto line =
+        run_task<Result<std::string>>(loop, [&] { return line_of(stream, loop, 100); });
     ASSERT_TRUE(line.ok());
     EXPECT_EQ(*line, expected);
   }
@@ -41,7 +43,8 @@ TEST(StreamLines, OverlongLineIsALimitError) {
   TcpStream stream(loop, std::move(fds->first));
   const std::string text(5000, 'x');
   ASSERT_EQ(::send(fds->second.get(), text.data(), text.size(), 0), 5000);
-  const auto line = run_task<Result<std::string>>(loop, [&] { return line_of(stream, loop, 1000); });
+  const auto line =
+      run_task<Result<std::string>>(loop, [&] { return line_of(stream, loop, 1000); });
   ASSERT_FALSE(line.ok());
   EXPECT_EQ(line.error().kind(), ErrorKind::limit);
 }
@@ -110,13 +113,15 @@ TEST(Connect, ReachesAListenerAndReportsRefusal) {
   auto listener = listen(*Address::parse_ip("127.0.0.1", 0), {});
   ASSERT_TRUE(listener.ok());
   const Address target = Address::local_of(listener->get());
-  auto stream = run_task<Result<std::unique_ptr<TcpStream>>>(loop, [&] { return dial(loop, target); });
+  auto stream =
+      run_task<Result<std::unique_ptr<TcpStream>>>(loop, [&] { return dial(loop, target); });
   EXPECT_TRUE(stream.ok());
   listener->reset();
-  auto refused = run_task<Result<std::unique_ptr<TcpStream>>>(loop, [&] { return dial(loop, target); });
+  auto refused =
+      run_task<Result<std::unique_ptr<TcpStream>>>(loop, [&] { return dial(loop, target); });
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().kind(), ErrorKind::refused);
 }
 
-}  // namespace
-}  // namespace postrider::net
+} // namespace
+} // namespace postrider::net

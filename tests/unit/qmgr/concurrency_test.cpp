@@ -20,21 +20,23 @@ TEST_P(FeedbackText, Parses) {
     EXPECT_DOUBLE_EQ(parsed->at(4), GetParam().at_4);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Forms, FeedbackText, testing::ValuesIn<FeedbackCase>({
-    {"One", "1", true, 1},
-    {"Zero", "0", true, 0},
-    {"Half", "0.5", true, 0.5},
-    {"Quotient", "1/8", true, 0.125},
-    {"PerConcurrency", "1/concurrency", true, 0.25},
-    {"PerRoot", "1/sqrt_concurrency", true, 0.5},
-    {"Blanks", " 1 / concurrency ", true, 0.25},
-    {"TooMuch", "2", false, 0},
-    {"Negative", "-1", false, 0},
-    {"Word", "fast", false, 0},
-    {"ByNothing", "1/", false, 0},
-    {"ByZero", "1/0", false, 0},
-    {"Empty", "", false, 0},
-}), [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Forms, FeedbackText,
+                         testing::ValuesIn<FeedbackCase>({
+                             {"One", "1", true, 1},
+                             {"Zero", "0", true, 0},
+                             {"Half", "0.5", true, 0.5},
+                             {"Quotient", "1/8", true, 0.125},
+                             {"PerConcurrency", "1/concurrency", true, 0.25},
+                             {"PerRoot", "1/sqrt_concurrency", true, 0.5},
+                             {"Blanks", " 1 / concurrency ", true, 0.25},
+                             {"TooMuch", "2", false, 0},
+                             {"Negative", "-1", false, 0},
+                             {"Word", "fast", false, 0},
+                             {"ByNothing", "1/", false, 0},
+                             {"ByZero", "1/0", false, 0},
+                             {"Empty", "", false, 0},
+                         }),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Window, GrowsByOnePerSuccessUpToTheLimit) {
   WindowLimits limits;
@@ -51,7 +53,8 @@ TEST(Window, GrowsByOnePerSuccessUpToTheLimit) {
 TEST(Window, DoesNotGrowUnused) {
   WindowLimits limits;
   Window window(limits);
-  for (int i = 0; i < 100; ++i) window.succeeded(0);
+  for (int i = 0; i < 100; ++i)
+    window.succeeded(0);
   EXPECT_EQ(window.size(), 5u);
 }
 
@@ -72,7 +75,8 @@ TEST(Window, WithoutALimitGrowsOn) {
   WindowLimits limits;
   limits.limit = 0;
   Window window(limits);
-  for (int i = 0; i < 100; ++i) window.succeeded(window.size());
+  for (int i = 0; i < 100; ++i)
+    window.succeeded(window.size());
   EXPECT_EQ(window.size(), 105u);
 }
 
@@ -106,7 +110,8 @@ TEST(Window, NeverDeadWithoutCohortLimit) {
   WindowLimits limits;
   limits.failed_cohorts = 0;
   Window window(limits);
-  for (int i = 0; i < 100; ++i) EXPECT_FALSE(window.failed());
+  for (int i = 0; i < 100; ++i)
+    EXPECT_FALSE(window.failed());
   EXPECT_EQ(window.size(), 1u);
 }
 
@@ -126,5 +131,5 @@ TEST(Share, LeavesAQuarterToOthers) {
   EXPECT_EQ(largest_share(1000), 750u);
 }
 
-}  // namespace
-}  // namespace postrider::qmgr
+} // namespace
+} // namespace postrider::qmgr

@@ -31,7 +31,8 @@ struct Received {
 // One end of a channel: keeps what arrives.
 class Peer {
  public:
-  Peer(ev::Loop& loop, Fd fd) : group_(loop), channel_(std::make_unique<ipc::Channel>(loop, std::move(fd))) {
+  Peer(ev::Loop& loop, Fd fd)
+      : group_(loop), channel_(std::make_unique<ipc::Channel>(loop, std::move(fd))) {
     group_.spawn(read(), "peer");
   }
   ~Peer() { group_.tear_down(); }
@@ -149,9 +150,9 @@ mail::Outcome outcome(mail::Verdict verdict, std::string dsn, std::string text,
 const mail::Outcome kSent = outcome(mail::Verdict::delivered, "2.0.0", "250 ok");
 const mail::Outcome kLater = outcome(mail::Verdict::deferred, "4.2.0", "450 later");
 const mail::Outcome kNever = outcome(mail::Verdict::bounced, "5.1.1", "550 no such user");
-const mail::Outcome kDown = outcome(mail::Verdict::deferred, "4.4.1",
-                                    "connect to h[192.0.2.1]:25: Connection refused",
-                                    mail::Scope::site);
+const mail::Outcome kDown =
+    outcome(mail::Verdict::deferred, "4.4.1", "connect to h[192.0.2.1]:25: Connection refused",
+            mail::Scope::site);
 
 class CoreTest : public testing::Test {
  protected:
@@ -177,8 +178,8 @@ class CoreTest : public testing::Test {
     };
     around.connect = [this](const std::string& service) { return connect(service); };
     around.limits = [this](const std::string&) { return limits; };
-    auto opened =
-        Core::open(loop, offload, real_file_system(), std::move(options), params, std::move(around));
+    auto opened = Core::open(loop, offload, real_file_system(), std::move(options), params,
+                             std::move(around));
     ASSERT_TRUE(opened.ok()) << opened.error().text();
     core = std::move(*opened);
   }
@@ -212,22 +213,21 @@ class CoreTest : public testing::Test {
   bool turn_until(const std::function<bool()>& condition) {
     for (int i = 0; i < 20000; ++i) {
       loop.turn(false);
-      for (auto& one : agents) one->read();
+      for (auto& one : agents)
+        one->read();
       if (condition()) return true;
       clock.advance(1ms);
-      if (i > 100) ::usleep(200);  // pool threads want the processor
+      if (i > 100) ::usleep(200); // pool threads want the processor
     }
     return false;
   }
   bool delivers_arrive(std::size_t count, const std::string& service = "smtp") {
-    return turn_until([&] {
-      return !by_service[service].empty() && agent(service).delivers.size() >= count;
-    });
+    return turn_until(
+        [&] { return !by_service[service].empty() && agent(service).delivers.size() >= count; });
   }
   bool reports_arrive(std::size_t count) {
-    return turn_until([&] {
-      return !by_service["bounce"].empty() && agent("bounce").reports.size() >= count;
-    });
+    return turn_until(
+        [&] { return !by_service["bounce"].empty() && agent("bounce").reports.size() >= count; });
   }
   bool drained() {
     return turn_until([&] { return core->parts().intake->messages().empty(); });
@@ -257,10 +257,12 @@ class CoreTest : public testing::Test {
     }
     return false;
   }
-  mail::Envelope envelope(std::vector<std::string> recipients, std::string sender = "s@client.example") {
+  mail::Envelope envelope(std::vector<std::string> recipients,
+                          std::string sender = "s@client.example") {
     mail::Envelope made;
     made.sender = std::move(sender);
-    for (std::string& recipient : recipients) made.recipients.push_back({.address = std::move(recipient)});
+    for (std::string& recipient : recipients)
+      made.recipients.push_back({.address = std::move(recipient)});
     made.arrival = to_unix_micros(clock.wall());
     return made;
   }
@@ -299,7 +301,7 @@ class CoreTest : public testing::Test {
   template <typename Answer, typename Request>
   Result<Answer> ask(const Request& request) {
     loop.turn(false);
-    if (!operator_ || operator_->ended()) {  // it is sent away when it is silent for long
+    if (!operator_ || operator_->ended()) { // it is sent away when it is silent for long
       auto pair = net::socket_pair();
       core->converse(std::move(pair->second));
       operator_ = std::make_unique<Peer>(loop, std::move(pair->first));
@@ -308,7 +310,7 @@ class CoreTest : public testing::Test {
       open.program = "postrider";
       operator_->channel().send(open);
       EXPECT_TRUE(turn_until([&] { return !operator_->frames().empty(); }));
-      operator_->frames().clear();  // Hello
+      operator_->frames().clear(); // Hello
     }
     operator_->channel().send(request);
     EXPECT_TRUE(turn_until([&] { return !operator_->frames().empty(); }));
@@ -373,9 +375,12 @@ TEST_F(CoreTest, KeepsToTheWindow) {
   limits.window.initial = 2;
   limits.window.limit = 3;
   open();
-  for (int i = 0; i < 10; ++i) send(envelope({"a@x.example"}));
+  for (int i = 0; i < 10; ++i)
+    send(envelope({"a@x.example"}));
   ASSERT_TRUE(delivers_arrive(2));
-  EXPECT_FALSE(turn_until([&] { return agent().delivers.size() > 2 || loop.now() > SteadyTime(1000h + 1s); }) &&
+  EXPECT_FALSE(turn_until([&] {
+                 return agent().delivers.size() > 2 || loop.now() > SteadyTime(1000h + 1s);
+               }) &&
                agent().delivers.size() > 2);
   std::size_t answered = 0;
   while (answered < 10) {
@@ -458,7 +463,8 @@ TEST_F(CoreTest, AReportThatWasCommittedIsNotMadeAgain) {
   commit();
   agent("bounce").peer().die();
   ASSERT_TRUE(turn_until([&] { return by_service["bounce"].size() == 2; }));
-  for (int i = 0; i < 50; ++i) loop.turn(false);
+  for (int i = 0; i < 50; ++i)
+    loop.turn(false);
   agent("bounce").read();
   EXPECT_TRUE(agent("bounce").reports.empty());
   writer->die();
@@ -537,7 +543,7 @@ TEST_F(CoreTest, WarnsOnceOfDelay) {
 TEST_F(CoreTest, SuccessIsReportedWhenTheNextHopCannot) {
   open();
   std::size_t reports = 0;
-  for (const std::string service : {"smtp", "lmtp"}) {  // the second says that it is a mailbox
+  for (const std::string service : {"smtp", "lmtp"}) { // the second says that it is a mailbox
     mail::Envelope made = envelope({service == "smtp" ? "a@x.example" : "a@mailbox.example"});
     made.recipients[0].notify = mail::notify_success;
     send(made);
@@ -572,12 +578,15 @@ TEST_F(CoreTest, DiscardsAndDefersWithoutAgents) {
 
 TEST_F(CoreTest, ADeadDestinationHoldsUpNobody) {
   open();
-  for (int i = 0; i < 50; ++i) send(envelope({"a@dead.example"}));
+  for (int i = 0; i < 50; ++i)
+    send(envelope({"a@dead.example"}));
   ASSERT_TRUE(delivers_arrive(5));
-  for (int i = 0; i < 3; ++i) agent().answer(agent().delivers[static_cast<std::size_t>(i)], kDown);
+  for (int i = 0; i < 3; ++i)
+    agent().answer(agent().delivers[static_cast<std::size_t>(i)], kDown);
   // The rest goes to the disk without an attempt.
   ASSERT_TRUE(turn_until([&] { return core->parts().intake->messages().size() == 2; }));
-  for (std::size_t i = 3; i < agent().delivers.size(); ++i) agent().answer(agent().delivers[i], kDown);
+  for (std::size_t i = 3; i < agent().delivers.size(); ++i)
+    agent().answer(agent().delivers[i], kDown);
   ASSERT_TRUE(drained());
   send(envelope({"a@alive.example"}));
   ASSERT_TRUE(turn_until([&] { return agent().delivers.back().nexthop == "alive.example"; }));
@@ -593,7 +602,8 @@ TEST_F(CoreTest, ADeadDestinationHoldsUpNobody) {
   clock.advance(2000s);
   // One probe, and no more until it is answered.
   ASSERT_TRUE(delivers_arrive(before + 1));
-  for (int i = 0; i < 200; ++i) loop.turn(false);
+  for (int i = 0; i < 200; ++i)
+    loop.turn(false);
   agent().read();
   EXPECT_EQ(agent().delivers.size(), before + 1);
   agent().answer(agent().delivers.back(), kSent);
@@ -612,7 +622,8 @@ TEST_F(CoreTest, ADeadAgentReturnsItsRequests) {
     first.mark(request.slot, request.id == safe.number() ? proto::SlotState::working
                                                          : proto::SlotState::in_doubt);
   first.peer().die();
-  ASSERT_TRUE(turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
   EXPECT_EQ(agent().delivers[0].id, safe.number());
   EXPECT_EQ(find(safe)->state.strikes, 1u);
   agent().answer(agent().delivers[0], kSent);
@@ -638,10 +649,13 @@ TEST_F(CoreTest, PoisonIsHeldAndOthersPass) {
       return false;
     })) << death;
     for (const auto& request : agent().delivers) {
-      if (request.id == other.number()) agent().answer(request, kSent);
-      else agent().mark(request.slot, proto::SlotState::working);
+      if (request.id == other.number())
+        agent().answer(request, kSent);
+      else
+        agent().mark(request.slot, proto::SlotState::working);
     }
-    for (int i = 0; i < 50; ++i) loop.turn(false);
+    for (int i = 0; i < 50; ++i)
+      loop.turn(false);
     agent().delivers.clear();
     agent().peer().die();
     // P5: the third death in a row would also put the destination off.
@@ -666,13 +680,15 @@ TEST_F(CoreTest, AnAgentThatLiesIsDisconnected) {
   lie.slot = agent().delivers[0].slot + 1;
   lie.outcomes = {kSent};
   agent().peer().channel().send(lie);
-  ASSERT_TRUE(turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
   EXPECT_EQ(agent().delivers[0].id, id.number());
   proto::Delivered too_many;
   too_many.slot = agent().delivers[0].slot;
   too_many.outcomes = {kSent, kSent};
   agent().peer().channel().send(too_many);
-  ASSERT_TRUE(turn_until([&] { return by_service["smtp"].size() == 3 && !agent().delivers.empty(); }));
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 3 && !agent().delivers.empty(); }));
   EXPECT_EQ(core->parts().counters.delivered, 0u);
 }
 
@@ -680,7 +696,8 @@ TEST_F(CoreTest, ASecondAgentHelpsWhenTheFirstIsHalfFull) {
   capacity = 4;
   limits.window.initial = 20;
   open();
-  for (int i = 0; i < 8; ++i) send(envelope({"a@" + std::to_string(i) + ".example"}));
+  for (int i = 0; i < 8; ++i)
+    send(envelope({"a@" + std::to_string(i) + ".example"}));
   ASSERT_TRUE(turn_until([&] {
     return by_service["smtp"].size() == 2 && agents[0]->delivers.size() == 4 &&
            agents[1]->delivers.size() == 4;
@@ -754,9 +771,11 @@ TEST_F(CoreTest, TheActiveLimitHolds) {
   limits.window.initial = 100;
   limits.window.limit = 0;
   open();
-  for (int i = 0; i < 30; ++i) send(envelope({"a@x.example"}));
+  for (int i = 0; i < 30; ++i)
+    send(envelope({"a@x.example"}));
   ASSERT_TRUE(delivers_arrive(10));
-  for (int i = 0; i < 100; ++i) loop.turn(false);
+  for (int i = 0; i < 100; ++i)
+    loop.turn(false);
   agent().read();
   EXPECT_EQ(agent().delivers.size(), 10u);
   EXPECT_EQ(core->parts().intake->active(), 10u);
@@ -785,7 +804,8 @@ TEST_F(CoreTest, HoldReleaseDelete) {
   EXPECT_EQ(why->recipients[0].gate, mail::Gate::held);
   clock.advance(5000s);
   ASSERT_TRUE(turn_until([&] { return loop.now() > SteadyTime{}; }));
-  for (int i = 0; i < 200; ++i) loop.turn(false);
+  for (int i = 0; i < 200; ++i)
+    loop.turn(false);
   EXPECT_EQ(agent().delivers.size(), 1u);
   auto released = ask<proto::Acted>(act(proto::Action::release, id));
   ASSERT_TRUE(released.ok());
@@ -831,7 +851,8 @@ TEST_F(CoreTest, RetryAndFlushDoNotWait) {
 TEST_F(CoreTest, ListsInPages) {
   open();
   std::vector<std::string> ids;
-  for (int i = 0; i < 7; ++i) ids.push_back(send(envelope({"a@nowhere.example"})).text());
+  for (int i = 0; i < 7; ++i)
+    ids.push_back(send(envelope({"a@nowhere.example"})).text());
   ASSERT_TRUE(turn_until([&] {
     return core->parts().intake->messages().empty() && *core->parts().queue.index().size() == 7;
   }));
@@ -843,7 +864,8 @@ TEST_F(CoreTest, ListsInPages) {
   while (true) {
     const auto page = ask<proto::QueuePage>(request);
     ASSERT_TRUE(page.ok()) << page.error().text();
-    for (const proto::QueueItem& item : page->items) seen.push_back(item.id);
+    for (const proto::QueueItem& item : page->items)
+      seen.push_back(item.id);
     if (!page->more) break;
     request.after = page->next;
   }
@@ -876,5 +898,5 @@ TEST_F(CoreTest, RefusesNonsense) {
   EXPECT_FALSE(ask<proto::CatAnswer>(proto::Cat{.id = "../../../etc/passwd"}).ok());
 }
 
-}  // namespace
-}  // namespace postrider::qmgr
+} // namespace
+} // namespace postrider::qmgr

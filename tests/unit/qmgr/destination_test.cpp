@@ -48,8 +48,10 @@ TEST(EntryList, LeavesFromAnywhere) {
   Message message;
   EntryList list;
   std::vector<Entry*> entries;
-  for (int i = 0; i < 4; ++i) entries.push_back(&message.add_entry());
-  for (Entry* entry : entries) list.push_back(*entry);
+  for (int i = 0; i < 4; ++i)
+    entries.push_back(&message.add_entry());
+  for (Entry* entry : entries)
+    list.push_back(*entry);
   list.remove(*entries[1]);
   list.remove(*entries[3]);
   list.push_front(*entries[3]);
@@ -85,5 +87,5 @@ TEST(Delays, AreWrittenAsPostfixDoes) {
   EXPECT_EQ(format_delay(100'000'000), "100");
 }
 
-}  // namespace
-}  // namespace postrider::qmgr
+} // namespace
+} // namespace postrider::qmgr

@@ -24,17 +24,19 @@ TEST_P(Backoff, DoublesBetweenTheLimits) {
   EXPECT_EQ(backoff(RetryLimits{}, GetParam().attempts, GetParam().dice) / kSecond,
             GetParam().seconds);
 }
-INSTANTIATE_TEST_SUITE_P(Schedule, Backoff, testing::ValuesIn<BackoffCase>({
-    {"First", 1, 0, 300},
-    {"Second", 2, 0, 600},
-    {"Third", 3, 0, 1200},
-    {"Fourth", 4, 0, 2400},
-    {"Capped", 5, 0, 4000},
-    {"VeryMany", 4'000'000'000, 0, 4000},
-    {"None", 0, 0, 300},
-    {"Jitter", 1, 512, 315},
-    {"MostJitter", 5, 1023, 4399},
-}), [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Schedule, Backoff,
+                         testing::ValuesIn<BackoffCase>({
+                             {"First", 1, 0, 300},
+                             {"Second", 2, 0, 600},
+                             {"Third", 3, 0, 1200},
+                             {"Fourth", 4, 0, 2400},
+                             {"Capped", 5, 0, 4000},
+                             {"VeryMany", 4'000'000'000, 0, 4000},
+                             {"None", 0, 0, 300},
+                             {"Jitter", 1, 512, 315},
+                             {"MostJitter", 5, 1023, 4399},
+                         }),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(SuspendedBackoff, GrowsWithAge) {
   const RetryLimits limits;
@@ -105,13 +107,15 @@ TEST_P(ClockJump, TheScheduleGoesOnAndNothingExpires) {
   EXPECT_LE(age_of(new_arrival, now(), wall()), 5 * kSecond);
   EXPECT_TRUE(is_due(limits, after + 300 * kSecond, after + 300 * kSecond));
 }
-INSTANTIATE_TEST_SUITE_P(W1W2, ClockJump, testing::ValuesIn<JumpCase>({
-    {"BackOneHour", -3600 * kSecond},
-    {"ForwardOneHour", 3600 * kSecond},
-    {"ForwardTenYears", 10 * kYear},
-    {"To1970", -50 * kYear},
-    {"Past2038", 30 * kYear},
-}), [](const auto& test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(W1W2, ClockJump,
+                         testing::ValuesIn<JumpCase>({
+                             {"BackOneHour", -3600 * kSecond},
+                             {"ForwardOneHour", 3600 * kSecond},
+                             {"ForwardTenYears", 10 * kYear},
+                             {"To1970", -50 * kYear},
+                             {"Past2038", 30 * kYear},
+                         }),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Timekeeper, FollowsSlowCorrections) {
   test::ManualClock clock;
@@ -126,5 +130,5 @@ TEST(Timekeeper, FollowsSlowCorrections) {
   EXPECT_EQ(keeper.take_jump(), 0);
 }
 
-}  // namespace
-}  // namespace postrider::qmgr
+} // namespace
+} // namespace postrider::qmgr

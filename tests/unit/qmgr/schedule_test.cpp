@@ -15,7 +15,8 @@ struct Thing {
 
 std::string take_all(Round<Thing>& round) {
   std::string order;
-  while (Thing* thing = round.take()) order += thing->name;
+  while (Thing* thing = round.take())
+    order += thing->name;
   return order;
 }
 
@@ -26,7 +27,7 @@ TEST(Round, TakesTurnsInOrder) {
   round.add(a, Size::small);
   round.add(b, Size::small);
   round.add(c, Size::small);
-  round.add(a, Size::small);  // keeps its place
+  round.add(a, Size::small); // keeps its place
   EXPECT_EQ(round.size(), 3u);
   std::string order;
   for (int i = 0; i < 7; ++i) {
@@ -41,7 +42,8 @@ TEST(Round, RemovedOnesAreSkipped) {
   const TurnLimits limits;
   Round<Thing> round(limits);
   Thing a('a'), b('b'), c('c');
-  for (Thing* thing : {&a, &b, &c}) round.add(*thing, Size::large);
+  for (Thing* thing : {&a, &b, &c})
+    round.add(*thing, Size::large);
   round.remove(b);
   round.remove(b);
   EXPECT_EQ(take_all(round), "ac");
@@ -50,7 +52,7 @@ TEST(Round, RemovedOnesAreSkipped) {
 }
 
 TEST(Round, ALargeMailingCannotStarveNorBeStarved) {
-  const TurnLimits limits;  // cost 5, half forgiven
+  const TurnLimits limits; // cost 5, half forgiven
   Round<Thing> round(limits);
   Thing small('s'), large('L');
   round.add(small, Size::small);
@@ -90,13 +92,17 @@ TEST(Round, ManyComeAndGo) {
   const TurnLimits limits;
   Round<Thing> round(limits);
   std::vector<std::unique_ptr<Thing>> things;
-  for (int i = 0; i < 5000; ++i) things.push_back(std::make_unique<Thing>('x'));
-  for (auto& thing : things) round.add(*thing, Size::small);
-  for (auto& thing : things) round.remove(*thing);
+  for (int i = 0; i < 5000; ++i)
+    things.push_back(std::make_unique<Thing>('x'));
+  for (auto& thing : things)
+    round.add(*thing, Size::small);
+  for (auto& thing : things)
+    round.remove(*thing);
   EXPECT_TRUE(round.empty());
-  for (auto& thing : things) round.add(*thing, Size::large);
+  for (auto& thing : things)
+    round.add(*thing, Size::large);
   EXPECT_EQ(take_all(round).size(), 5000u);
 }
 
-}  // namespace
-}  // namespace postrider::qmgr
+} // namespace
+} // namespace postrider::qmgr
