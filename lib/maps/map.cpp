@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "maps/map.hpp"
 
+#include <algorithm>
+
 #include "base/ascii.hpp"
 #include "base/words.hpp"
 #include "db/env.hpp"
@@ -11,8 +13,6 @@
 namespace postrider::maps {
 
 namespace {
-
-using Answer = Result<std::optional<std::string>>;
 
 Error bad(std::string text) { return {ErrorKind::config, std::move(text)}; }
 
@@ -160,6 +160,10 @@ Result<MapList> open_maps(std::string_view specs, const MapOptions& options) {
     list.maps_.push_back({std::move(spec), std::move(map)});
   }
   return list;
+}
+
+bool MapList::may_wait() const {
+  return std::any_of(maps_.begin(), maps_.end(), [](const Named& n) { return n.map->may_wait(); });
 }
 
 Answer MapList::lookup(std::string_view key, Key kind) {

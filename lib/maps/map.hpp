@@ -7,7 +7,8 @@
 // A table in a file is looked at for changes at most once a second, when it is used; when the new
 // content cannot be read or is wrong, the old stays in force, with a warning. A table that never
 // could be read answers each lookup with an Error.
-// A lookup blocks on the local disk at most. One thread at a time.
+// A lookup blocks on the local disk at most; a table that asks another process has to be waited for
+// (may_wait), with maps/ask.hpp. One thread.
 #pragma once
 
 #include <memory>
@@ -21,13 +22,17 @@
 
 namespace postrider::maps {
 
+// nullopt: not there. An Error is temporary trouble: the caller defers, it never decides.
+using Answer = Result<std::optional<std::string>>;
+
 class Map {
  public:
   virtual ~Map() = default;
-  // nullopt: not there. An Error is temporary trouble: the caller defers, it never decides.
-  virtual Result<std::optional<std::string>> lookup(std::string_view key) = 0;
+  virtual Answer lookup(std::string_view key) = 0;
   // Whether parts of an address (its domain, its user) may be looked up: not in pattern tables.
   virtual bool takes_parts() const { return true; }
+  // Whether its answers have to be waited for, with ask() (maps/ask.hpp).
+  virtual bool may_wait() const { return false; }
 };
 
 struct MapOptions {
@@ -45,8 +50,9 @@ enum class Key { whole, part };
 // no table here has a use for it, and it is always a slip.
 class MapList {
  public:
-  Result<std::optional<std::string>> lookup(std::string_view key, Key kind = Key::whole);
+  Answer lookup(std::string_view key, Key kind = Key::whole);
   bool empty() const { return maps_.empty(); }
+  bool may_wait() const;
 
  private:
   friend Result<MapList> open_maps(std::string_view specs, const MapOptions& options);

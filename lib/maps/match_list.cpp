@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "maps/match_list.hpp"
 
+#include <algorithm>
+
 #include "base/ascii.hpp"
 #include "base/text_file.hpp"
 #include "base/words.hpp"
@@ -82,6 +84,11 @@ Result<MatchList> MatchList::open(std::string_view spec, Rules rules, const MapO
   Reader reader{list, options};
   POSTRIDER_TRY_VOID(reader.add_all(spec, false, 0));
   return list;
+}
+
+bool MatchList::may_wait() const {
+  return std::any_of(items_.begin(), items_.end(),
+                     [](const Item& item) { return item.table && item.table->may_wait(); });
 }
 
 Result<bool> MatchList::item_has_domain(Item& item, std::string_view domain) const {

@@ -32,6 +32,9 @@ class MatchList {
   // A client by either; `name` may be "unknown".
   Result<bool> matches_host(std::string_view name, std::string_view address);
 
+  // Whether a table in it has to be waited for, with ask() (maps/ask.hpp).
+  bool may_wait() const;
+
  private:
   struct Item {
     bool negated = false;
