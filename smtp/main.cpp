@@ -3,22 +3,9 @@
 // descriptors of the content it is to send; opens no file after its start; talks to qmgr only. If
 // it were taken over it could read the segments it was handed and lie about what was delivered.
 // Protocol: lib/proto/deliver.hpp. Engine: lib/smtpclient.
-#include "daemon/run.hpp"
-#include "service.hpp"
+#include "smtpclient/program.hpp"
 
 int main(int argc, char** argv) {
-  using namespace postrider;
-  smtpclient::ClientSetup setup;
-  daemon::Program program;
-  program.name = "smtp";
-  program.needs.clients = 1; // qmgr
-  program.open = [&setup](daemon::Context& context) -> Result<void> {
-    POSTRIDER_TRY(setup,
-                  smtpclient::ClientSetup::load(context.settings(), smtpclient::Flavor::smtp));
-    return {};
-  };
-  program.start = [&setup](daemon::Context& context) {
-    return smtp::Service::create(context, std::move(setup));
-  };
-  return daemon::run(argc, argv, program);
+  return postrider::smtpclient::run_program(argc, argv, "smtp",
+                                            postrider::smtpclient::Flavor::smtp);
 }

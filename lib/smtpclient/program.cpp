@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "smtpclient/program.hpp"
+
+#include <memory>
+#include <optional>
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "daemon/run.hpp"
+#include "ipc/channel.hpp"
+#include "smtpclient/agent.hpp"
+#include "smtpclient/setup.hpp"
+
+namespace postrider::smtpclient {
+namespace {
+
+class Service final : public daemon::Service {
+ public:
+  static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context,
+                                                         ClientSetup setup,
+                                                         const std::string& name) {
+    std::unique_ptr<Service> service(new Service(std::move(setup)));
+    POSTRIDER_TRY(service->resolver_,
+                  dns::UnboundResolver::create(context.loop(), service->setup_.dns));
+    ev::Offload* offload = service->setup_.options.lookup_native ? &context.offload() : nullptr;
+    Service* self = service.get();
+    service->agent_ =
+        std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_, offload, name,
+                                [self] { self->client_.reset(); });
+    return std::unique_ptr<daemon::Service>(std::move(service));
+  }
+
+  void accept(daemon::Client client) override {
+    const uid_t uid = ipc::peer_credentials(client.fd.get()).uid;
+    if (uid != ::geteuid() && uid != 0) {
+      log::warning("refused a client of uid " + std::to_string(uid));
+      return;
+    }
+    if (agent_->serving()) {
+      log::warning("a second connection while qmgr is connected: refused");
+      return;
+    }
+    client_ = std::move(client);
+    agent_->serve(std::move(client_->fd));
+  }
+  void drain(daemon::Drain) override { agent_->retire(); }
+  std::size_t pending() const override { return agent_->in_flight(); }
+  void stop() override { agent_->stop(); }
+
+ private:
+  explicit Service(ClientSetup setup) : setup_(std::move(setup)) {}
+
+  ClientSetup setup_;
+  std::unique_ptr<dns::Resolver> resolver_;
+  std::unique_ptr<Agent> agent_;
+  std::optional<daemon::Client> client_; // counts while qmgr is connected
+};
+
+} // namespace
+
+int run_program(int argc, char** argv, const std::string& name, Flavor flavor) {
+  ClientSetup setup;
+  daemon::Program program;
+  program.name = name;
+  program.needs.clients = 1; // qmgr
+  program.open = [&setup, flavor](daemon::Context& context) -> Result<void> {
+    POSTRIDER_TRY(setup, ClientSetup::load(context.settings(), flavor));
+    return {};
+  };
+  program.start = [&setup, &name](daemon::Context& context) {
+    return Service::create(context, std::move(setup), name);
+  };
+  return daemon::run(argc, argv, program);
+}
+
+} // namespace postrider::smtpclient
