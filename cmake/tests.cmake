@@ -49,6 +49,10 @@ foreach(checker layers coroutines docs)
   set_tests_properties(tree.${checker} tree.${checker}_self_test PROPERTIES LABELS unit)
 endforeach()
 
+add_test(NAME tree.parameter_table_self_test
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/gen_parameter_table.py --self-test)
+set_tests_properties(tree.parameter_table_self_test PROPERTIES LABELS unit)
+
 # Programs that master starts in tests.
 add_executable(echo_worker ${CMAKE_SOURCE_DIR}/tests/support/workers/echo_worker.cpp)
 target_link_libraries(echo_worker PRIVATE daemon_lib)

@@ -27,7 +27,8 @@ KINDS = {"TEXT": "text", "WORDS": "list", "FLAG": "yes or no", "TIME": "time", "
 COMPUTED = {"@config_directory": "where this file is", "@daemon_directory": "where it was installed",
             "@hostname": "the name of this host", "@mydomain": "the domain of this host",
             "@mynetworks": "the addresses of this host"}
-EXPRESSIONS = {"compatibility_level"}  # read by values that the administrator writes
+# Read by values that the administrator writes; where the default of mynetworks is made.
+READ_BY_SETTINGS = {"compatibility_level", "mynetworks_style"}
 TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|\'(.)\'|([^,()"\']+))\s*(,|\))')
 
 
@@ -53,9 +54,9 @@ def parse_arguments(text, at):
             return args
 
 
-def read_rows():
+def read_rows(definitions=DEF):
     rows, section = [], ""
-    for number, line in enumerate(DEF.read_text().splitlines(), 1):
+    for number, line in enumerate(definitions.read_text().splitlines(), 1):
         if line.startswith("// ---- "):
             section = line[8:]
         found = re.match(r"([A-Z_]+)\(", line)
@@ -65,7 +66,7 @@ def read_rows():
         try:
             args = parse_arguments(line, found.end())
         except ValueError as error:
-            sys.exit(f"{DEF}:{number}: {error}")
+            sys.exit(f"{definitions}:{number}: {error}")
         variants = [(macro, args)]
         if macro.startswith("CLIENT_"):
             macro = macro[7:]
@@ -77,7 +78,7 @@ def read_rows():
         for kind, values in variants:
             want = LIVE.get(kind, OTHER.get(kind))
             if want != len(values):
-                sys.exit(f"{DEF}:{number}: {kind} takes {want} arguments, not {len(values)}")
+                sys.exit(f"{definitions}:{number}: {kind} takes {want} arguments, not {len(values)}")
             rows.append(Row(kind, values, section))
     return rows
 
@@ -200,8 +201,8 @@ def unread(rows, root):
     text = ""
     for suffix in ("cpp", "hpp"):
         for path in root.glob(f"**/*.{suffix}"):
-            folder = path.relative_to(root).parts[0]
-            if folder != "tests" and not folder.startswith(("build", ".")):
+            short = path.relative_to(root)
+            if short.parts[0] != "tests" and not short.parts[0].startswith(("build", ".")):
                 text += path.read_text(errors="replace")
     live = [row for row in rows if row.macro in LIVE and row.macro != "READ_ONLY"]
     found = []
@@ -210,7 +211,7 @@ def unread(rows, root):
         short = re.sub("^(smtp|lmtp|default)_", "", row.name)
         names = {row.name, short, short.replace("lhlo", "helo"), short.replace("lhlo", "ehlo")}
         used = re.compile(rf"\$[{{(]?{row.name}\b")
-        if row.name not in EXPRESSIONS and not any(f'"{name}"' in text for name in names) and \
+        if row.name not in READ_BY_SETTINGS and not any(f'"{name}"' in text for name in names) and \
                 not any(used.search(other.initial) for other in live):
             found.append(row.name)
     return found
@@ -273,4 +274,5 @@ def main():
         path.write_text(text)
 
 
-main()
+if __name__ == "__main__":
+    main()
