@@ -50,16 +50,6 @@ mail::Outcome tidy(const mail::Outcome& told, std::int64_t wall) {
   return outcome;
 }
 
-std::string_view status_word(mail::Verdict verdict) {
-  switch (verdict) {
-  case mail::Verdict::delivered: return "sent";
-  case mail::Verdict::bounced: return "bounced";
-  case mail::Verdict::deferred:
-  case mail::Verdict::in_doubt: return "deferred";
-  }
-  return "deferred";
-}
-
 } // namespace
 
 void Finish::mark(Message& message, const queue::Event& event) {
@@ -97,8 +87,10 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
       state.gate = mail::Gate::none;
       state.next_try = 0;
       state.last = std::move(outcome);
-      if (relayed_without_dsn &&
-          has_notify(message.state.envelope.recipients[index], mail::notify_success))
+      const bool wanted =
+          relayed_without_dsn &&
+          has_notify(message.state.envelope.recipients[index], mail::notify_success);
+      if (wanted || (state.delay_reported && parts_.params.confirm_delay_cleared))
         message.relayed.push_back(index);
       continue;
     }
@@ -129,13 +121,7 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
 }
 
 void Finish::settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome) {
-  std::string dsn = outcome.dsn;
-  mail::Verdict verdict = outcome.verdict;
-  if (verdict == mail::Verdict::bounced && parts_.params.soft_bounce) {
-    verdict = mail::Verdict::deferred;
-    dsn = mail::with_class(dsn, '4');
-  }
-  log_recipient(message, recipient, dsn, status_word(verdict), outcome.text, parts_.wall());
+  log_recipient(message, recipient, outcome, parts_.wall(), parts_.params.log);
   settle(message, {recipient}, {std::move(outcome)}, false);
 }
 
@@ -148,7 +134,7 @@ void Finish::in_doubt(Message& message, const std::vector<std::uint32_t>& recipi
   outcome.host = "none";
   outcome.at = parts_.wall();
   for (const std::uint32_t index : recipients)
-    log_recipient(message, index, outcome.dsn, "deferred", text, outcome.at);
+    log_recipient(message, index, outcome, outcome.at, parts_.params.log);
   settle(message, recipients, std::vector<mail::Outcome>(recipients.size(), outcome), false);
 }
 
@@ -169,8 +155,9 @@ void Finish::suspend(Message& message, const std::vector<std::uint32_t>& recipie
     state.last.reply.clear();
     state.last.host = "none";
     state.last.address.clear();
+    state.last.port = 0;
     state.last.at = wall;
-    log_recipient(message, index, state.last.dsn, "deferred", text, wall);
+    log_recipient(message, index, state.last, wall, parts_.params.log);
   }
 }
 
@@ -279,7 +266,7 @@ bool Finish::expire(Message& message) {
     ++parts_.counters.bounced;
     any = true;
   }
-  if (any) log_expired(message);
+  if (any) log_expired(message, parts_.params.log);
   return any;
 }
 

@@ -137,7 +137,7 @@ void Intake::turn_end() {
     Message* const message = next_in_turn();
     if (message == nullptr) break;
     message->entered = std::max(message->entered, message->state.envelope.arrival);
-    log_active(*message);
+    log_active(*message, parts_.params.log);
     activate(*message);
   }
   parts_.dispatch->pump();

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "message.hpp"
 
-#include <algorithm>
-#include <cstdio>
-
 #include "base/log.hpp"
 
 namespace postrider::qmgr {
@@ -52,30 +49,10 @@ bool has_notify(const mail::Recipient& recipient, mail::NotifyBit bit) {
   return (recipient.notify & bit) != 0;
 }
 
-std::string format_delay(std::int64_t micros) {
-  micros = std::max<std::int64_t>(micros, 0);
-  char text[32];
-  if (micros >= 10'000'000) {
-    std::snprintf(text, sizeof text, "%lld",
-                  static_cast<long long>((micros + 500'000) / 1'000'000));
-  } else if (micros >= 1'000'000) {
-    std::snprintf(text, sizeof text, "%.1f", static_cast<double>(micros) / 1e6);
-  } else {
-    std::snprintf(text, sizeof text, "%.2f", static_cast<double>(micros) / 1e6);
-  }
-  std::string out = text;
-  if (out.find('.') != std::string::npos) {
-    while (out.back() == '0')
-      out.pop_back();
-    if (out.back() == '.') out.pop_back();
-  }
-  return out;
-}
-
-void log_active(const Message& message) {
+void log_active(const Message& message, const mail::LogStyle& style) {
   const std::string size = std::to_string(message.state.facts.size);
   const std::string count = std::to_string(message.state.recipients.size());
-  const std::string& sender = message.state.envelope.sender;
+  const std::string sender = mail::log_address(message.state.envelope.sender, style);
   std::string line;
   line.reserve(64 + sender.size());
   line.append("from=<").append(sender).append(">, size=").append(size);
@@ -88,32 +65,21 @@ void log_removed(const Message& message) {
   log::event("removed", message.id().text(), "removed", {});
 }
 
-void log_expired(const Message& message) {
-  const std::string& sender = message.state.envelope.sender;
+void log_expired(const Message& message, const mail::LogStyle& style) {
+  const std::string sender = mail::log_address(message.state.envelope.sender, style);
   log::event("expired", message.id().text(),
              "from=<" + sender + ">, status=expired, returned to sender",
              {{"from", sender}, {"status", "expired"}});
 }
 
-void log_recipient(const Message& message, std::uint32_t recipient, std::string_view dsn,
-                   std::string_view status, std::string_view text, std::int64_t now) {
-  const mail::Recipient& to = message.state.envelope.recipients[recipient];
-  const std::int64_t arrival = message.state.envelope.arrival;
-  const std::string delay = format_delay(now - arrival);
-  const std::string delays =
-      format_delay(message.entered - arrival) + "/" + format_delay(now - message.entered) + "/0/0";
-  std::string line = "to=<" + to.address + ">";
-  line += ", relay=none, delay=" + delay + ", delays=" + delays;
-  line.append(", dsn=").append(dsn).append(", status=").append(status);
-  line.append(" (").append(text).append(")");
-  log::event("delivery", message.id().text(), line,
-             {{"to", to.address},
-              {"relay", "none"},
-              {"delay", delay},
-              {"delays", delays},
-              {"dsn", dsn},
-              {"status", status},
-              {"text", text}});
+void log_recipient(const Message& message, std::uint32_t recipient, const mail::Outcome& outcome,
+                   std::int64_t now, const mail::LogStyle& style) {
+  const mail::Envelope& envelope = message.state.envelope;
+  mail::Delays delays;
+  delays.before_queue = message.entered - envelope.arrival;
+  delays.in_queue = now - message.entered;
+  mail::log_delivery(message.id().text(), envelope.recipients[recipient], outcome, delays, 0,
+                     style);
 }
 
 } // namespace postrider::qmgr

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "mail/log_line.hpp"
 #include "queue/state.hpp"
 #include "schedule.hpp"
 
@@ -85,17 +86,13 @@ struct Message {
 
 bool has_notify(const mail::Recipient& recipient, mail::NotifyBit bit);
 
-// "0.02", "3.4", "120": two significant digits, as Postfix writes delays.
-std::string format_delay(std::int64_t micros);
-
 // "ID: from=<s>, size=n, nrcpt=n (queue active)"
-void log_active(const Message& message);
+void log_active(const Message& message, const mail::LogStyle& style);
 // "ID: removed"
 void log_removed(const Message& message);
-void log_expired(const Message& message);
-// For recipients that no agent had: "ID: to=<r>, relay=none, delay=, delays=, dsn=, status=
-// (text)".
-void log_recipient(const Message& message, std::uint32_t recipient, std::string_view dsn,
-                   std::string_view status, std::string_view text, std::int64_t now);
+void log_expired(const Message& message, const mail::LogStyle& style);
+// For a recipient that no agent had: "ID: to=<r>, relay=none, ...".
+void log_recipient(const Message& message, std::uint32_t recipient, const mail::Outcome& outcome,
+                   std::int64_t now, const mail::LogStyle& style);
 
 } // namespace postrider::qmgr

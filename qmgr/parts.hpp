@@ -12,6 +12,7 @@
 #include "concurrency.hpp"
 #include "ev/group.hpp"
 #include "ev/offload.hpp"
+#include "mail/log_line.hpp"
 #include "queue/queue.hpp"
 #include "retry.hpp"
 #include "schedule.hpp"
@@ -58,6 +59,8 @@ struct Params {
   std::uint64_t min_free = 0;                          // queue_minfree
   std::set<std::string, std::less<>> defer_transports;
   bool soft_bounce = false;
+  bool confirm_delay_cleared = false;
+  mail::LogStyle log;
   std::string double_bounce_sender;    // whole address
   std::string double_bounce_recipient; // 2bounce_notice_recipient, when notify_classes has 2bounce
   std::string report_service = "bounce";

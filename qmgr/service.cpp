@@ -150,7 +150,10 @@ Params params_of(const config::Settings& settings) {
                                             settings.size("message_size_limit") * 3 / 2);
   for (const std::string& word : settings.words("defer_transports"))
     params.defer_transports.insert(word);
-  params.soft_bounce = settings.flag("soft_bounce");
+  params.soft_bounce = params.log.soft_bounce = settings.flag("soft_bounce");
+  params.confirm_delay_cleared = settings.flag("confirm_delay_cleared");
+  params.log.decimals = static_cast<int>(settings.number("delay_logging_resolution_limit"));
+  params.log.internal_addresses = settings.text("info_log_address_format") == "internal";
   const std::string& origin = settings.text("myorigin");
   params.double_bounce_sender =
       qualified(settings.text("double_bounce_sender"), settings.text("myhostname"));

@@ -154,7 +154,9 @@ void Session::rcpt(std::string_view arguments) {
   if (const auto refused = check_recipient(config_->relay_rules, config_->recipient_rules, session,
                                            facts, config_->codes))
     return reject("RCPT", *refused, recipient.address);
+  std::string original = recipient.address;
   finish_address(recipient.address);
+  if (recipient.address != original) recipient.original = std::move(original);
   if (transaction_->seen.insert(recipient.address).second)
     envelope.recipients.push_back(std::move(recipient));
   reply(250, "2.1.5", "Ok");

@@ -20,6 +20,7 @@ Result<void> check_clean(const Envelope& e) {
   for (const Recipient& recipient : e.recipients) {
     if (!clean(recipient.address)) return bad("recipient");
     if (!clean(recipient.orcpt)) return bad("ORCPT");
+    if (!clean(recipient.original)) return bad("original recipient");
   }
   for (const std::string* text :
        {&e.envid, &e.client_name, &e.client_address, &e.client_port, &e.helo, &e.protocol,

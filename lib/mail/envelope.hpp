@@ -32,6 +32,7 @@ struct Recipient {
   std::string address;
   std::string orcpt;       // "rfc822;a+40b": as received, xtext decoded after the first ';'
   std::uint8_t notify = 0; // NotifyBit
+  std::string original;    // as the client wrote it, when `address` was completed; for the log
 
   bool operator==(const Recipient&) const = default;
   template <typename V, typename S>
@@ -39,6 +40,7 @@ struct Recipient {
     v("address", s.address);
     v.optional("orcpt", s.orcpt);
     v.optional("notify", s.notify);
+    v.optional("original", s.original);
   }
 };
 

@@ -119,9 +119,10 @@ struct Delivered {
   // best_mx_transport: nothing was tried; deliver all of it by this transport[:nexthop] instead.
   std::string pass_to;
   // What the postmaster should read (notify_classes): "protocol", "data", ... and the session's
-  // transcript, credentials removed. Empty: nothing.
+  // transcript, credentials removed, with the host it was held with. Empty: nothing.
   std::string notice_class;
   std::string notice;
+  std::string notice_peer;
   template <typename V, typename S>
   static void fields(V& v, S& s) {
     v("slot", s.slot);
@@ -130,6 +131,7 @@ struct Delivered {
     v.optional("pass_to", s.pass_to);
     v.optional("notice_class", s.notice_class);
     v.optional("notice", s.notice);
+    v.optional("notice_peer", s.notice_peer);
   }
 };
 
@@ -174,6 +176,24 @@ struct Report {
     v("expires", s.expires);
     v.optional("next_try", s.next_try);
     v.optional("final_delivery", s.final_delivery);
+  }
+};
+
+// To the postmaster, about a session of an agent; answered by Reported as well.
+struct Notice {
+  static constexpr std::uint16_t kType = 42;
+  std::uint32_t slot = 0;
+  std::uint64_t id = 0;     // of the message that was to be delivered
+  std::string notice_class; // these three as in Delivered
+  std::string peer;
+  std::string transcript;
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("slot", s.slot);
+    v("id", s.id);
+    v("notice_class", s.notice_class);
+    v.optional("peer", s.peer);
+    v("transcript", s.transcript);
   }
 };
 

@@ -6,16 +6,20 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
-#include "smtpclient/log_line.hpp"
+#include "mail/log_line.hpp"
+#include "maps/ask.hpp"
+#include "smtpclient/status_filter.hpp"
 
 namespace postrider::smtpclient {
 namespace {
 
 constexpr std::uint32_t kMaxSlots = 1 << 20;
 constexpr std::size_t kMaxContents = 65536;
+constexpr Duration kTableTime = std::chrono::seconds(30); // for one answer of the status filter
 
-double seconds(std::int64_t micros) { return static_cast<double>(micros) / 1e6; }
-double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+std::int64_t micros(Duration d) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+}
 
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
 
@@ -45,8 +49,8 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
              std::string program, std::function<void()> gone)
     : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
       conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options_),
-      finder_(loop, resolver, offload, options_),
-      engine_{loop, options_, setup.tables, offload, finder_, pool_} {}
+      finder_(loop, resolver, offload, options_), engine_{loop,    options_, setup.tables,
+                                                          offload, finder_,  pool_} {}
 
 Agent::~Agent() { stop(); }
 
@@ -166,30 +170,50 @@ ev::RootTask Agent::deliver(Job job) {
   const std::int64_t began = to_unix_micros(loop_.clock().wall());
   co_await delivery.run();
 
-  Delays delays;
-  delays.before_queue = seconds(from.active - request.envelope.arrival);
-  delays.in_queue = seconds(began - from.active);
+  mail::Delays delays;
+  delays.before_queue = from.active - request.envelope.arrival;
+  delays.in_queue = began - from.active;
   const Timing& timing = delivery.timing();
-  delays.connecting = seconds(timing.connected - timing.started);
-  delays.sending = seconds(timing.finished - timing.connected);
-  const std::string id = queue::Id(from.id).text();
+  const bool talked = delivery.uses() > 0; // else all of the time went into getting there
+  delays.connecting = micros((talked ? timing.connected : timing.finished) - timing.started);
+  delays.sending = talked ? micros(timing.finished - timing.connected) : 0;
+  const std::string id = queue::Id(from.id).text(); // a named local: lent to filter()
   proto::Delivered answer;
   answer.slot = from.slot;
-  for (std::size_t i = 0; i < delivery.outcomes().size(); ++i) {
-    const mail::Outcome& outcome = delivery.outcomes()[i];
+  answer.outcomes = delivery.outcomes();
+  co_await filter(id, answer.outcomes);
+  for (std::size_t i = 0; i < answer.outcomes.size(); ++i) {
+    const mail::Outcome& outcome = answer.outcomes[i];
     const mail::Recipient& recipient = request.envelope.recipients[i];
-    log_delivery(id, recipient, outcome, delays, delivery.uses(), options_.log_decimals);
+    mail::log_delivery(id, recipient, outcome, delays, delivery.uses(), options_.log_style);
     if ((recipient.notify & mail::notify_success) != 0 &&
         outcome.verdict == mail::Verdict::delivered && !delivery.peer_has_dsn())
       answer.relayed_without_dsn = true;
   }
-  answer.outcomes = delivery.outcomes();
   busy_[from.slot] = false;
   channel_->send(answer);
   // The last one of a retiring agent ends the conversation.
   if (retiring_ && deliveries_.size() == 1) {
     channel_->flush();
     channel_->close();
+  }
+}
+
+// delivery_status_filter. A table that cannot be asked, or an answer that makes no sense, changes
+// nothing.
+ev::Task<void> Agent::filter(std::string_view id, std::vector<mail::Outcome>& outcomes) {
+  maps::MapList& table = engine_.tables.status_filter;
+  if (table.empty()) co_return;
+  for (mail::Outcome& outcome : outcomes) {
+    const std::string key = filter_key(outcome);
+    const ev::Deadline deadline = loop_.after(kTableTime);
+    const maps::Answer answer = co_await maps::ask(loop_, table, key, maps::Key::whole, deadline);
+    if (answer && !*answer) continue;
+    Result<mail::Outcome> changed = answer ? filtered(outcome, **answer) : answer.error();
+    if (changed)
+      outcome = std::move(*changed);
+    else if (changed.error().kind() != ErrorKind::cancelled)
+      log::warning(std::string(id) + ": delivery_status_filter: " + changed.error().text());
   }
 }
 

@@ -46,6 +46,7 @@ class Agent {
   };
   ev::RootTask converse();
   ev::RootTask deliver(Job job);
+  ev::Task<void> filter(std::string_view id, std::vector<mail::Outcome>& outcomes);
   Result<void> handle(ipc::Frame& frame);
   Result<void> take(proto::Deliver request);
 

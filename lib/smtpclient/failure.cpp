@@ -113,19 +113,23 @@ std::string Peer::shown() const { return address.empty() ? host : host + "[" + a
 
 namespace {
 
+std::string with_port(const Peer& peer) {
+  return peer.port == 0 ? peer.shown() : peer.shown() + ":" + std::to_string(peer.port);
+}
+
 std::string text_of(const Trouble& t, const Peer& peer) {
   const smtp::StepInfo& step = smtp::info(t.step);
   switch (t.cause) {
   case Cause::timeout:
-    if (t.step == Step::connect) return "connect to " + peer.shown() + ": Connection timed out";
+    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": Connection timed out";
     return "conversation with " + peer.shown() + " timed out while " + std::string(step.doing);
   case Cause::closed:
-    if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
+    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": " + t.detail;
     return "lost connection with " + peer.shown() + " while " + std::string(step.doing);
   case Cause::refused:
   case Cause::unreachable:
   case Cause::local_resources:
-    if (t.step == Step::connect) return "connect to " + peer.shown() + ": " + t.detail;
+    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": " + t.detail;
     return t.detail + " while " + std::string(step.doing) + " with " + peer.shown();
   case Cause::protocol:
   case Cause::too_much:
@@ -181,7 +185,8 @@ mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer) {
     outcome.dsn = mail::with_class(given, outcome.dsn[0]);
   outcome.text = text_of(trouble, peer);
   if (trouble.reply.code != 0) outcome.reply = trouble.reply.joined(" / ");
-  put_peer(outcome, peer);
+  // Who never answered has relayed nothing and said nothing.
+  put_peer(outcome, trouble.step > Step::connect ? peer : Peer());
   return outcome;
 }
 

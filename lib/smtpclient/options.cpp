@@ -166,8 +166,9 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.reuse_time_limit = client.time("connection_reuse_time_limit");
   o.reuse_count_limit = static_cast<std::size_t>(client.number("connection_reuse_count_limit"));
   o.capacity = static_cast<std::size_t>(client.number("session_limit"));
-  o.log_decimals = static_cast<int>(settings.number("delay_logging_resolution_limit"));
-  o.log_internal_addresses = settings.text("info_log_address_format") == "internal";
+  o.log_style.decimals = static_cast<int>(settings.number("delay_logging_resolution_limit"));
+  o.log_style.internal_addresses = settings.text("info_log_address_format") == "internal";
+  o.log_style.soft_bounce = settings.flag("soft_bounce");
   o.debug_level = static_cast<int>(settings.number("debug_peer_level"));
   o.notify_classes = settings.words("notify_classes");
   return o;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/settings.hpp"
+#include "mail/log_line.hpp"
 #include "net/address.hpp"
 #include "smtp/steps.hpp"
 
@@ -60,9 +61,9 @@ struct Options {
   std::vector<std::string> fallback_relays;
   std::vector<net::Address> own_addresses; // loop detection
   std::chrono::milliseconds dns_time_limit{30000};
-  bool complete_names = false;   // dns_resolver_options: res_defnames
-  bool search_parents = false;   // and res_dnsrch
-  std::string my_domain;         // with which they are completed
+  bool complete_names = false; // dns_resolver_options: res_defnames
+  bool search_parents = false; // and res_dnsrch
+  std::string my_domain;       // with which they are completed
   std::vector<std::string> known_ports;
   int tcp_window = 0;            // 0: the system's
   std::string best_mx_transport; // "transport" or "transport:nexthop"
@@ -76,9 +77,8 @@ struct Options {
   std::chrono::milliseconds reuse_time_limit{300000};
   std::size_t reuse_count_limit = 0; // 0: none
   std::size_t capacity = 5000;
-  int log_decimals = 2;
-  bool log_internal_addresses = false; // info_log_address_format
-  int debug_level = 2;                 // debug_peer_level
+  mail::LogStyle log_style;
+  int debug_level = 2; // debug_peer_level
   std::vector<std::string> notify_classes;
 
   Options();

@@ -16,17 +16,15 @@ namespace {
 
 class Service final : public daemon::Service {
  public:
-  static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context,
-                                                         ClientSetup setup,
-                                                         const std::string& name) {
+  static Result<std::unique_ptr<daemon::Service>>
+  create(daemon::Context& context, ClientSetup setup, const std::string& name) {
     std::unique_ptr<Service> service(new Service(std::move(setup)));
     POSTRIDER_TRY(service->resolver_,
                   dns::UnboundResolver::create(context.loop(), service->setup_.dns));
     ev::Offload* offload = service->setup_.options.lookup_native ? &context.offload() : nullptr;
     Service* self = service.get();
-    service->agent_ =
-        std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_, offload, name,
-                                [self] { self->client_.reset(); });
+    service->agent_ = std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_,
+                                              offload, name, [self] { self->client_.reset(); });
     return std::unique_ptr<daemon::Service>(std::move(service));
   }
 

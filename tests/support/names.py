@@ -27,7 +27,8 @@ def available():
 
 
 class NameServer:
-    def __init__(self, directory, zones, signed=()):
+    def __init__(self, directory, zones, signed=(), host="127.0.0.1", port=None):
+        self.host, self.fixed_port = host, port
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True)
         if self.dir.parent.stat().st_uid == os.geteuid():
@@ -59,9 +60,9 @@ class NameServer:
 
     def start(self):
         for attempt in range(5):
-            self.port = ports.free_port()
+            self.port = self.fixed_port or ports.free_port()
             config = f"""server:
-  ip-address: 127.0.0.1@{self.port}
+  ip-address: {self.host}@{self.port}
   username: ""
   zonesdir: "{self.dir}"
   database: ""
@@ -94,11 +95,11 @@ remote-control:
         if self.process.poll() is not None:
             raise TimeoutError
         zone = next(iter(self.zones))
-        return ask(self.port, f"{zone}.") is not None
+        return ask(self.port, f"{zone}.", host=self.host) is not None
 
     @property
     def resolver(self):
-        return f"127.0.0.1@{self.port}"
+        return f"{self.host}@{self.port}"
 
     def stop(self):
         if self.process is not None:
@@ -110,7 +111,7 @@ remote-control:
     __exit__ = lambda self, *_: self.stop()
 
 
-def ask(port, name, kind=6):
+def ask(port, name, kind=6, host="127.0.0.1"):
     """The response code of one query over UDP, or None without an answer."""
     import socket
     import struct
@@ -121,7 +122,7 @@ def ask(port, name, kind=6):
     with socket.socket(type=socket.SOCK_DGRAM) as s:
         s.settimeout(0.2)
         try:
-            s.connect(("127.0.0.1", port))
+            s.connect((host, port))
             s.send(query)
             return s.recv(4096)[3] & 15
         except OSError:

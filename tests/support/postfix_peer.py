@@ -94,6 +94,17 @@ class Postfix:
                 shutil.copy(f"/etc/postfix/{name}", self.conf / name)
         self.process = None
 
+    def use_name_server(self, address):
+        """Lets smtp run in the queue directory, with a resolv.conf of its own: port 53 of address."""
+        etc = self.queue / "etc"
+        etc.mkdir()
+        (etc / "resolv.conf").write_text(f"nameserver {address}\n")
+        (etc / "nsswitch.conf").write_text("hosts: files dns\n")
+        (etc / "hosts").write_text("127.0.0.1 localhost\n")
+        shutil.copy("/etc/services", etc / "services")
+        master_cf = self.conf / "master.cf"
+        master_cf.write_text(master_cf.read_text().replace("smtp unix - - n -", "smtp unix - - y -"))
+
     def postfix(self, *args):
         return subprocess.run(["/usr/sbin/postfix", "-c", self.conf, *args], capture_output=True,
                               text=True, check=False)

@@ -137,7 +137,7 @@ class Sink:
             self.changed.notify_all()
         try:
             await self.talk(session, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, EOFError):
+        except (ConnectionError, asyncio.IncompleteReadError, EOFError, asyncio.CancelledError):
             pass
         finally:
             with self.changed:

@@ -77,15 +77,5 @@ TEST(Message, EntriesLeaveInAnyOrder) {
   EXPECT_TRUE(message.entries.empty());
 }
 
-TEST(Delays, AreWrittenAsPostfixDoes) {
-  EXPECT_EQ(format_delay(-5), "0");
-  EXPECT_EQ(format_delay(0), "0");
-  EXPECT_EQ(format_delay(12'345), "0.01");
-  EXPECT_EQ(format_delay(200'000), "0.2");
-  EXPECT_EQ(format_delay(3'440'000), "3.4");
-  EXPECT_EQ(format_delay(12'600'000), "13");
-  EXPECT_EQ(format_delay(100'000'000), "100");
-}
-
 } // namespace
 } // namespace postrider::qmgr

@@ -9,7 +9,6 @@
 
 #include <gtest/gtest.h>
 
-#include "smtpclient/log_line.hpp"
 #include "stored_message.hpp"
 #include "support/fake_dns.hpp"
 #include "support/play_server.hpp"
@@ -130,6 +129,23 @@ TEST_F(Serving, DeliversAndReports) {
   expect_gone();
 }
 
+// shows: default_delivery_status_filter
+TEST_F(Serving, TellsTheStatusThatTheFilterPutsInPlace) {
+  auto table = maps::open_maps("static:{4.4.4 it may come back}", {});
+  ASSERT_TRUE(table) << table.error().text();
+  setup.tables.status_filter = std::move(*table);
+  Message message("x\r\n", 1);
+  send_board();
+  send_content(message, 5);
+  qmgr->send(deliver(message, "gone.example"));
+  receive<ipc::Hello>();
+  receive<proto::Ready>();
+  const auto outcome = receive<proto::Delivered>().outcomes.at(0);
+  EXPECT_EQ(outcome.verdict, mail::Verdict::deferred);
+  EXPECT_EQ(outcome.dsn, "4.4.4");
+  EXPECT_EQ(outcome.text, "it may come back");
+}
+
 TEST_F(Serving, RetiresWhenTheLastDeliveryIsDone) {
   dns.hold();
   Message message("x\r\n", 1);
@@ -204,29 +220,6 @@ TEST_F(Serving, WrongFramesEndTheConnectionOnly) {
     qmgr = std::make_unique<ipc::Channel>(loop, std::move(pair->first));
     agent->serve(std::move(pair->second));
   }
-}
-
-TEST(LogLine, Seconds) {
-  const std::vector<std::pair<double, std::string>> cases = {
-      {0, "0"},     {0.004, "0"}, {0.012, "0.01"}, {0.1, "0.1"},     {1.234, "1.2"},
-      {9.96, "10"}, {12.3, "12"}, {123.4, "123"},  {86400, "86400"}, {-1, "0"},
-  };
-  for (const auto& [seconds, text] : cases)
-    EXPECT_EQ(format_seconds(seconds, 2), text) << seconds;
-  EXPECT_EQ(format_seconds(0.012345, 6), "0.012");
-  EXPECT_EQ(format_seconds(1.9, 0), "2");
-}
-
-TEST(LogLine, Relay) {
-  mail::Outcome outcome;
-  EXPECT_EQ(format_relay(outcome), "none");
-  outcome.host = "mx.example";
-  outcome.address = "192.0.2.1";
-  outcome.port = 25;
-  EXPECT_EQ(format_relay(outcome), "mx.example[192.0.2.1]:25");
-  outcome.address = "/run/store";
-  outcome.port = 0;
-  EXPECT_EQ(format_relay(outcome), "mx.example[/run/store]");
 }
 
 } // namespace

@@ -212,13 +212,14 @@ TEST_F(Delivering, AHostThatIsDownIsPassedOver) {
 }
 
 TEST_F(Delivering, AllHostsDown) {
+  const std::string port = std::to_string(first->port());
   first.reset();
   second.reset();
   const auto outcomes = deliver(2);
   EXPECT_EQ(outcomes[1].verdict, Verdict::deferred);
   EXPECT_EQ(outcomes[1].scope, mail::Scope::site);
   EXPECT_EQ(outcomes[1].dsn, "4.4.1");
-  EXPECT_EQ(outcomes[1].text, "connect to b.d.example[127.0.0.2]: Connection refused");
+  EXPECT_EQ(outcomes[1].text, "connect to b.d.example[127.0.0.2]:" + port + ": Connection refused");
 }
 
 TEST_F(Delivering, GreetingsThatRefuse) {

@@ -153,7 +153,8 @@ TEST(OutcomeRecord, NamesHostStepAndReply) {
             "lost connection with mx.example[192.0.2.1] while sending end of data -- message may "
             "be sent more than once");
   EXPECT_EQ(to_outcome(Trouble{Cause::refused, Step::connect, {}, "Connection refused"}, peer).text,
-            "connect to mx.example[192.0.2.1]: Connection refused");
+            "connect to mx.example[192.0.2.1]:25: Connection refused");
+  EXPECT_EQ(to_outcome(Trouble{Cause::refused, Step::connect, {}, "x"}, peer).host, "none");
   // A permanent greeting that only sends us to the next host does not leave a permanent code.
   const Trouble skipped{Cause::reply_temporary, Step::greeting, {554, "5.7.1", "554 5.7.1 go"}, ""};
   EXPECT_EQ(to_outcome(skipped, peer).dsn, "4.7.1");
