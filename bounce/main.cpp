@@ -27,6 +27,7 @@ bounce::Options options_from(const config::Settings& settings) {
     return std::find(classes.begin(), classes.end(), word) != classes.end();
   };
   if (has("bounce")) out.failure_copies_to = settings.text("bounce_notice_recipient");
+  out.errors_to = settings.text("error_notice_recipient");
   if (has("delay")) out.delay_copies_to = settings.text("delay_notice_recipient");
   return out;
 }

@@ -66,8 +66,4 @@ std::string problem_with(const proto::Report& report);
 std::string_view log_phrase(proto::ReportKind kind, Audience audience);
 std::string_view kind_name(proto::ReportKind kind); // envelope.report_kind
 
-// Text made harmless for one line of a report: control bytes become spaces or '?', and what is not
-// ASCII stays only when `utf8` and well-formed.
-std::string safe_text(std::string_view text, bool utf8);
-
 } // namespace postrider::bounce

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include "notice.hpp"
+
 #include <cstdio>
 #include <map>
 #include <set>
@@ -123,15 +125,23 @@ Result<void> Service::take(const std::shared_ptr<Conversation>& talk, ipc::Frame
     POSTRIDER_TRY(Report report, ipc::as<Report>(frame));
     return begin(talk, std::move(report));
   }
+  case proto::Notice::kType: {
+    POSTRIDER_TRY(proto::Notice notice, ipc::as<proto::Notice>(frame));
+    return begin(talk, std::move(notice));
+  }
   default: return Error(ErrorKind::protocol, "frame type " + std::to_string(frame.type));
   }
 }
 
-Result<void> Service::begin(const std::shared_ptr<Conversation>& talk, Report report) {
-  if (report.slot >= talk->board) return Error(ErrorKind::protocol, "a slot beyond the board");
-  if (talk->slots.size() >= kCapacity) return Error(ErrorKind::limit, "more than the capacity");
-  if (!talk->slots.insert(report.slot).second) return Error(ErrorKind::protocol, "a slot in use");
+Result<void> Service::claim(Conversation& talk, std::uint32_t slot) {
+  if (slot >= talk.board) return Error(ErrorKind::protocol, "a slot beyond the board");
+  if (talk.slots.size() >= kCapacity) return Error(ErrorKind::limit, "more than the capacity");
+  if (!talk.slots.insert(slot).second) return Error(ErrorKind::protocol, "a slot in use");
+  return {};
+}
 
+Result<void> Service::begin(const std::shared_ptr<Conversation>& talk, Report report) {
+  POSTRIDER_TRY_VOID(claim(*talk, report.slot));
   std::string problem = problem_with(report);
   std::string original;
   if (problem.empty()) {
@@ -168,6 +178,14 @@ Result<void> Service::begin(const std::shared_ptr<Conversation>& talk, Report re
   return {};
 }
 
+Result<void> Service::begin(const std::shared_ptr<Conversation>& talk, proto::Notice notice) {
+  POSTRIDER_TRY_VOID(claim(*talk, notice.slot));
+  ++reports_;
+  std::string label = "notice about " + queue::Id(notice.id).text();
+  talk->makers.spawn(tell(*talk, std::move(notice)), std::move(label));
+  return {};
+}
+
 Circumstances Service::circumstances(Audience audience) {
   Circumstances out;
   out.audience = audience;
@@ -176,16 +194,15 @@ Circumstances Service::circumstances(Audience audience) {
   return out;
 }
 
-ev::Task<Result<queue::Id>> Service::send(const Composed& composed, ReportKind kind,
-                                          Audience audience, queue::Id original) {
+ev::Task<Result<queue::Id>> Service::send(const Composed& composed, std::string_view phrase,
+                                          std::string_view kind, queue::Id original) {
   Result<queue::Id> id = co_await outbox_.submit(composed);
   if (!id) co_return id.error();
   const std::string text = id->text();
   log::event("message-id", text, "message-id=" + composed.envelope.message_id,
              {{"message-id", composed.envelope.message_id}});
-  const std::string_view phrase = log_phrase(kind, audience);
   log::event("report", original.text(), std::string(phrase) + ": " + text,
-             {{"kind", kind_name(kind)}, {"report", text}});
+             {{"kind", kind}, {"report", text}});
   co_return *id;
 }
 
@@ -195,7 +212,8 @@ ev::RootTask Service::make(Conversation& talk, Report report, std::string origin
       report.envelope.sender.empty() ? Audience::double_bounce : Audience::sender;
   const Circumstances now = circumstances(audience);
   const Composed composed = compose(report, original, options_.letterhead, now);
-  Result<queue::Id> id = co_await send(composed, report.kind, audience, about);
+  const std::string_view kind = kind_name(report.kind);
+  Result<queue::Id> id = co_await send(composed, log_phrase(report.kind, audience), kind, about);
   proto::Reported answer;
   answer.slot = report.slot;
   answer.ok = id.ok();
@@ -216,10 +234,35 @@ ev::RootTask Service::make(Conversation& talk, Report report, std::string origin
     qualify(report.send_to, options_.letterhead.origin);
     const Circumstances then = circumstances(Audience::postmaster_copy);
     const Composed copy = compose(report, original, options_.letterhead, then);
-    Result<queue::Id> copied = co_await send(copy, report.kind, Audience::postmaster_copy, about);
+    const std::string_view phrase = log_phrase(report.kind, Audience::postmaster_copy);
+    Result<queue::Id> copied = co_await send(copy, phrase, kind, about);
     if (!copied)
       log::warning(about.text() + ": no copy for the postmaster: " + copied.error().text());
   }
+  --reports_;
+  close_if_done(talk);
+}
+
+// A notice is worth one try and no more.
+ev::RootTask Service::tell(Conversation& talk, proto::Notice notice) {
+  const queue::Id about(notice.id);
+  proto::Reported answer;
+  answer.slot = notice.slot;
+  answer.ok = true;
+  if (!options_.errors_to.empty()) {
+    std::string to = options_.errors_to;
+    qualify(to, options_.letterhead.origin);
+    const Circumstances now = circumstances(Audience::postmaster_copy);
+    const Composed composed = compose(notice, to, options_.letterhead, now);
+    Result<queue::Id> id = co_await send(composed, "postmaster notice", "notice", about);
+    answer.ok = id.ok();
+    if (id)
+      answer.report_id = id->number();
+    else
+      answer.text = id.error().text();
+  }
+  talk.slots.erase(notice.slot);
+  talk.channel.send(answer);
   --reports_;
   close_if_done(talk);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The agent side of the `deliver` protocol, with Report in place of Deliver: reads the original
-// from the descriptor that came with it, composes, hands the report to the queue, and answers once
-// that is durable. One Service per process. Only qmgr may be the client: peers of another user are
-// refused.
+// The agent side of the `deliver` protocol, with Report (or Notice) in place of Deliver: reads the
+// original from the descriptor that came with it, composes, hands the report to the queue, and
+// answers once that is durable. One Service per process. Only qmgr may be the client: peers of
+// another user are refused.
 #pragma once
 
 #include <list>
@@ -33,6 +33,7 @@ struct Options {
   Letterhead letterhead;
   std::string failure_copies_to; // empty: no copies
   std::string delay_copies_to;
+  std::string errors_to; // error_notice_recipient; empty: notices are dropped
 };
 
 class Service final : public daemon::Service {
@@ -52,10 +53,14 @@ class Service final : public daemon::Service {
   struct Conversation;
   ev::RootTask serve(std::shared_ptr<Conversation> talk);
   ev::RootTask make(Conversation& talk, proto::Report report, std::string original);
-  ev::Task<Result<queue::Id>> send(const Composed& composed, proto::ReportKind kind,
-                                   Audience audience, queue::Id original);
+  ev::RootTask tell(Conversation& talk, proto::Notice notice);
+  // `phrase` and `kind`: for the log.
+  ev::Task<Result<queue::Id>> send(const Composed& composed, std::string_view phrase,
+                                   std::string_view kind, queue::Id original);
+  Result<void> claim(Conversation& talk, std::uint32_t slot);
   Result<void> take(const std::shared_ptr<Conversation>& talk, ipc::Frame& frame);
   Result<void> begin(const std::shared_ptr<Conversation>& talk, proto::Report report);
+  Result<void> begin(const std::shared_ptr<Conversation>& talk, proto::Notice notice);
   void close_if_done(Conversation& talk);
   Circumstances circumstances(Audience audience);
 

@@ -124,6 +124,36 @@ class BounceService : public testing::Test {
   std::unique_ptr<ipc::Channel> channel;
 };
 
+TEST_F(BounceService, TellsThePostmasterOfASession) {
+  options.errors_to = "admin";
+  connect();
+  proto::Notice notice;
+  notice.slot = 3;
+  notice.id = report(0).id;
+  notice.notice_class = "protocol";
+  notice.transcript = "In:  what\n";
+  channel->send(notice);
+  const auto answer = next<proto::Reported>();
+  EXPECT_EQ(answer.slot, 3U);
+  EXPECT_TRUE(answer.ok);
+  ASSERT_EQ(outbox.sent.size(), 1U);
+  EXPECT_EQ(outbox.sent[0].envelope.recipients[0].address, "admin@example.net");
+  // Worth one try: the answer says what went wrong, and the slot is free again.
+  outbox.fails = true;
+  channel->send(notice);
+  EXPECT_FALSE(next<proto::Reported>().ok);
+}
+
+TEST_F(BounceService, TellsNobodyWhenThereIsNobodyToTell) {
+  connect();
+  proto::Notice notice;
+  notice.slot = 3;
+  notice.transcript = "In:  what\n";
+  channel->send(notice);
+  EXPECT_TRUE(next<proto::Reported>().ok);
+  EXPECT_TRUE(outbox.sent.empty());
+}
+
 TEST_F(BounceService, MakesAReportFromTheDescriptor) {
   connect();
   channel->send(report(9));
