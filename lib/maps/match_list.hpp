@@ -32,6 +32,7 @@ class MatchList {
   // A client by either; `name` may be "unknown".
   Result<bool> matches_host(std::string_view name, std::string_view address);
 
+  bool empty() const { return items_.empty(); }
   // Whether a table in it has to be waited for, with ask() (maps/ask.hpp).
   bool may_wait() const;
 

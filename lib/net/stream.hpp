@@ -29,6 +29,9 @@ class Stream {
   virtual ev::Task<Result<void>> fill(ev::Deadline deadline) = 0;
   // WAITS until every byte is handed to the kernel.
   virtual ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) = 0;
+  // WAITS until at least one is, and returns how many are. REQUIRES !bytes.empty(). On an Error
+  // none was.
+  virtual ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) = 0;
   virtual void shutdown_write() = 0; // half-close
 
   // WAITS for one line. The result is without its line end and is consumed; `bare` tells that it

@@ -57,17 +57,34 @@ ev::Task<Result<void>> TcpStream::fill(ev::Deadline deadline) {
   }
 }
 
-ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
-  while (!bytes.empty()) {
+Result<std::size_t> TcpStream::send_now(ByteView bytes) {
+  while (true) {
     const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n >= 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-      continue;
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK) co_return Error::from_errno("write", errno);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::size_t{0};
+    if (errno != EINTR) return Error::from_errno("write", errno);
+  }
+}
+
+ev::Task<Result<std::size_t>> TcpStream::write_some(ByteView bytes, ev::Deadline deadline) {
+  while (true) {
+    Result<std::size_t> sent = send_now(bytes);
+    if (!sent || *sent > 0) co_return std::move(sent);
     // C10. A full buffer or an ended input is the reader's business, later.
     Result<Got> got = receive_now();
+    if (got && *got == Got::some) continue;
+    Result<void> woken = co_await changed_.wait(deadline, "room to write");
+    if (!woken) co_return woken.error();
+  }
+}
+
+ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
+  while (!bytes.empty()) {
+    Result<std::size_t> sent = send_now(bytes);
+    if (!sent) co_return sent.error();
+    bytes.remove_prefix(*sent);
+    if (*sent > 0) continue;
+    Result<Got> got = receive_now(); // C10
     if (got && *got == Got::some) continue;
     Result<void> woken = co_await changed_.wait(deadline, "room to write");
     if (!woken) co_return woken.error();

@@ -18,6 +18,7 @@ class TcpStream final : public Stream {
 
   ev::Task<Result<void>> fill(ev::Deadline deadline) override;
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) override;
+  ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) override;
   void shutdown_write() override;
 
   int fd() const { return fd_.get(); }
@@ -30,6 +31,7 @@ class TcpStream final : public Stream {
  private:
   enum class Got { some, nothing, full };
   Result<Got> receive_now();
+  Result<std::size_t> send_now(ByteView bytes); // 0: no room
 
   ev::Loop& loop_;
   Fd fd_;

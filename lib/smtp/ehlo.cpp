@@ -23,7 +23,7 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(line.size() == rest.size() ? rest.size() : line.size() + 1);
     if (std::exchange(first, false) || line.size() <= 4) continue;
-    const auto words = split(line.substr(4), " \t");
+    const auto words = split(line.substr(4), " \t="); // "AUTH=LOGIN" of old servers as well
     if (words.empty() || is_discarded(words[0], discard)) continue;
     const std::string_view word = words[0];
     if (iequals(word, "PIPELINING"))

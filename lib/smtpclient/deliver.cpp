@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
+#include "maps/ask.hpp"
+
 namespace postrider::smtpclient {
 
 Delivery::Delivery(const Engine& engine, const Request& request)
@@ -11,6 +14,7 @@ Delivery::Delivery(const Engine& engine, const Request& request)
 
 ev::Task<void> Delivery::run() {
   timing_.started = timing_.connected = engine_.loop.now();
+  co_await decide_keeping();
   co_await try_idle_sessions();
   if (!done() && !stop_) {
     auto hops = parse_nexthops(request_.nexthop, engine_.options);
@@ -24,10 +28,14 @@ ev::Task<void> Delivery::run() {
         auto parsed = parse_nexthops(relay, engine_.options);
         if (parsed) relays.insert(relays.end(), parsed->begin(), parsed->end());
       }
-      for (std::size_t i = 0; i < hops->size() && !done() && !stop_; ++i)
+      for (std::size_t i = 0; i < hops->size() && !done() && !stop_; ++i) {
+        if (i > 0) sessions_ = 0;
         co_await try_nexthop((*hops)[i], i + 1 == hops->size() && relays.empty());
-      for (std::size_t i = 0; i < relays.size() && !done() && !stop_ && !found_self_; ++i)
+      }
+      for (std::size_t i = 0; i < relays.size() && !done() && !stop_ && !found_self_; ++i) {
+        sessions_ = 0;
         co_await try_nexthop(relays[i], i + 1 == relays.size());
+      }
     }
   }
   timing_.finished = engine_.loop.now();
@@ -36,13 +44,30 @@ ev::Task<void> Delivery::run() {
     outcome.at = now;
 }
 
+ev::Task<void> Delivery::decide_keeping() {
+  if (request_.cache_hint) keep_ = Pool::Keep::hinted;
+  maps::MatchList& list = engine_.tables.cache_destinations;
+  if (list.empty()) co_return;
+  const auto hops = parse_nexthops(request_.nexthop, engine_.options);
+  if (!hops) co_return;
+  const std::function<Result<bool>()> question = [&] {
+    return list.matches_domain(hops->front().name);
+  };
+  const ev::Deadline deadline = engine_.loop.after(engine_.options.timeout(smtp::Step::connect));
+  Result<bool> listed = co_await maps::ask<bool>(engine_.loop, question, deadline);
+  if (!listed)
+    log::warning("connection_cache_destinations: " + listed.error().text());
+  else if (*listed)
+    keep_ = Pool::Keep::always;
+}
+
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
 ev::Task<void> Delivery::try_idle_sessions() {
   while (!done()) {
     std::unique_ptr<Session> session = engine_.pool.take_for(request_.nexthop);
     if (!session) co_return;
     const bool counted = co_await use(session, true, true);
-    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, request_.cache_hint);
+    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, keep_);
     if (counted) co_return;
   }
 }
@@ -55,7 +80,12 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, bool last)
     co_return;
   }
   const std::size_t limit = engine_.options.session_limit;
-  const bool detect_loop =
+  Occasion occasion;
+  occasion.id = request_.content.id.text();
+  occasion.nexthop = request_.nexthop;
+  occasion.destination = nexthop->name;
+  occasion.arrival = request_.envelope.arrival;
+  occasion.detect_loop =
       engine_.options.flavor == Flavor::smtp && nexthop->port == engine_.options.default_port;
   for (std::size_t i = 0; i < targets.endpoints.size() && !done() && !stop_; ++i) {
     if (limit > 0 && sessions_ >= limit) break;
@@ -69,15 +99,22 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, bool last)
     bool counted = false;
     if (session) counted = co_await use(session, true, more);
     if (!counted && !done()) {
-      Opened opened = co_await open_session(engine_.loop, engine_.options, endpoint, detect_loop);
+      ++session_number_;
+      occasion.best_host = endpoint.preference == targets.endpoints.front().preference;
+      Opened opened =
+          co_await open_session(engine_.loop, engine_.options, engine_.tables, endpoint, occasion);
       if (opened.trouble) {
+        if (opened.session) {
+          note(*opened.trouble, *opened.session);
+          engine_.pool.say_goodbye(std::move(opened.session));
+        }
         fail_all(*opened.trouble, peer, i + 1 < targets.endpoints.size() || !last);
         continue;
       }
       session = std::move(opened.session);
       counted = co_await use(session, false, more);
     }
-    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, request_.cache_hint);
+    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, keep_);
   }
 }
 
@@ -93,6 +130,7 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     }
     session->needs_reset = false;
   }
+  if (reused) ++session_number_;
   timing_.connected = engine_.loop.now();
   peer_has_dsn_ = session->features().dsn;
 
@@ -134,30 +172,30 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   ++sessions_;
   tried_.push_back(session->peer());
   uses_ = session->uses();
-  apply(transaction, who, session->peer(), more_hosts);
+  apply(transaction, who, *session, more_hosts);
   co_return true;
 }
 
 void Delivery::apply(const Transact& transaction, const std::vector<std::uint32_t>& who,
-                     const Peer& peer, bool more_hosts) {
+                     Session& session, bool more_hosts) {
   const smtp::Judge& judge = transaction.judge();
+  const Peer& peer = session.peer();
+  const auto fail = [&](std::uint32_t recipient, const Trouble& trouble) {
+    note(trouble, session);
+    const bool final = decide(trouble.cause, trouble.step).next == Next::none || !more_hosts;
+    mail::Outcome outcome = to_outcome(trouble, peer);
+    if (!final) log_passed_over(trouble, outcome.text);
+    settle(recipient, std::move(outcome), final);
+  };
   for (std::size_t i = 0; i < who.size(); ++i) {
     switch (judge.decision(i)) {
     case smtp::Decision::delivered: settle(who[i], delivered(judge.reply(i), peer), true); break;
-    case smtp::Decision::refused: {
-      const Trouble trouble = trouble_from(judge.reply(i), judge.step(i));
-      const Row row = decide(trouble.cause, trouble.step);
-      settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
-      break;
-    }
+    case smtp::Decision::refused: fail(who[i], trouble_from(judge.reply(i), judge.step(i))); break;
     case smtp::Decision::open:
-    case smtp::Decision::accepted: {
+    case smtp::Decision::accepted:
       POSTRIDER_CHECK(transaction.trouble().has_value());
-      const Trouble& trouble = *transaction.trouble();
-      const Row row = decide(trouble.cause, trouble.step);
-      settle(who[i], to_outcome(trouble, peer), row.next == Next::none || !more_hosts);
+      fail(who[i], *transaction.trouble());
       break;
-    }
     }
   }
   if (transaction.trouble() &&
@@ -180,8 +218,35 @@ void Delivery::fail_all(const Trouble& trouble, const Peer& peer, bool more_host
   const bool final =
       !more_hosts || (row.next == Next::none && !lookup) || trouble.cause == Cause::cancelled;
   const mail::Outcome outcome = to_outcome(trouble, peer);
-  for (std::uint32_t i = 0; i < settled_.size(); ++i)
-    settle(i, outcome, final);
+  if (!final && !done()) log_passed_over(trouble, outcome.text);
+  for (std::uint32_t i = 0; i < settled_.size(); ++i) {
+    // A host without SMTPUTF8 says nothing about one that may have it and was not ready before.
+    const bool hope = trouble.cause == Cause::needs_smtputf8 && !outcomes_[i].dsn.empty() &&
+                      outcomes_[i].verdict == mail::Verdict::deferred;
+    settle(i, hope ? outcomes_[i] : outcome, final);
+  }
+}
+
+// Why the next host is asked: each reason once.
+void Delivery::log_passed_over(const Trouble& trouble, const std::string& text) {
+  if (std::exchange(logged_, text) == text) return;
+  if (trouble.step == smtp::Step::connect)
+    log::info(text);
+  else
+    log::info(request_.content.id.text() + ": " + text);
+}
+
+void Delivery::note(const Trouble& trouble, Session& session) {
+  const std::string_view of_class = notice_class(trouble);
+  // A notice about a notice would go round in circles.
+  if (of_class.empty() || request_.envelope.sender.empty() || !session.transcript() ||
+      !engine_.options.wants_notice(of_class) || noted_in_ == session_number_)
+    return;
+  noted_in_ = session_number_;
+  if (notice_.of_class.empty()) notice_.of_class = of_class;
+  if (!notice_.text.empty()) notice_.text += "\n";
+  notice_.text += "Unexpected response from " + session.peer().shown_with_port() +
+                  ".\nTranscript of session follows.\n\n" + session.transcript()->text();
 }
 
 } // namespace postrider::smtpclient

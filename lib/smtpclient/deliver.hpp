@@ -41,6 +41,12 @@ struct Timing {
   SteadyTime finished{};
 };
 
+// What the postmaster should read (notify_classes): the transcript of a session that went wrong.
+struct Notice {
+  std::string of_class; // "protocol", "data"; empty: nothing
+  std::string text;
+};
+
 class Delivery {
  public:
   // Both must outlive run().
@@ -54,17 +60,22 @@ class Delivery {
   // How often the session of the last transaction has been used; for conn_use=.
   std::size_t uses() const { return uses_; }
   bool peer_has_dsn() const { return peer_has_dsn_; }
+  const Notice& notice() const { return notice_; }
 
  private:
+  ev::Task<void> decide_keeping();
   ev::Task<void> try_idle_sessions();
   ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, bool last);
   // False: failed on a reused session before MAIL was accepted, nothing happened. `more_hosts`: a
   // soft failure may still be tried elsewhere.
   ev::Task<bool> use(std::unique_ptr<Session>& session, bool reused, bool more_hosts);
-  void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, const Peer& peer,
+  void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, Session& session,
              bool more_hosts);
   void settle(std::uint32_t recipient, mail::Outcome outcome, bool final);
   void fail_all(const Trouble& trouble, const Peer& peer, bool more_hosts);
+  // Something went wrong on `session`, and perhaps the postmaster wants to know.
+  void note(const Trouble& trouble, Session& session);
+  void log_passed_over(const Trouble& trouble, const std::string& text);
   bool done() const { return open_ == 0; }
 
   const Engine& engine_;
@@ -73,12 +84,17 @@ class Delivery {
   std::vector<bool> settled_;
   std::size_t open_;
   std::vector<Peer> tried_;  // servers that were offered the message
-  std::size_t sessions_ = 0; // that got past the greeting
+  std::size_t sessions_ = 0; // of this next hop that got past the greeting
   std::size_t uses_ = 0;
   bool peer_has_dsn_ = false;
   bool found_self_ = false;
   bool stop_ = false; // trouble that no other host can mend
   Timing timing_;
+  Pool::Keep keep_ = Pool::Keep::if_busy;
+  Notice notice_;
+  std::size_t noted_in_ = 0; // number of the session that notice_ ends with
+  std::size_t session_number_ = 0;
+  std::string logged_;
 };
 
 } // namespace postrider::smtpclient

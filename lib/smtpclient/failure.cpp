@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/check.hpp"
+#include "base/log.hpp"
 #include "mail/status.hpp"
 
 namespace postrider::smtpclient {
@@ -35,6 +36,9 @@ Row decide(Cause cause, Step step) {
   case Cause::local_resources:
     if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.0"};
     return {Verdict::deferred, Scope::transport, Next::none, "4.3.0"};
+  case Cause::local_data:
+    if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.0"};
+    return {Verdict::deferred, Scope::transport, Next::host, "4.3.0"};
   case Cause::cancelled:
     if (dot) return {Verdict::in_doubt, Scope::session, Next::none, "4.3.2"};
     return {Verdict::deferred, Scope::transport, Next::none, "4.3.2"};
@@ -45,7 +49,7 @@ Row decide(Cause cause, Step step) {
     return {Verdict::deferred, step == Step::rcpt ? Scope::recipient : Scope::message, Next::host,
             "4.0.0"};
   case Cause::reply_permanent:
-    if (early) return {Verdict::bounced, Scope::site, Next::host, "5.0.0"};
+    if (early) return {Verdict::bounced, Scope::site, Next::none, "5.0.0"};
     return {Verdict::bounced, step == Step::rcpt ? Scope::recipient : Scope::message, Next::none,
             "5.0.0"};
   case Cause::reply_odd: // 2xx or 3xx where it makes no sense
@@ -58,6 +62,7 @@ Row decide(Cause cause, Step step) {
   case Cause::no_address: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
   case Cause::no_address_yet: return {Verdict::deferred, Scope::site, Next::none, "4.4.4"};
   case Cause::loop: return {Verdict::bounced, Scope::site, Next::none, "5.4.6"};
+  case Cause::loop_elsewhere: return {Verdict::deferred, Scope::site, Next::host, "4.4.0"};
   case Cause::bad_nexthop: return {Verdict::deferred, Scope::transport, Next::none, "4.3.5"};
 
   case Cause::too_large: return {Verdict::bounced, Scope::message, Next::none, "5.3.4"};
@@ -77,7 +82,7 @@ Cause to_cause(const Error& error) {
   case ErrorKind::limit: return Cause::too_much;
   case ErrorKind::cancelled: return Cause::cancelled;
   case ErrorKind::busy: return Cause::local_resources;
-  case ErrorKind::config: return Cause::bad_nexthop;
+  case ErrorKind::config: return Cause::local_data;
   case ErrorKind::not_found: return Cause::unreachable;
   case ErrorKind::io: break;
   }
@@ -109,32 +114,76 @@ Trouble trouble_from(const smtp::Reply& reply, Step step) {
   return Trouble{to_cause(reply), step, reply, {}};
 }
 
+std::string_view notice_class(const Trouble& trouble) {
+  switch (trouble.cause) {
+  case Cause::reply_421:
+  case Cause::reply_temporary:
+  case Cause::reply_permanent:
+  case Cause::reply_odd: {
+    // RFC 5321 section 4.2.1: x0z is about syntax and order; 555 about parameters.
+    const int code = trouble.reply.code;
+    const bool our_fault = code < 400 || code > 599 || code == 555 || (code >= 500 && code < 510);
+    return our_fault ? "protocol" : "";
+  }
+  case Cause::protocol:
+  case Cause::too_much: return "protocol";
+  case Cause::local_data:
+  case Cause::content_unreadable:
+  case Cause::content_changed: return "data";
+  case Cause::timeout:
+  case Cause::closed:
+  case Cause::refused:
+  case Cause::unreachable:
+  case Cause::local_resources:
+  case Cause::cancelled:
+  case Cause::dns_temporary:
+  case Cause::no_domain:
+  case Cause::null_mx:
+  case Cause::no_address:
+  case Cause::no_address_yet:
+  case Cause::loop:
+  case Cause::loop_elsewhere:
+  case Cause::bad_nexthop:
+  case Cause::too_large:
+  case Cause::needs_smtputf8: return "";
+  }
+  POSTRIDER_UNREACHABLE();
+}
+
+Error table_error(const Error& error, std::string_view parameter) {
+  if (error.kind() == ErrorKind::cancelled) return error;
+  log::warning(std::string(parameter) + ": " + error.text());
+  return Error(ErrorKind::config, error.text());
+}
+
 std::string Peer::shown() const { return address.empty() ? host : host + "[" + address + "]"; }
 
-namespace {
-
-std::string with_port(const Peer& peer) {
-  return peer.port == 0 ? peer.shown() : peer.shown() + ":" + std::to_string(peer.port);
+std::string Peer::shown_with_port() const {
+  return port == 0 ? shown() : shown() + ":" + std::to_string(port);
 }
+
+namespace {
 
 std::string text_of(const Trouble& t, const Peer& peer) {
   const smtp::StepInfo& step = smtp::info(t.step);
   switch (t.cause) {
   case Cause::timeout:
-    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": Connection timed out";
+    if (t.step == Step::connect)
+      return "connect to " + peer.shown_with_port() + ": Connection timed out";
     return "conversation with " + peer.shown() + " timed out while " + std::string(step.doing);
   case Cause::closed:
-    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": " + t.detail;
+    if (t.step == Step::connect) return "connect to " + peer.shown_with_port() + ": " + t.detail;
     return "lost connection with " + peer.shown() + " while " + std::string(step.doing);
   case Cause::refused:
   case Cause::unreachable:
   case Cause::local_resources:
-    if (t.step == Step::connect) return "connect to " + with_port(peer) + ": " + t.detail;
+    if (t.step == Step::connect) return "connect to " + peer.shown_with_port() + ": " + t.detail;
     return t.detail + " while " + std::string(step.doing) + " with " + peer.shown();
   case Cause::protocol:
   case Cause::too_much:
     return "Protocol error: " + peer.shown() + ": " + t.detail + " while " +
            std::string(step.doing);
+  case Cause::local_data: return "local data error while talking to " + peer.shown();
   case Cause::cancelled:
     return "delivery interrupted while " + std::string(step.doing) +
            (peer.address.empty() ? std::string() : " with " + peer.shown());
@@ -154,6 +203,7 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::no_address:
   case Cause::no_address_yet:
   case Cause::loop:
+  case Cause::loop_elsewhere:
   case Cause::bad_nexthop:
   case Cause::content_unreadable:
   case Cause::content_changed:

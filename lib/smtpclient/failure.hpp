@@ -22,6 +22,7 @@ enum class Cause : std::uint8_t {
   protocol,
   too_much,
   local_resources,
+  local_data, // a table that the dialogue depends on
   cancelled,
   // a reply that is no success
   reply_421,
@@ -35,6 +36,7 @@ enum class Cause : std::uint8_t {
   no_address,
   no_address_yet,
   loop,
+  loop_elsewhere, // a lesser host of the destination is ourselves
   bad_nexthop,
   // the message
   too_large,
@@ -42,7 +44,7 @@ enum class Cause : std::uint8_t {
   content_unreadable,
   content_changed,
 };
-inline constexpr int kCauses = 23;
+inline constexpr int kCauses = 25;
 
 struct Trouble {
   Cause cause = Cause::closed;
@@ -66,6 +68,12 @@ Cause to_cause(const Error& error);
 Cause to_cause(const smtp::Reply& reply); // of a reply that was not the one hoped for
 Trouble trouble_from(const Error& error, smtp::Step step);
 Trouble trouble_from(const smtp::Reply& reply, smtp::Step step);
+// Of a look-up that failed: logs it, and makes it our own trouble and not the server's.
+Error table_error(const Error& error, std::string_view parameter);
+
+// Of notify_classes: "protocol" when the server did not understand us or we not it, "data" when our
+// own data failed; empty: no reason to wake anybody.
+std::string_view notice_class(const Trouble& trouble);
 
 // Who we talked to, for the texts.
 struct Peer {
@@ -74,6 +82,7 @@ struct Peer {
   std::uint16_t port = 0;
   bool operator==(const Peer&) const = default;
   std::string shown() const; // "host[address]", or "none"
+  std::string shown_with_port() const;
 };
 
 // The record for one recipient. `at` is left 0.

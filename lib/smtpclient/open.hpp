@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: MIT
-// From an endpoint to a Session: connect, read the greeting, EHLO (or HELO, or LHLO).
+// From an endpoint to a Session: connect, and be greeted.
 #pragma once
 
 #include <memory>
 #include <optional>
 
-#include "smtpclient/session.hpp"
+#include "smtpclient/greet.hpp"
 #include "smtpclient/targets.hpp"
 
 namespace postrider::smtpclient {
 
+// A session, or a Trouble; with the Trouble there is a session when the server is owed a goodbye.
 struct Opened {
-  std::unique_ptr<Session> session; // or:
+  std::unique_ptr<Session> session;
   std::optional<Trouble> trouble;
   Opened() {}
 };
 
-// WAITS. `detect_loop`: a server that gives our own name is ourselves. The options must outlive the
-// session.
-ev::Task<Opened> open_session(ev::Loop& loop, const Options& options,
-                              ev::Lent<const Endpoint> endpoint, bool detect_loop);
-
-// The part behind the connection; for tests as well.
-ev::Task<std::optional<Trouble>> greet(Session& session, bool detect_loop);
+// WAITS. Options and tables must outlive the session.
+ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& tables,
+                              ev::Lent<const Endpoint> endpoint, ev::Lent<const Occasion> occasion);
 
 } // namespace postrider::smtpclient

@@ -69,6 +69,10 @@ Result<std::uint16_t> parse_port(std::string_view text,
   return config_error("unknown port: " + name);
 }
 
+bool Options::wants_notice(std::string_view of_class) const {
+  return std::find(notify_classes.begin(), notify_classes.end(), of_class) != notify_classes.end();
+}
+
 bool Options::is_own(const net::Address& address) const {
   if (address.is_unspecified()) return true;
   for (const net::Address& own : own_addresses)
@@ -161,7 +165,6 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.per_request_deadline = client.flag("per_request_deadline");
   o.min_data_rate = static_cast<std::size_t>(client.size("min_data_rate"));
   o.cache_on_demand = client.flag("connection_cache_on_demand");
-  o.cache_destinations = client.words("connection_cache_destinations");
   o.cache_time_limit = client.time("connection_cache_time_limit");
   o.reuse_time_limit = client.time("connection_reuse_time_limit");
   o.reuse_count_limit = static_cast<std::size_t>(client.number("connection_reuse_count_limit"));

@@ -72,7 +72,6 @@ struct Options {
   bool per_request_deadline = false;
   std::size_t min_data_rate = 500; // bytes in a second
   bool cache_on_demand = true;
-  std::vector<std::string> cache_destinations;
   std::chrono::milliseconds cache_time_limit{2000};
   std::chrono::milliseconds reuse_time_limit{300000};
   std::size_t reuse_count_limit = 0; // 0: none
@@ -89,6 +88,7 @@ struct Options {
     return timeouts[static_cast<std::size_t>(step)];
   }
   bool is_own(const net::Address& address) const;
+  bool wants_notice(std::string_view of_class) const; // notify_classes
 };
 
 // A number, or a name in `known_ports` ("smtp=25, smtps=submissions=465") or services(5).

@@ -10,7 +10,7 @@ std::string endpoint_key(const Peer& peer) {
   return peer.address + " " + std::to_string(peer.port) + " " + peer.host;
 }
 
-ev::RootTask say_goodbye(std::unique_ptr<Session> session) { co_await session->quit(); }
+ev::RootTask quit(std::unique_ptr<Session> session) { co_await session->quit(); }
 
 } // namespace
 
@@ -33,7 +33,7 @@ std::unique_ptr<Session> Pool::take(Keys& keys, std::string_view key) {
     if (found == keys.end()) return nullptr;
     std::unique_ptr<Session> session = remove(found->second);
     if (session->is_idle()) return session;
-    dismiss(std::move(session));
+    say_goodbye(std::move(session));
   }
 }
 
@@ -52,15 +52,13 @@ std::unique_ptr<Session> Pool::remove(Place place) {
   return session;
 }
 
-void Pool::dismiss(std::unique_ptr<Session> session) {
+void Pool::say_goodbye(std::unique_ptr<Session> session) {
   if (session->broken() || group_.closed()) return;
-  group_.spawn(say_goodbye(std::move(session)), "quit");
+  group_.spawn(quit(std::move(session)), "quit");
 }
 
-bool Pool::worth_keeping(std::string_view destination, bool hint) {
-  if (std::find(options_.cache_destinations.begin(), options_.cache_destinations.end(),
-                destination) != options_.cache_destinations.end())
-    return true;
+bool Pool::worth_keeping(std::string_view destination, Keep keep) {
+  if (keep == Keep::always) return true;
   if (!options_.cache_on_demand) return false;
   const SteadyTime now = group_.loop().now();
   if (now - recent_swept_ > options_.cache_time_limit) {
@@ -70,14 +68,14 @@ bool Pool::worth_keeping(std::string_view destination, bool hint) {
   }
   const auto [place, is_first] = recent_.try_emplace(std::string(destination), now);
   place->second = now;
-  return hint || !is_first;
+  return keep == Keep::hinted || !is_first;
 }
 
-void Pool::give_back(std::unique_ptr<Session> session, std::string_view destination, bool hint) {
+void Pool::give_back(std::unique_ptr<Session> session, std::string_view destination, Keep keep) {
   if (!session->may_be_reused() || options_.cache_time_limit.count() <= 0 ||
-      !worth_keeping(destination, hint))
-    return dismiss(std::move(session));
-  if (entries_.size() >= options_.capacity) dismiss(remove(entries_.begin()));
+      !worth_keeping(destination, keep))
+    return say_goodbye(std::move(session));
+  if (entries_.size() >= options_.capacity) say_goodbye(remove(entries_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
   const std::string endpoint = endpoint_key(session->peer());
   const Place place = entries_.insert(
@@ -90,13 +88,13 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
 void Pool::expire() {
   const SteadyTime now = group_.loop().now();
   while (!entries_.empty() && entries_.front().until <= now)
-    dismiss(remove(entries_.begin()));
+    say_goodbye(remove(entries_.begin()));
   if (!entries_.empty()) timer_.arm(ev::Deadline::at(entries_.front().until));
 }
 
 void Pool::clear() {
   while (!entries_.empty())
-    dismiss(remove(entries_.begin()));
+    say_goodbye(remove(entries_.begin()));
   timer_.disarm();
 }
 

@@ -28,8 +28,14 @@ class Pool {
   // way.
   std::unique_ptr<Session> take_for(std::string_view destination);
   std::unique_ptr<Session> take_at(const Peer& peer);
-  // Keeps the session or says goodbye. `hint`: more mail for the destination is waiting.
-  void give_back(std::unique_ptr<Session> session, std::string_view destination, bool hint);
+  // Keeps the session or says goodbye.
+  enum class Keep : std::uint8_t {
+    if_busy, // when another one was given back just now
+    hinted,  // more mail for the destination is waiting
+    always,  // smtp_connection_cache_destinations
+  };
+  void give_back(std::unique_ptr<Session> session, std::string_view destination, Keep keep);
+  void say_goodbye(std::unique_ptr<Session> session);
   // Says goodbye to all.
   void clear();
 
@@ -47,8 +53,7 @@ class Pool {
 
   std::unique_ptr<Session> take(Keys& keys, std::string_view key);
   std::unique_ptr<Session> remove(Place place);
-  void dismiss(std::unique_ptr<Session> session);
-  bool worth_keeping(std::string_view destination, bool hint);
+  bool worth_keeping(std::string_view destination, Keep keep);
   void expire();
 
   ev::Group& group_;

@@ -1,33 +1,89 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/session.hpp"
 
+#include "base/log.hpp"
+#include "maps/ask.hpp"
 #include "net/tcp_stream.hpp"
 
 namespace postrider::smtpclient {
+namespace {
+
+ByteView without_line_end(ByteView line) {
+  while (!line.empty() && (line.back() == '\n' || line.back() == '\r'))
+    line.remove_suffix(1);
+  return line;
+}
+
+} // namespace
 
 Session::Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options,
-                 Peer peer)
-    : loop_(loop), stream_(std::move(stream)), options_(options), peer_(std::move(peer)),
-      opened_(loop.now()) {}
+                 Tables& tables, Peer peer)
+    : loop_(loop), stream_(std::move(stream)), options_(options), tables_(tables),
+      peer_(std::move(peer)), opened_(loop.now()) {
+  if (!options_.wants_notice("protocol") && !options_.wants_notice("data")) return;
+  transcript_ = std::make_unique<Transcript>(peer_.shown_with_port());
+  transcript_->keep();
+}
+
+void Session::log_conversation() {
+  if (!transcript_) transcript_ = std::make_unique<Transcript>(peer_.shown_with_port());
+  transcript_->log();
+}
+
+void Session::count_use() {
+  ++uses_;
+  if (uses_ > 1 && transcript_) transcript_->clear();
+}
+
+Error Session::lost(Error error) {
+  broken_ = true;
+  return error;
+}
+
+Error Session::malformed(Error error) {
+  if (transcript_) transcript_->received(error.text());
+  return lost(std::move(error));
+}
 
 ev::Task<Result<void>> Session::send(ByteView bytes, smtp::Step step) {
-  if (!stream_->buffered().empty()) {
-    broken_ = true;
-    co_return Error(ErrorKind::protocol, "reply without a command");
-  }
-  Result<void> sent = co_await send_more(bytes, step);
+  if (!stream_->buffered().empty())
+    co_return lost(Error(ErrorKind::protocol, "reply without a command"));
+  if (transcript_) transcript_->sent(bytes);
+  const ev::Deadline deadline = loop_.after(options_.timeout(step));
+  if (options_.per_request_deadline) request_deadline_ = deadline;
+  Result<void> sent = co_await stream_->write(bytes, deadline);
+  if (!sent) co_return lost(sent.error());
   co_return std::move(sent);
 }
 
-ev::Task<Result<void>> Session::send_more(ByteView bytes, smtp::Step step) {
-  const ev::Deadline deadline = loop_.after(options_.timeout(step));
-  Result<void> sent = co_await stream_->write(bytes, deadline);
-  if (!sent) broken_ = true;
-  co_return std::move(sent);
+void Session::begin_content() {
+  content_deadline_ = loop_.after(options_.timeout(smtp::Step::body));
+}
+
+ev::Task<Result<void>> Session::send_content(ByteView bytes) {
+  while (!bytes.empty()) {
+    Result<std::size_t> taken = co_await stream_->write_some(bytes, content_deadline_);
+    if (!taken) co_return lost(taken.error());
+    bytes.remove_prefix(*taken);
+    const ev::Deadline full = loop_.after(options_.timeout(smtp::Step::body));
+    if (options_.per_request_deadline) {
+      const auto earned = std::chrono::milliseconds(*taken * 1000 / options_.min_data_rate);
+      content_deadline_ = full.earlier(ev::Deadline::at(content_deadline_.time() + earned));
+    } else {
+      content_deadline_ = full;
+    }
+  }
+  co_return Result<void>();
+}
+
+ev::Deadline Session::reply_deadline(smtp::Step step) {
+  if (request_deadline_) return *std::exchange(request_deadline_, std::nullopt);
+  return loop_.after(options_.timeout(step));
 }
 
 ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
-  const ev::Deadline deadline = loop_.after(options_.timeout(step));
+  const ev::Deadline deadline = reply_deadline(step);
+  if (!tables_.reply_filter.empty()) co_return co_await read_filtered_reply(deadline);
   smtp::ReplyParser parser;
   while (true) {
     ByteView in = stream_->buffered();
@@ -35,21 +91,58 @@ ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
       const std::size_t had = in.size();
       Result<bool> complete = parser.feed(in);
       stream_->consume(had - in.size());
-      if (!complete) {
-        broken_ = true;
-        co_return complete.error();
-      }
+      if (!complete) co_return malformed(complete.error());
       if (*complete) {
         smtp::Reply reply = parser.take();
+        if (transcript_) transcript_->received(reply.text);
         if (reply.code == 421) broken_ = true;
         co_return std::move(reply);
       }
     }
     Result<void> more = co_await stream_->fill(deadline);
-    if (!more) {
-      broken_ = true;
-      co_return more.error();
+    if (!more) co_return lost(more.error());
+  }
+}
+
+ByteView Session::whole_line() const {
+  const ByteView in = stream_->buffered();
+  const std::size_t end = in.find('\n');
+  return end == ByteView::npos ? ByteView() : in.substr(0, end + 1);
+}
+
+// The same with smtp_reply_filter: each line is looked up, and what is found takes its place before
+// anybody asks whether it is a reply at all.
+ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(ev::Deadline deadline) {
+  smtp::ReplyParser parser;
+  while (true) {
+    const ByteView whole = whole_line();
+    if (whole.empty()) {
+      if (stream_->buffered().size() > smtp::ReplyParser::kMaxLine)
+        co_return lost(Error(ErrorKind::limit, "reply line too long"));
+      Result<void> more = co_await stream_->fill(deadline);
+      if (!more) co_return lost(more.error());
+      continue;
     }
+    std::string line = log::printable(without_line_end(whole));
+    if (transcript_) transcript_->received(whole);
+    stream_->consume(whole.size());
+    maps::Answer found =
+        co_await maps::ask(loop_, tables_.reply_filter, line, maps::Key::whole, deadline);
+    if (!found) co_return lost(table_error(found.error(), "reply_filter"));
+    if (*found) {
+      log::info(peer_.shown_with_port() + ": replacing server reply \"" + line + "\" with \"" +
+                **found + "\"");
+      line = log::printable(**found);
+      if (transcript_) transcript_->replaced(line);
+    }
+    line.push_back('\n');
+    ByteView in = line;
+    Result<bool> complete = parser.feed(in);
+    if (!complete) co_return malformed(complete.error());
+    if (!*complete) continue;
+    smtp::Reply reply = parser.take();
+    if (reply.code == 421) broken_ = true;
+    co_return std::move(reply);
   }
 }
 
@@ -64,12 +157,15 @@ ev::Task<Result<smtp::Reply>> Session::command(std::string_view line, smtp::Step
 ev::Task<void> Session::quit() {
   if (broken_) co_return;
   Result<void> sent = co_await send("QUIT\r\n", smtp::Step::quit);
-  if (sent && !options_.skip_quit_response) {
-    // Whatever it says, the connection is at its end.
-    Result<smtp::Reply> reply = co_await read_reply(smtp::Step::quit);
-    broken_ = !reply || reply->code != 0;
-  }
-  broken_ = true;
+  broken_ = true; // whatever it says, the connection is at its end
+  if (!sent || options_.skip_quit_response) co_return;
+  Result<smtp::Reply> reply = co_await read_reply(smtp::Step::quit);
+}
+
+bool Session::delays_dot_of(std::int64_t arrival) const {
+  if (!delay_dot) return false;
+  const std::chrono::microseconds age(to_unix_micros(loop_.clock().wall()) - arrival);
+  return age >= options_.pix_threshold;
 }
 
 bool Session::may_be_reused() const {

@@ -2,9 +2,15 @@
 // An open connection to a server that has been greeted: features, limits, and the one way to talk.
 // Replies are counted against commands: what comes without having been asked for ends the session.
 // One task at a time. Nothing here decides about mail.
+//
+// Time limits. A command has its step's limit to be written, and a whole reply the limit to arrive,
+// however many lines it has; with smtp_per_request_deadline both share one limit. Content has its
+// limit anew whenever some of it was taken, or, with smtp_per_request_deadline, one limit that
+// smtp_min_data_rate makes longer with each byte taken.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,20 +20,25 @@
 #include "smtp/steps.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/options.hpp"
+#include "smtpclient/tables.hpp"
+#include "smtpclient/transcript.hpp"
 
 namespace postrider::smtpclient {
 
 class Session {
  public:
-  Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options, Peer peer);
+  // Options and tables must outlive it.
+  Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options,
+          Tables& tables, Peer peer);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   // WAITS until the kernel has the bytes. Error protocol when something unasked lies in the buffer.
   ev::Task<Result<void>> send(ByteView bytes, smtp::Step step);
-  // The same for bytes in the middle of a transaction.
-  ev::Task<Result<void>> send_more(ByteView bytes, smtp::Step step);
-  // WAITS for the next reply; the whole reply has the step's time. 421 marks the session as ended.
+  // Message content, after begin_content(). When it fails, the last of the bytes was not taken.
+  ev::Task<Result<void>> send_content(ByteView bytes);
+  void begin_content();
+  // WAITS for the next reply. 421 marks the session as ended.
   ev::Task<Result<smtp::Reply>> read_reply(smtp::Step step);
   // One command line without CRLF, one reply. `line` must be a named object or a literal.
   ev::Task<Result<smtp::Reply>> command(std::string_view line, smtp::Step step);
@@ -39,25 +50,43 @@ class Session {
   const Peer& peer() const { return peer_; }
   ev::Loop& loop() { return loop_; }
   const Options& options() const { return options_; }
+  Tables& tables() { return tables_; }
+  // Of this connection; null when nobody wants it.
+  Transcript* transcript() { return transcript_.get(); }
+  void log_conversation();
 
   // Nothing may be sent any more (peer gone, 421, out of step).
   void mark_broken() { broken_ = true; }
   bool broken() const { return broken_; }
   // A transaction was begun and not finished: RSET before the next.
   bool needs_reset = false;
+  // smtp_pix_workarounds: messages of a certain age wait before the final dot.
+  bool delay_dot = false;
+  bool delays_dot_of(std::int64_t arrival) const; // unix time, microseconds
 
   // Transactions so far, and whether another may begin. is_idle() makes one system call.
   std::size_t uses() const { return uses_; }
-  void count_use() { ++uses_; }
+  void count_use();
   bool may_be_reused() const;
   bool is_idle() const;
 
  private:
+  ev::Task<Result<smtp::Reply>> read_filtered_reply(ev::Deadline deadline);
+  // A line with its LF at the front of what came; empty: not there yet.
+  ByteView whole_line() const;
+  Error lost(Error error);
+  Error malformed(Error error);
+  ev::Deadline reply_deadline(smtp::Step step);
+
   ev::Loop& loop_;
   std::unique_ptr<net::Stream> stream_;
   const Options& options_;
+  Tables& tables_;
   Peer peer_;
   smtp::Features features_;
+  std::unique_ptr<Transcript> transcript_;
+  std::optional<ev::Deadline> request_deadline_; // smtp_per_request_deadline: of the command sent
+  ev::Deadline content_deadline_ = ev::Deadline::never();
   SteadyTime opened_;
   std::size_t uses_ = 0;
   bool broken_ = false;

@@ -28,16 +28,20 @@ Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
   for (const auto& row : lists) {
     auto opened = maps::open_maps(client.list(row.parameter), where);
     if (!opened)
-      return Error(ErrorKind::config,
-                   std::string(row.parameter) + ": " + opened.error().text());
+      return Error(ErrorKind::config, std::string(row.parameter) + ": " + opened.error().text());
     row.list = std::move(*opened);
   }
   const auto& parents = settings.words("parent_domain_matches_subdomains");
   maps::MatchList::Rules rules;
-  rules.parents_match = std::find(parents.begin(), parents.end(), "debug_peer_list") != parents.end();
+  rules.parents_match =
+      std::find(parents.begin(), parents.end(), "debug_peer_list") != parents.end();
   auto peers = maps::MatchList::open(settings.list("debug_peer_list"), rules, where);
   if (!peers) return Error(ErrorKind::config, "debug_peer_list: " + peers.error().text());
   t.debug_peers = std::move(*peers);
+  auto kept = maps::MatchList::open(client.list("connection_cache_destinations"), {}, where);
+  if (!kept)
+    return Error(ErrorKind::config, "connection_cache_destinations: " + kept.error().text());
+  t.cache_destinations = std::move(*kept);
   return t;
 }
 

@@ -25,6 +25,8 @@ struct Tables {
   // the outcome: "5.1.1 text"
   maps::MapList status_filter;
   maps::MatchList debug_peers;
+  // Destinations whose sessions are kept without being asked: names without brackets and port.
+  maps::MatchList cache_destinations;
 
   // Error config names the parameter.
   static Result<Tables> open(const config::Settings& settings, Flavor flavor);

@@ -80,6 +80,7 @@ ev::Task<void> Transact::end_empty() {
 
 ev::Task<bool> Transact::content() {
   ContentReader reader(content_, *what_.facts, session_.options(), ContentReader::Framing::dot);
+  session_.begin_content();
   std::string wire;
   bool last = false;
   while (!last) {
@@ -98,7 +99,7 @@ ev::Task<bool> Transact::content() {
       in_doubt_ = true; // duplicate possible from here: the peer may get the dot
       mark_.set(kInDoubt);
     }
-    Result<void> sent = co_await session_.send_more(wire, step);
+    Result<void> sent = co_await session_.send_content(wire);
     if (!sent) {
       fail(sent.error(), step);
       co_return false;

@@ -70,4 +70,11 @@ ev::Task<Result<void>> ScriptStream::write(ByteView bytes, ev::Deadline) {
   co_return Result<void>();
 }
 
+ev::Task<Result<std::size_t>> ScriptStream::write_some(ByteView bytes, ev::Deadline deadline) {
+  const ByteView some = bytes.substr(0, mode_.piece);
+  Result<void> written = co_await write(some, deadline);
+  if (!written) co_return written.error();
+  co_return some.size();
+}
+
 } // namespace postrider::test

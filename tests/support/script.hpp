@@ -38,6 +38,7 @@ class ScriptStream final : public net::Stream {
 
   ev::Task<Result<void>> fill(ev::Deadline deadline) override;
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) override;
+  ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) override;
   void shutdown_write() override { closed_ = true; }
 
   // Called before each step is played.

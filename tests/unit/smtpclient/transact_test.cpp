@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include "proto/deliver.hpp"
-#include "smtpclient/open.hpp"
 #include "stored_message.hpp"
 #include "support/run_task.hpp"
 #include "support/script.hpp"
@@ -19,7 +18,6 @@ namespace postrider::smtpclient {
 namespace {
 
 using smtp::Decision;
-using test::close_now;
 using test::expect;
 using test::expect_data;
 using test::Script;
@@ -52,7 +50,8 @@ Ran run(const Script& script, Message& message, const Setting& setting,
   options.line_length_limit = setting.line_limit;
   auto stream = std::make_unique<ScriptStream>(script, mode);
   ScriptStream* server = stream.get();
-  Session session(loop, std::move(stream), options, {"mx", "192.0.2.1", 25});
+  Tables tables;
+  Session session(loop, std::move(stream), options, tables, {"mx", "192.0.2.1", 25});
   session.set_features(setting.features);
   std::uint8_t mark = static_cast<std::uint8_t>(proto::SlotState::working);
   const auto in_doubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
@@ -343,85 +342,6 @@ TEST(Transaction, ChangedContentIsNeverEnded) {
   const Ran ran = run(script, cut, {.features = pipelining()});
   ASSERT_TRUE(ran.trouble);
   EXPECT_EQ(ran.trouble->cause, Cause::content_unreadable);
-}
-
-struct Greeting {
-  std::string name;
-  Flavor flavor;
-  Script script;
-  std::optional<Cause> cause;
-  bool pipelining;
-};
-
-TEST(Greeting, EhloHeloAndRefusals) {
-  const std::vector<Greeting> cases = {
-      {"ehlo",
-       Flavor::smtp,
-       {send("220 mx ESMTP\r\n"), expect("EHLO me.example"), send("250-mx\r\n250 PIPELINING\r\n")},
-       std::nullopt,
-       true},
-      {"helo after 500",
-       Flavor::smtp,
-       {send("220 mx\r\n"), expect("EHLO"), send("502 what\r\n"), expect("HELO me.example"),
-        send("250 mx\r\n")},
-       std::nullopt,
-       false},
-      {"no helo after 4xx",
-       Flavor::smtp,
-       {send("220 mx\r\n"), expect("EHLO"), send("450 later\r\n")},
-       Cause::reply_temporary,
-       false},
-      {"helo refused",
-       Flavor::smtp,
-       {send("220 mx\r\n"), expect("EHLO"), send("502 what\r\n"), expect("HELO"),
-        send("550 no\r\n")},
-       Cause::reply_permanent,
-       false},
-      {"554 greeting",
-       Flavor::smtp,
-       {send("554 5.7.1 go away\r\n"), expect("QUIT")},
-       Cause::reply_temporary,
-       false},
-      {"421 greeting", Flavor::smtp, {send("421 busy\r\n")}, Cause::reply_421, false},
-      {"silence", Flavor::smtp, {stall()}, Cause::timeout, false},
-      {"hang up", Flavor::smtp, {close_now()}, Cause::closed, false},
-      {"other protocol", Flavor::smtp, {send("SSH-2.0-x\r\n")}, Cause::protocol, false},
-      {"ourselves",
-       Flavor::smtp,
-       {send("220 x\r\n"), expect("EHLO"), send("250 me.example hello\r\n")},
-       Cause::loop,
-       false},
-      {"lmtp",
-       Flavor::lmtp,
-       {send("220 x\r\n"), expect("LHLO me.example"), send("250-x\r\n250 PIPELINING\r\n")},
-       std::nullopt,
-       true},
-      {"lmtp has no helo",
-       Flavor::lmtp,
-       {send("220 x\r\n"), expect("LHLO"), send("500 what\r\n")},
-       Cause::reply_permanent,
-       false},
-  };
-  for (const Greeting& c : cases) {
-    for (const std::size_t piece : {1U, 1000U}) {
-      SCOPED_TRACE(c.name);
-      ev::Loop loop;
-      Options options;
-      options.flavor = c.flavor;
-      options.hello_name = options.my_name = "me.example";
-      auto stream = std::make_unique<ScriptStream>(c.script, ScriptStream::Mode{.piece = piece});
-      ScriptStream* server = stream.get();
-      Session session(loop, std::move(stream), options, {"mx", "192.0.2.1", 25});
-      const auto trouble =
-          test::run_task<std::optional<Trouble>>(loop, [&] { return greet(session, true); });
-      EXPECT_EQ(server->problem(), "");
-      EXPECT_EQ(trouble.has_value(), c.cause.has_value());
-      if (trouble && c.cause) {
-        EXPECT_EQ(trouble->cause, *c.cause);
-      }
-      EXPECT_EQ(session.features().pipelining, c.pipelining);
-    }
-  }
 }
 
 } // namespace
