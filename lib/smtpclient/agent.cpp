@@ -190,6 +190,9 @@ ev::RootTask Agent::deliver(Job job) {
         outcome.verdict == mail::Verdict::delivered && !delivery.peer_has_dsn())
       answer.relayed_without_dsn = true;
   }
+  answer.notice_class = delivery.notice().of_class;
+  answer.notice = delivery.notice().text;
+  answer.notice_peer = delivery.notice().peer;
   busy_[from.slot] = false;
   channel_->send(answer);
   // The last one of a retiring agent ends the conversation.

@@ -243,7 +243,10 @@ void Delivery::note(const Trouble& trouble, Session& session) {
       !engine_.options.wants_notice(of_class) || noted_in_ == session_number_)
     return;
   noted_in_ = session_number_;
-  if (notice_.of_class.empty()) notice_.of_class = of_class;
+  if (notice_.of_class.empty()) {
+    notice_.of_class = of_class;
+    notice_.peer = session.peer().shown_with_port();
+  }
   if (!notice_.text.empty()) notice_.text += "\n";
   notice_.text += "Unexpected response from " + session.peer().shown_with_port() +
                   ".\nTranscript of session follows.\n\n" + session.transcript()->text();

@@ -45,6 +45,7 @@ struct Timing {
 struct Notice {
   std::string of_class; // "protocol", "data"; empty: nothing
   std::string text;
+  std::string peer; // the first it is about
 };
 
 class Delivery {

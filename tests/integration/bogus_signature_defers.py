@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A zone whose signatures do not match its trust anchor is not believed: mail waits, none goes out."""
+"""A zone whose signatures do not match its trust anchor is not believed: mail waits, none goes out.
+
+# shows: dns_trust_anchor_file
+"""
 import tempfile
 
 import names

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Without a relay host mail goes to the MX hosts of a signed zone, in order of preference; a host that
-refuses the connection is passed over."""
+refuses the connection is passed over.
+
+# shows: dns_resolvers dns_trust_anchor_file smtp_tcp_port
+"""
 import tempfile
 
 import names

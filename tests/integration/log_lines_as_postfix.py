@@ -96,18 +96,20 @@ with tempfile.TemporaryDirectory() as directory:
     mail = [("from@a.example", r) for r in (
         "ok@rcpt.example", "later@rcpt.example", "never@rcpt.example", "plain@rcpt.example",
         "wrong@rcpt.example", "lines@rcpt.example", "cut@rcpt.example", "stall@rcpt.example",
+        "unqualified",
         '"quoted part"@rcpt.example', "to@ehlo.example", "to@data.example",
         *(f"to@dot{name}.example" for name in DOTS), *(f"to@{name}.example" for name in GREETINGS),
         "to@refused.example", "ok@lmtp.example", "never@lmtp.example", "later@lmtp.example",
         "to@nosocket.example", "to@null.test")]
     mail += [("soft@a.example", "soft@rcpt.example"), ("hard@a.example", "hard@rcpt.example")]
-    expected = {recipient for _, recipient in mail}
+    expected = {r if "@" in r else r + "@rcpt.example" for _, r in mail}
     settings = {
         "myhostname": "mail.postrider.example", "transport_maps": table, "notify_classes": "",
         "smtp_helo_timeout": "1s", "smtp_rcpt_timeout": "1s", "smtp_data_done_timeout": "1s",
         "smtp_destination_concurrency_failed_cohort_limit": "0",
         "lmtp_destination_concurrency_failed_cohort_limit": "0",
-        "smtp_connection_cache_on_demand": "no",
+        "smtp_connection_cache_on_demand": "no", "lmtp_connection_cache_on_demand": "no",
+        "myorigin": "rcpt.example",
     }
     zones = {"test": ZONE}
     host = f"127.0.53.{os.getpid() % 250 + 1}"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A domain whose best MX is this host, and that it does not serve, is returned and not sent round."""
+"""A domain whose best MX is this host, and that it does not serve, is returned and not sent round.
+
+# shows: inet_interfaces
+"""
 import tempfile
 
 import names

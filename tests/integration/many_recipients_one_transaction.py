@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Recipients with the same next hop share transactions of smtp_destination_recipient_limit each."""
+"""Recipients with the same next hop share transactions of smtp_destination_recipient_limit each.
+
+# shows: smtp_destination_recipient_limit
+"""
 import sinks
 from suite import Suite, expect_equal
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// shows: config_directory
 #include "config/settings.hpp"
 
 #include <cstdlib>

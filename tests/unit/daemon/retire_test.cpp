@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// shows: max_idle max_use
 #include "daemon/retire.hpp"
 
 #include <gtest/gtest.h>

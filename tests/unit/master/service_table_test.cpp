@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// shows: inet_interfaces inet_protocols
 #include "service_table.hpp"
 
 #include <gmock/gmock.h>
