@@ -23,7 +23,7 @@ Result<Listener> Listener::open(const ListenAt& at, Duration patience) {
   constexpr std::chrono::milliseconds kPause{50};
   const SteadyTime until = system_clock().steady() + patience;
   while (true) {
-    auto fd = net::listen(at.address, {});
+    auto fd = net::listen(at.address, {.window = at.window});
     if (fd) return Listener(at, std::move(*fd));
     if (fd.error().saved_errno() != EADDRINUSE || system_clock().steady() >= until)
       return fd.error();

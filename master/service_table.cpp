@@ -120,7 +120,9 @@ class Planner {
                       std::vector<ListenAt>& out) const {
     const auto address = net::Address::parse_ip(ip, port);
     if (!address || !protocol_allowed(address->family())) return;
-    const ListenAt at{.address = *address, .may_be_absent = may_be_absent};
+    const ListenAt at{.address = *address,
+                      .may_be_absent = may_be_absent,
+                      .window = static_cast<int>(settings_.number("tcp_windowsize"))};
     if (std::find(out.begin(), out.end(), at) == out.end()) out.push_back(at);
   }
 

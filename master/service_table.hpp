@@ -19,6 +19,7 @@ namespace postrider::master {
 struct ListenAt {
   net::Address address;       // a UNIX path is relative to the queue directory
   bool may_be_absent = false; // IPv6 wildcard on a host without IPv6
+  int window = 0;             // tcp_windowsize
   bool operator==(const ListenAt& other) const { return address == other.address; }
 };
 

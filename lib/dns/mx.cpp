@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/ascii.hpp"
-#include "mail/domain.hpp"
 
 namespace postrider::dns {
 
@@ -20,14 +19,18 @@ MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle) {
     list.implicit = true;
     list.hosts.push_back({lowercase(domain), 0});
     return list;
+  case Status::unusable: list.kind = MxList::Kind::unusable; return list;
+  case Status::filtered: list.kind = MxList::Kind::filtered; return list;
   case Status::ok: break;
   }
-  if (answer.records.size() == 1 && answer.records[0].data.empty()) {
-    list.kind = MxList::Kind::null_mx;
-    return list;
+  for (const Record& record : answer.records) {
+    if (record.data.empty()) {
+      list.kind = MxList::Kind::null_mx;
+      list.hosts.clear();
+      return list;
+    }
+    list.hosts.push_back({record.data, record.preference});
   }
-  for (const Record& record : answer.records)
-    if (mail::is_hostname(record.data)) list.hosts.push_back({record.data, record.preference});
   if (shuffle) std::shuffle(list.hosts.begin(), list.hosts.end(), shuffle->engine());
   std::stable_sort(list.hosts.begin(), list.hosts.end(),
                    [](const MxHost& a, const MxHost& b) { return a.preference < b.preference; });
@@ -38,7 +41,7 @@ MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle) {
                                     [&](const MxHost& other) { return other.name == name; }),
                      list.hosts.end());
   }
-  list.kind = list.hosts.empty() ? MxList::Kind::unusable : MxList::Kind::hosts;
+  list.kind = MxList::Kind::hosts;
   return list;
 }
 

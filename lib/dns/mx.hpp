@@ -24,7 +24,8 @@ struct MxList {
     hosts,   // at least one, in order of preference
     null_mx, // the domain says that it takes no mail
     no_domain,
-    unusable, // there are MX records, none names a usable host
+    unusable, // there are MX records, none names a host
+    filtered, // a table took all MX records away
     temporary,
   };
   Kind kind = Kind::temporary;
@@ -35,7 +36,7 @@ struct MxList {
   MxList() {}
 };
 
-// Pure. Names that are no host names are left out; a host named twice stands at its best place;
+// Pure. A null MX counts whatever stands beside it; a host named twice stands at its best place;
 // hosts of equal preference are in random order when `shuffle` is given.
 MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle);
 

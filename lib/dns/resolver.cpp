@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "dns/resolver.hpp"
 
-#include <arpa/nameser.h>
 #include <event2/event.h>
 #include <fstream>
 #include <memory>
@@ -19,11 +18,6 @@ namespace {
 constexpr int kMaxAbandoned = 10000; // look-ups nobody waits for; beyond: Answer "busy"
 
 Error config_error(std::string text) { return Error(ErrorKind::config, std::move(text)); }
-
-std::string without_root_dot(std::string_view name) {
-  if (!name.empty() && name.back() == '.') name.remove_suffix(1);
-  return lowercase(name);
-}
 
 Result<std::vector<std::string>> nameservers_of_host() {
   std::vector<std::string> servers;
@@ -52,18 +46,6 @@ Result<std::vector<std::string>> read_anchors(const std::string& path) {
 
 } // namespace
 
-std::string_view to_string(Type type) {
-  switch (type) {
-  case Type::a: return "A";
-  case Type::mx: return "MX";
-  case Type::txt: return "TXT";
-  case Type::aaaa: return "AAAA";
-  case Type::srv: return "SRV";
-  case Type::tlsa: return "TLSA";
-  }
-  return "?";
-}
-
 Result<Setup> Setup::load(const std::vector<std::string>& servers, const std::string& anchor_file) {
   Setup setup;
   setup.forwarders = servers;
@@ -74,98 +56,6 @@ Result<Setup> Setup::load(const std::vector<std::string>& servers, const std::st
     POSTRIDER_TRY(setup.anchors, read_anchors(anchor_file));
   }
   return setup;
-}
-
-// ---- replies
-
-namespace {
-
-// A host name out of a message, or false when it is none that mail could use.
-bool expand_name(const ns_msg& message, const unsigned char* at, std::string& out) {
-  char buffer[NS_MAXDNAME];
-  if (ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), at, buffer, sizeof buffer) < 0)
-    return false;
-  out = without_root_dot(buffer);
-  // Escapes, blanks, slashes and the like have no business in a host name (they end up in logs,
-  // cache keys and configuration look-ups).
-  for (const char c : out)
-    if (!is_alnum(c) && c != '-' && c != '_' && c != '.') return false;
-  return true;
-}
-
-bool read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out) {
-  const unsigned char* data = ns_rr_rdata(rr);
-  const std::size_t length = ns_rr_rdlen(rr);
-  const auto bytes = ByteView(reinterpret_cast<const char*>(data), length);
-  switch (type) {
-  case Type::a:
-    if (length != 4) return false;
-    break;
-  case Type::aaaa:
-    if (length != 16) return false;
-    break;
-  case Type::mx:
-    if (length < 3) return false;
-    out.preference = static_cast<std::uint16_t>(ns_get16(data));
-    return expand_name(message, data + 2, out.data);
-  case Type::srv:
-    if (length < 7) return false;
-    break;
-  case Type::tlsa:
-    if (length < 4) return false;
-    break;
-  case Type::txt:
-    if (length < 1) return false;
-    break;
-  }
-  out.data.assign(bytes);
-  return true;
-}
-
-} // namespace
-
-Answer parse_reply(ByteView packet, std::string_view name, Type type) {
-  Answer answer;
-  answer.canonical = without_root_dot(name);
-  ns_msg message;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(packet.data());
-  if (packet.size() > 65535 || ns_initparse(bytes, static_cast<int>(packet.size()), &message) < 0) {
-    answer.reason = "malformed DNS reply";
-    return answer;
-  }
-  const int count = ns_msg_count(message, ns_s_an);
-  bool malformed = false;
-  for (int i = 0; i < count && answer.records.size() < kMaxRecords; ++i) {
-    ns_rr rr;
-    if (ns_parserr(&message, ns_s_an, i, &rr) < 0) {
-      malformed = true;
-      break;
-    }
-    if (ns_rr_type(rr) == ns_t_cname) {
-      std::string target;
-      if (expand_name(message, ns_rr_rdata(rr), target)) answer.canonical = target;
-    } else if (static_cast<unsigned>(ns_rr_type(rr)) == static_cast<unsigned>(type)) {
-      Record record;
-      if (read_record(message, rr, type, record))
-        answer.records.push_back(std::move(record));
-      else
-        malformed = true;
-    }
-  }
-  switch (ns_msg_getflag(message, ns_f_rcode)) {
-  case ns_r_noerror:
-    answer.status = answer.records.empty() ? Status::no_data : Status::ok;
-    if (answer.records.empty() && malformed) {
-      answer.status = Status::temporary;
-      answer.reason = "malformed DNS reply";
-    }
-    break;
-  case ns_r_nxdomain: answer.status = Status::no_domain; break;
-  case ns_r_servfail: answer.reason = "SERVFAIL"; break;
-  case ns_r_refused: answer.reason = "REFUSED"; break;
-  default: answer.reason = "DNS error " + std::to_string(ns_msg_getflag(message, ns_f_rcode));
-  }
-  return answer;
 }
 
 // ---- libunbound
@@ -205,6 +95,7 @@ void UnboundResolver::Impl::on_answer(void* data, int rcode, void* packet, int l
     answer = parse_reply(ByteView(static_cast<char*>(packet), static_cast<std::size_t>(length)),
                          owned->name, owned->type);
     if (security == 2) answer.security = Security::secure;
+    if (!answer.complaint.empty()) log::warning(answer.complaint);
   } else {
     answer.reason = rcode == 2 ? "SERVFAIL" : "no answer (rcode " + std::to_string(rcode) + ")";
   }
@@ -232,6 +123,12 @@ Result<std::unique_ptr<UnboundResolver>> UnboundResolver::create(ev::Loop& loop,
   POSTRIDER_TRY_VOID(option("outgoing-range:", "256"));
   POSTRIDER_TRY_VOID(option("use-syslog:", "no"));
   POSTRIDER_TRY_VOID(option("target-fetch-policy:", "0 0 0 0 0"));
+  // A TTL of 0 would mean asking again for every message. The ceiling is libunbound's: a day.
+  POSTRIDER_TRY_VOID(option("cache-min-ttl:", "5"));
+  // A name server that was down is asked again soon after it is back, not a quarter of an hour
+  // later.
+  POSTRIDER_TRY_VOID(option("infra-host-ttl:", "30"));
+  POSTRIDER_TRY_VOID(option("infra-keep-probing:", "yes"));
   if (setup.anchors.empty()) POSTRIDER_TRY_VOID(option("module-config:", "iterator"));
   ub_ctx_debuglevel(impl->context, 0);
   for (const std::string& server : setup.forwarders) {

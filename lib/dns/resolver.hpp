@@ -23,6 +23,8 @@ enum class Status : std::uint8_t {
   no_data,   // the name exists, records of this type do not
   no_domain, // NXDOMAIN
   temporary, // time-out, SERVFAIL, REFUSED, bogus, nonsense: never a reason to give mail up
+  unusable,  // there are records, none of them names a host
+  filtered,  // a table of the administrator took all records away
 };
 
 enum class Security : std::uint8_t { insecure, secure, bogus };
@@ -32,15 +34,17 @@ inline constexpr std::size_t kMaxRecords = 128;
 
 struct Record {
   std::uint16_t preference = 0; // MX
-  std::string data;             // A: 4 bytes; AAAA: 16; MX: host, lower case, "" for the root;
-                                // others: rdata
+  std::uint32_t ttl = 0;        // seconds; above 2^31 - 1 it is 0 (RFC 2181 section 8)
+  std::string data;             // A: 4 bytes; AAAA: 16; MX: host name or numeric address, lower
+                                // case, "" for the root; others: rdata
 };
 
 struct Answer {
   Status status = Status::temporary;
   Security security = Security::insecure;
   std::string reason; // of a failure, for people: "SERVFAIL", "bogus: ...", "time limit exceeded"
-  std::string canonical; // the name at the end of CNAMEs, lower case
+  std::string canonical; // the name at the end of CNAMEs, lower case: whose the records are
+  std::string complaint; // about a record that was left out or is odd; for the log
   std::vector<Record> records;
   Answer() {}
 };

@@ -118,6 +118,16 @@ bool Address::is_unspecified() const {
   return false;
 }
 
+bool Address::is_link_local_or_group() const {
+  if (family() == AF_INET) {
+    const std::uint32_t four = ntohl(v4(raw())->sin_addr.s_addr);
+    return four >> 16 == 0xa9fe || four >> 28 == 0xe || four == INADDR_BROADCAST;
+  }
+  if (family() != AF_INET6) return false;
+  const in6_addr& six = v6(raw())->sin6_addr;
+  return IN6_IS_ADDR_LINKLOCAL(&six) || IN6_IS_ADDR_MULTICAST(&six);
+}
+
 bool Address::operator==(const Address& other) const {
   return family() == other.family() && port() == other.port() && text() == other.text();
 }

@@ -31,6 +31,8 @@ class Address {
   std::string text() const;
   bool is_loopback() const;
   bool is_unspecified() const; // 0.0.0.0, ::
+  // 169.254.0.0/16, fe80::/10, multicast, broadcast: never the address of a server far away.
+  bool is_link_local_or_group() const;
   const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t raw_length() const { return length_; }
   bool operator==(const Address& other) const;

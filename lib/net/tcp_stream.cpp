@@ -106,16 +106,44 @@ Fd TcpStream::release() {
   return std::move(fd_);
 }
 
-ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Address& target,
-                                                     const Address& source, ev::Deadline deadline) {
-  Fd fd(::socket(target.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) co_return Error::from_errno("socket", errno);
-  if (source.family() != 0 && ::bind(fd.get(), source.raw(), source.raw_length()) != 0)
-    co_return Error::from_errno("bind " + source.text(), errno);
-  if (target.is_ip()) {
+namespace {
+
+// Failure is not worth a connection: the window is a wish. The kernel doubles what it is told.
+void set_window(const Fd& fd, int window) {
+  if (window <= 0) return;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &window, sizeof window);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
+}
+
+} // namespace
+
+Result<Fd> client_socket(int family, int window) {
+  Fd fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return Error::from_errno("socket", errno);
+  if (family == AF_INET || family == AF_INET6) {
     const int on = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_window(fd, window);
   }
+  return fd;
+}
+
+Result<void> bind_source(const Fd& socket, const Address& source) {
+  if (::bind(socket.get(), source.raw(), source.raw_length()) != 0)
+    return Error::from_errno("bind " + source.text(), errno);
+  return {};
+}
+
+ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Address& target,
+                                                     ev::Deadline deadline) {
+  Result<Fd> fd = client_socket(target.family());
+  if (!fd) co_return fd.error();
+  co_return co_await connect(loop, *fd, target, deadline);
+}
+
+ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, Fd& socket,
+                                                     const Address& target, ev::Deadline deadline) {
+  Fd fd = std::move(socket);
   int rc;
   do
     rc = ::connect(fd.get(), target.raw(), target.raw_length());
@@ -140,6 +168,13 @@ ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Addre
   co_return std::make_unique<TcpStream>(loop, std::move(fd));
 }
 
+bool has_route(const Address& target) {
+  if (!target.is_ip()) return true;
+  const Fd fd(::socket(target.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno != EAFNOSUPPORT;
+  return ::connect(fd.get(), target.raw(), target.raw_length()) == 0;
+}
+
 Result<Fd> listen(const Address& address, const ListenOptions& options) {
   Fd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return Error::from_errno("socket", errno);
@@ -149,6 +184,7 @@ Result<Fd> listen(const Address& address, const ListenOptions& options) {
     const int only = options.v6_only ? 1 : 0;
     if (address.family() == AF_INET6)
       ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    set_window(fd, options.window);
   } else {
     ::unlink(address.text().c_str());
   }

@@ -39,15 +39,27 @@ class TcpStream final : public Stream {
   ev::Condition changed_;
 };
 
-// WAITS for the connection. `source`: local address to bind (port 0), or unspecified family for
-// none. Error refused, timeout, io, cancelled. Unix sockets too.
+// A non-blocking, close-on-exec stream socket for a connection to an address of this family.
+// `window` (bytes; 0: the system's) fixes the TCP window, which must be done before connecting.
+Result<Fd> client_socket(int family, int window = 0);
+// Gives the socket a local address. The Error's text begins with "bind <address>".
+Result<void> bind_source(const Fd& socket, const Address& source);
+// WAITS for the connection. Error refused, timeout, io, cancelled. Unix sockets too. The socket is
+// taken.
+ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, Fd& socket,
+                                                     const Address& target, ev::Deadline deadline);
+// The same with a fresh socket.
 ev::Task<Result<std::unique_ptr<TcpStream>>> connect(ev::Loop& loop, const Address& target,
-                                                     const Address& source, ev::Deadline deadline);
+                                                     ev::Deadline deadline);
+
+// Whether the kernel knows a way to the address. Sends nothing.
+bool has_route(const Address& target);
 
 struct ListenOptions {
   int backlog = 4096; // the kernel caps it at net.core.somaxconn
   bool v6_only = true;
   std::uint32_t unix_mode = 0666;
+  int window = 0; // bytes: a fixed TCP window for all its connections; 0: the system's
 };
 // A bound, listening, non-blocking, close-on-exec socket. A stale UNIX socket file is replaced.
 Result<Fd> listen(const Address& address, const ListenOptions& options);

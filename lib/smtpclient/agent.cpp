@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "mail/address.hpp"
 #include "mail/log_line.hpp"
 #include "maps/ask.hpp"
 #include "smtpclient/status_filter.hpp"
@@ -19,6 +20,14 @@ constexpr Duration kTableTime = std::chrono::seconds(30); // for one answer of t
 
 std::int64_t micros(Duration d) {
   return std::chrono::duration_cast<std::chrono::microseconds>(d).count();
+}
+
+// As Postfix does when one agent delegates to another.
+void log_passing(const std::string& id, const mail::Envelope& envelope, std::string_view to) {
+  const std::string transport(to.substr(0, to.find(':')));
+  for (const mail::Recipient& recipient : envelope.recipients)
+    log::info(id + ": passing <" + mail::to_external(recipient.address) +
+              "> to transport=" + transport);
 }
 
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
@@ -49,8 +58,9 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
              std::string program, std::function<void()> gone)
     : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
       conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options_),
-      finder_(loop, resolver, offload, options_), engine_{loop,    options_, setup.tables,
-                                                          offload, finder_,  pool_} {}
+      names_(loop, resolver, setup.tables.dns_reply_filter, options_),
+      finder_(loop, names_, offload, options_), engine_{loop,    options_, setup.tables,
+                                                        offload, finder_,  pool_} {}
 
 Agent::~Agent() { stop(); }
 
@@ -180,9 +190,12 @@ ev::RootTask Agent::deliver(Job job) {
   const std::string id = queue::Id(from.id).text(); // a named local: lent to filter()
   proto::Delivered answer;
   answer.slot = from.slot;
+  answer.pass_to = delivery.pass_to();
+  const bool passed = !answer.pass_to.empty();
+  if (passed) log_passing(id, request.envelope, answer.pass_to);
   answer.outcomes = delivery.outcomes();
-  co_await filter(id, answer.outcomes);
-  for (std::size_t i = 0; i < answer.outcomes.size(); ++i) {
+  if (!passed) co_await filter(id, answer.outcomes);
+  for (std::size_t i = 0; !passed && i < answer.outcomes.size(); ++i) {
     const mail::Outcome& outcome = answer.outcomes[i];
     const mail::Recipient& recipient = request.envelope.recipients[i];
     mail::log_delivery(id, recipient, outcome, delays, delivery.uses(), options_.log_style);

@@ -16,6 +16,7 @@
 #include "ipc/channel.hpp"
 #include "proto/deliver.hpp"
 #include "smtpclient/deliver.hpp"
+#include "smtpclient/name_service.hpp"
 #include "smtpclient/setup.hpp"
 
 namespace postrider::smtpclient {
@@ -58,6 +59,7 @@ class Agent {
   ev::Group deliveries_;
   ev::Group goodbyes_;
   Pool pool_;
+  NameService names_;
   TargetFinder finder_;
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;

@@ -18,25 +18,10 @@ ev::Task<void> Delivery::run() {
   co_await try_idle_sessions();
   if (!done() && !stop_) {
     auto hops = parse_nexthops(request_.nexthop, engine_.options);
-    if (!hops) {
+    if (!hops)
       fail_all(Trouble{Cause::bad_nexthop, smtp::Step::lookup, {}, hops.error().text()}, {}, false);
-    } else {
-      // Fallback relays are for destinations that cannot be found or reached, and not for those
-      // whose better MX would only be ourselves again.
-      std::vector<Nexthop> relays;
-      for (const std::string& relay : engine_.options.fallback_relays) {
-        auto parsed = parse_nexthops(relay, engine_.options);
-        if (parsed) relays.insert(relays.end(), parsed->begin(), parsed->end());
-      }
-      for (std::size_t i = 0; i < hops->size() && !done() && !stop_; ++i) {
-        if (i > 0) sessions_ = 0;
-        co_await try_nexthop((*hops)[i], i + 1 == hops->size() && relays.empty());
-      }
-      for (std::size_t i = 0; i < relays.size() && !done() && !stop_ && !found_self_; ++i) {
-        sessions_ = 0;
-        co_await try_nexthop(relays[i], i + 1 == relays.size());
-      }
-    }
+    else
+      co_await try_nexthops(*hops);
   }
   timing_.finished = engine_.loop.now();
   const std::int64_t now = to_unix_micros(engine_.loop.clock().wall());
@@ -72,11 +57,47 @@ ev::Task<void> Delivery::try_idle_sessions() {
   }
 }
 
-ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, bool last) {
+// Fallback relays are for destinations that cannot be found or reached. When this host is an MX of
+// one, nobody behind it is asked: mail would only come back.
+ev::Task<void> Delivery::try_nexthops(const std::vector<Nexthop>& hops) {
+  const Options& options = engine_.options;
+  std::vector<Nexthop> all = hops;
+  if (hops.front().kind == Nexthop::Kind::unix_socket && !options.fallback_relays.empty())
+    log::warning("ignoring \"lmtp_fallback_relay\" setting for non-TCP connections");
+  else
+    all.insert(all.end(), options.fallback_relays.begin(), options.fallback_relays.end());
+  const bool to_relayhost = request_.nexthop == options.relayhost;
+  for (std::size_t i = 0; i < all.size() && !done() && !stop_ && !found_self_ && !late(); ++i) {
+    const Role role = i >= hops.size() ? Role::fallback
+                      : to_relayhost   ? Role::relayhost
+                                       : Role::destination;
+    if (i > 0) sessions_ = 0; // the limit is one of each next hop
+    co_await try_nexthop(all[i], role, i + 1 == all.size());
+  }
+}
+
+// A destination that cannot be found is the mail's fault, unless the administrator named it; mail
+// for which we are the best MX may have a transport of its own.
+void Delivery::fail_lookup(Trouble trouble, Role role, bool last) {
+  const bool bounces = decide(trouble.cause, trouble.step).verdict == mail::Verdict::bounced;
+  if (bounces && role != Role::destination) {
+    const std::string_view name = role == Role::relayhost                  ? "relayhost"
+                                  : engine_.options.flavor == Flavor::lmtp ? "lmtp_fallback_relay"
+                                                                           : "smtp_fallback_relay";
+    log::warning(std::string(name) + " configuration problem");
+    trouble.cause = Cause::misconfigured;
+  } else if (trouble.cause == Cause::loop && open_ == settled_.size()) {
+    pass_to_ = engine_.options.best_mx_transport;
+  }
+  fail_all(trouble, {}, !last);
+}
+
+ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role, bool last) {
   Targets targets = co_await engine_.finder.find(*nexthop);
   found_self_ = found_self_ || targets.we_are_mx;
+  last = last || found_self_;
   if (targets.trouble) {
-    fail_all(*targets.trouble, {}, !last);
+    fail_lookup(std::move(*targets.trouble), role, last);
     co_return;
   }
   const std::size_t limit = engine_.options.session_limit;
@@ -85,9 +106,8 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, bool last)
   occasion.nexthop = request_.nexthop;
   occasion.destination = nexthop->name;
   occasion.arrival = request_.envelope.arrival;
-  occasion.detect_loop =
-      engine_.options.flavor == Flavor::smtp && nexthop->port == engine_.options.default_port;
-  for (std::size_t i = 0; i < targets.endpoints.size() && !done() && !stop_; ++i) {
+  occasion.detect_loop = detects_loops(*nexthop, engine_.options);
+  for (std::size_t i = 0; i < targets.endpoints.size() && !done() && !stop_ && !late(); ++i) {
     if (limit > 0 && sessions_ >= limit) break;
     const Endpoint& endpoint = targets.endpoints[i];
     const bool last_session = limit > 0 && sessions_ + 1 >= limit;

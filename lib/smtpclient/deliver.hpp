@@ -62,11 +62,17 @@ class Delivery {
   std::size_t uses() const { return uses_; }
   bool peer_has_dsn() const { return peer_has_dsn_; }
   const Notice& notice() const { return notice_; }
+  // Not empty: this host is the best MX of the destination; nothing was tried, and this transport,
+  // or transport:nexthop, is to have all of it (best_mx_transport).
+  const std::string& pass_to() const { return pass_to_; }
 
  private:
   ev::Task<void> decide_keeping();
   ev::Task<void> try_idle_sessions();
-  ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, bool last);
+  enum class Role : std::uint8_t { destination, relayhost, fallback };
+  ev::Task<void> try_nexthops(const std::vector<Nexthop>& hops);
+  ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, Role role, bool last);
+  void fail_lookup(Trouble trouble, Role role, bool last);
   // False: failed on a reused session before MAIL was accepted, nothing happened. `more_hosts`: a
   // soft failure may still be tried elsewhere.
   ev::Task<bool> use(std::unique_ptr<Session>& session, bool reused, bool more_hosts);
@@ -78,6 +84,7 @@ class Delivery {
   void note(const Trouble& trouble, Session& session);
   void log_passed_over(const Trouble& trouble, const std::string& text);
   bool done() const { return open_ == 0; }
+  bool late() const { return engine_.loop.now() - timing_.started > engine_.options.attempt_limit; }
 
   const Engine& engine_;
   const Request& request_;
@@ -89,6 +96,7 @@ class Delivery {
   std::size_t uses_ = 0;
   bool peer_has_dsn_ = false;
   bool found_self_ = false;
+  std::string pass_to_;
   bool stop_ = false; // trouble that no other host can mend
   Timing timing_;
   Pool::Keep keep_ = Pool::Keep::if_busy;

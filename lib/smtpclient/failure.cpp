@@ -61,9 +61,12 @@ Row decide(Cause cause, Step step) {
   case Cause::null_mx: return {Verdict::bounced, Scope::site, Next::none, "5.1.10"};
   case Cause::no_address: return {Verdict::bounced, Scope::site, Next::none, "5.4.4"};
   case Cause::no_address_yet: return {Verdict::deferred, Scope::site, Next::none, "4.4.4"};
+  case Cause::dns_filtered: return {Verdict::deferred, Scope::site, Next::none, "4.7.0"};
   case Cause::loop: return {Verdict::bounced, Scope::site, Next::none, "5.4.6"};
   case Cause::loop_elsewhere: return {Verdict::deferred, Scope::site, Next::host, "4.4.0"};
   case Cause::bad_nexthop: return {Verdict::deferred, Scope::transport, Next::none, "4.3.5"};
+  case Cause::misconfigured: return {Verdict::deferred, Scope::site, Next::none, "4.3.5"};
+  case Cause::cannot_bind: return {Verdict::deferred, Scope::transport, Next::host, "4.4.0"};
 
   case Cause::too_large: return {Verdict::bounced, Scope::message, Next::none, "5.3.4"};
   case Cause::needs_smtputf8: return {Verdict::bounced, Scope::message, Next::host, "5.6.7"};
@@ -141,6 +144,9 @@ std::string_view notice_class(const Trouble& trouble) {
   case Cause::null_mx:
   case Cause::no_address:
   case Cause::no_address_yet:
+  case Cause::dns_filtered:
+  case Cause::misconfigured:
+  case Cause::cannot_bind:
   case Cause::loop:
   case Cause::loop_elsewhere:
   case Cause::bad_nexthop:
@@ -202,9 +208,12 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::null_mx:
   case Cause::no_address:
   case Cause::no_address_yet:
+  case Cause::dns_filtered:
   case Cause::loop:
   case Cause::loop_elsewhere:
   case Cause::bad_nexthop:
+  case Cause::misconfigured:
+  case Cause::cannot_bind:
   case Cause::content_unreadable:
   case Cause::content_changed:
   case Cause::too_large:

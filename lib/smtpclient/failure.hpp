@@ -35,16 +35,19 @@ enum class Cause : std::uint8_t {
   null_mx,
   no_address,
   no_address_yet,
+  dns_filtered,
   loop,
   loop_elsewhere, // a lesser host of the destination is ourselves
   bad_nexthop,
+  misconfigured, // a relay that the administrator named leads nowhere
+  cannot_bind,
   // the message
   too_large,
   needs_smtputf8,
   content_unreadable,
   content_changed,
 };
-inline constexpr int kCauses = 25;
+inline constexpr int kCauses = 28;
 
 struct Trouble {
   Cause cause = Cause::closed;

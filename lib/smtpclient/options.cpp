@@ -2,10 +2,10 @@
 #include "smtpclient/options.hpp"
 
 #include <algorithm>
-#include <netdb.h>
 #include <netinet/in.h>
 
 #include "base/ascii.hpp"
+#include "dns/host.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -20,17 +20,40 @@ Result<net::Address> bind_address(const std::string& text, int family, std::stri
   return *address;
 }
 
-void add_addresses(std::vector<net::Address>& out, const std::vector<std::string>& words,
-                   const config::Machine& machine) {
+// Names are looked up, as master does for its sockets: whoever lists $myhostname means its address.
+Result<void> add_addresses(std::vector<net::Address>& out, const std::vector<std::string>& words,
+                           std::string_view parameter, const config::Machine& machine) {
+  const auto add = [&out](const net::Address& address) {
+    if (std::find(out.begin(), out.end(), address) == out.end()) out.push_back(address);
+  };
   for (const std::string& word : words) {
     if (word == "all") {
-      add_addresses(out, machine.addresses, machine);
+      POSTRIDER_TRY_VOID(add_addresses(out, machine.addresses, parameter, machine));
     } else if (word == "loopback-only") {
-      add_addresses(out, {"127.0.0.1", "::1"}, machine);
+      for (const char* text : {"127.0.0.1", "::1"})
+        add(*net::Address::parse_ip(text, 0));
     } else if (const auto address = net::Address::parse_ip(word, 0)) {
-      out.push_back(*address);
+      add(*address);
+    } else {
+      const dns::HostAnswer found = dns::look_up_host_now(word);
+      if (found.addresses.empty())
+        return config_error(std::string(parameter) + ": host not found: " + word);
+      for (const net::Address& each : found.addresses)
+        add(each);
     }
   }
+  return {};
+}
+
+// The address of a virtual host: the only one of the family, and no loopback.
+net::Address only_address(const std::vector<net::Address>& addresses, int family) {
+  net::Address only;
+  for (const net::Address& address : addresses) {
+    if (address.family() != family) continue;
+    if (only.family() != 0) return {};
+    only = address;
+  }
+  return only.is_loopback() ? net::Address() : only;
 }
 
 } // namespace
@@ -48,27 +71,6 @@ Options::Options() {
   set(smtp::Step::rset, 20s);
 }
 
-Result<std::uint16_t> parse_port(std::string_view text,
-                                 const std::vector<std::string>& known_ports) {
-  if (const auto number = parse_decimal(text)) {
-    if (*number == 0 || *number > 65535) return config_error("bad port: " + std::string(text));
-    return static_cast<std::uint16_t>(*number);
-  }
-  for (const std::string& entry : known_ports) {
-    const auto names = split(entry, "="); // "smtps=submissions=465"
-    if (names.size() < 2 || std::find(names.begin(), names.end() - 1, text) == names.end() - 1)
-      continue;
-    return parse_port(names.back());
-  }
-  servent found{};
-  servent* result = nullptr;
-  char buffer[1024];
-  const std::string name(text);
-  if (getservbyname_r(name.c_str(), "tcp", &found, buffer, sizeof buffer, &result) == 0 && result)
-    return ntohs(static_cast<std::uint16_t>(result->s_port));
-  return config_error("unknown port: " + name);
-}
-
 bool Options::wants_notice(std::string_view of_class) const {
   return std::find(notify_classes.begin(), notify_classes.end(), of_class) != notify_classes.end();
 }
@@ -76,7 +78,7 @@ bool Options::wants_notice(std::string_view of_class) const {
 bool Options::is_own(const net::Address& address) const {
   if (address.is_unspecified()) return true;
   for (const net::Address& own : own_addresses)
-    if (own.family() == address.family() && own.text() == address.text()) return true;
+    if (own.text() == address.text()) return true; // IPv4 in IPv6 is IPv4
   return false;
 }
 
@@ -147,15 +149,26 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   }
   o.my_domain = settings.text("mydomain");
   o.known_ports = settings.words("known_tcp_ports");
+  POSTRIDER_TRY_VOID(check_known_ports(o.known_ports));
   POSTRIDER_TRY(o.default_port, parse_port(client.text("tcp_port"), o.known_ports));
+  for (const std::string& relay : client.words("fallback_relay")) {
+    auto hops = parse_nexthops(relay, o);
+    if (!hops) return hops.error().in("fallback_relay");
+    o.fallback_relays.insert(o.fallback_relays.end(), hops->begin(), hops->end());
+  }
   o.tcp_window = static_cast<int>(settings.number("tcp_windowsize"));
   if (!lmtp) o.best_mx_transport = settings.text("best_mx_transport");
   POSTRIDER_TRY(o.bind4, bind_address(client.text("bind_address"), AF_INET, "bind_address"));
   POSTRIDER_TRY(o.bind6, bind_address(client.text("bind_address6"), AF_INET6, "bind_address6"));
   o.bind_enforce = client.flag("bind_address_enforce");
-  o.fallback_relays = client.words("fallback_relay");
-  add_addresses(o.own_addresses, settings.words("inet_interfaces"), machine);
-  add_addresses(o.own_addresses, settings.words("proxy_interfaces"), machine);
+  POSTRIDER_TRY_VOID(add_addresses(o.own_addresses, settings.words("inet_interfaces"),
+                                   "inet_interfaces", machine));
+  o.own4 = only_address(o.own_addresses, AF_INET);
+  o.own6 = only_address(o.own_addresses, AF_INET6);
+  POSTRIDER_TRY_VOID(add_addresses(o.own_addresses, settings.words("proxy_interfaces"),
+                                   "proxy_interfaces", machine));
+  o.relayhost = settings.text("relayhost");
+  o.attempt_limit = settings.time("daemon_timeout");
   o.dns_time_limit = settings.time("dns_time_limit");
 
   for (const smtp::StepInfo& step : smtp::kStepTable) {

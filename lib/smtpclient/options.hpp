@@ -13,6 +13,7 @@
 #include "mail/log_line.hpp"
 #include "net/address.hpp"
 #include "smtp/steps.hpp"
+#include "smtpclient/nexthop.hpp"
 
 namespace postrider::smtpclient {
 
@@ -58,8 +59,11 @@ struct Options {
   std::uint16_t default_port = 25;
   net::Address bind4, bind6; // family 0: none
   bool bind_enforce = false;
-  std::vector<std::string> fallback_relays;
+  net::Address own4, own6; // of a virtual host: mail comes in on it alone, and goes out from it
+  std::vector<Nexthop> fallback_relays;
+  std::string relayhost;                   // trouble with it is the administrator's, not the mail's
   std::vector<net::Address> own_addresses; // loop detection
+  std::chrono::milliseconds attempt_limit{18000000}; // after it no further host is tried
   std::chrono::milliseconds dns_time_limit{30000};
   bool complete_names = false; // dns_resolver_options: res_defnames
   bool search_parents = false; // and res_dnsrch
@@ -90,9 +94,5 @@ struct Options {
   bool is_own(const net::Address& address) const;
   bool wants_notice(std::string_view of_class) const; // notify_classes
 };
-
-// A number, or a name in `known_ports` ("smtp=25, smtps=submissions=465") or services(5).
-Result<std::uint16_t> parse_port(std::string_view text,
-                                 const std::vector<std::string>& known_ports = {});
 
 } // namespace postrider::smtpclient

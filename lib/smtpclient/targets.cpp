@@ -5,279 +5,364 @@
 #include <netinet/in.h>
 
 #include "base/ascii.hpp"
+#include "base/log.hpp"
 #include "dns/host.hpp"
-#include "dns/mx.hpp"
 #include "mail/domain.hpp"
 
 namespace postrider::smtpclient {
 namespace {
 
-constexpr std::size_t kMaxHosts = 32;   // of one MX list that are looked up in one delivery
-constexpr std::size_t kMaxPerHost = 16; // addresses of one host
+constexpr std::uint16_t kSmtpPort = 25;
+// Whoever publishes more than this cannot make us work more.
+constexpr std::size_t kMaxHosts = 32;      // of one MX list that are looked up in one delivery
+constexpr std::size_t kMaxPerHost = 16;    // addresses of one host
+constexpr std::size_t kMaxEndpoints = 100; // of one next hop; also without smtp_mx_address_limit
+constexpr int kAnswersInTotal = 4; // all look-ups of a next hop may take so many dns_time_limits
 
-Error bad_nexthop(std::string_view text, std::string_view why) {
-  return Error(ErrorKind::config,
-               "bad next hop \"" + std::string(text) + "\": " + std::string(why));
+std::string name_error(std::string_view name, dns::Type type, std::string_view why) {
+  return "Name service error for name=" + std::string(name) +
+         " type=" + std::string(dns::to_string(type)) + ": " + std::string(why);
 }
 
-Result<Nexthop> parse_inet(std::string_view text, std::string_view whole, const Options& options) {
-  Nexthop hop;
-  hop.port = options.default_port;
-  std::string_view name = text;
-  std::string_view port;
-  if (!text.empty() && text.front() == '[') {
-    const std::size_t close = text.find(']');
-    if (close == std::string_view::npos) return bad_nexthop(whole, "missing ]");
-    name = text.substr(1, close - 1);
-    hop.kind = Nexthop::Kind::host;
-    const std::string_view rest = text.substr(close + 1);
-    if (!rest.empty() && rest.front() != ':') return bad_nexthop(whole, "text behind ]");
-    if (!rest.empty()) port = rest.substr(1);
-    if (!rest.empty() && port.empty()) return bad_nexthop(whole, "port missing");
-    if (istarts_with(name, "ipv6:")) name.remove_prefix(5);
-    if (const auto address = net::Address::parse_ip(name, 0)) {
-      hop.name = address->text();
-    }
-  } else if (const std::size_t colon = text.rfind(':'); colon != std::string_view::npos) {
-    name = text.substr(0, colon);
-    port = text.substr(colon + 1);
-    if (port.empty()) return bad_nexthop(whole, "port missing");
+std::string not_found(std::string_view name, dns::Type type, std::string_view why) {
+  return "Host or domain name not found. " + name_error(name, type, why);
+}
+
+std::string try_again(std::string_view name, dns::Type type, std::string_view reason) {
+  return not_found(name, type, "Host not found, try again (" + std::string(reason) + ")");
+}
+
+std::string drops_all(std::string_view name, dns::Type type) {
+  return "Error looking up name=" + std::string(name) +
+         " type=" + std::string(dns::to_string(type)) + ": DNS reply filter drops all results";
+}
+
+net::Address address_from(const dns::Record& record, dns::Type type) {
+  if (type == dns::Type::a) {
+    sockaddr_in four{};
+    four.sin_family = AF_INET;
+    record.data.copy(reinterpret_cast<char*>(&four.sin_addr), sizeof four.sin_addr);
+    return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&four), sizeof four);
   }
-  if (hop.name.empty()) {
-    auto ascii = mail::to_ascii(name);
-    if (!ascii) return bad_nexthop(whole, "no host or domain name");
-    hop.name = std::move(*ascii);
-    // LMTP has no MX: inet:host is a host.
-    if (options.flavor == Flavor::lmtp) hop.kind = Nexthop::Kind::host;
-  }
-  if (!port.empty()) {
-    auto number = parse_port(port);
-    if (!number) return bad_nexthop(whole, number.error().text());
-    hop.port = *number;
-  }
-  return hop;
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  record.data.copy(reinterpret_cast<char*>(&six.sin6_addr), sizeof six.sin6_addr);
+  return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&six), sizeof six);
+}
+
+Targets failed(Cause cause, std::string detail) {
+  Targets targets;
+  targets.trouble = Trouble{cause, smtp::Step::lookup, {}, std::move(detail)};
+  return targets;
+}
+
+Targets unix_target(const Nexthop& hop, const Options& options) {
+  auto address = net::Address::unix_path(hop.name);
+  if (!address) return failed(Cause::bad_nexthop, address.error().text());
+  Endpoint endpoint;
+  endpoint.host = options.my_name;
+  endpoint.address = *address;
+  Targets targets;
+  targets.endpoints.push_back(std::move(endpoint));
+  return targets;
 }
 
 } // namespace
 
-Result<std::vector<Nexthop>> parse_nexthops(std::string_view text, const Options& options) {
-  std::vector<Nexthop> hops;
-  for (const std::string_view word : split(text, ", \t")) {
-    if (word.starts_with("unix:")) {
-      if (word.size() == 5) return bad_nexthop(word, "path missing");
-      if (word.find('\0') != std::string_view::npos) return bad_nexthop(word, "NUL in the path");
-      hops.push_back({Nexthop::Kind::unix_socket, std::string(word.substr(5)), 0});
-      continue;
-    }
-    POSTRIDER_TRY(Nexthop hop,
-                  parse_inet(word.starts_with("inet:") ? word.substr(5) : word, word, options));
-    hops.push_back(std::move(hop));
+// Where the next hop leads before addresses are known.
+struct TargetFinder::Hosts {
+  std::vector<dns::MxHost> list;
+  bool by_mx = false;      // strangers decide where the domain's mail goes
+  bool exchangers = false; // the list is that of MX records
+  std::optional<Trouble> trouble;
+  Hosts() {}
+};
+
+struct TargetFinder::Found {
+  enum class Lack : std::uint8_t { none, missing, filtered, temporary };
+  std::vector<net::Address> addresses;
+  Lack lack = Lack::none; // the worst that was heard; matters when no address is found at all
+  std::string text;
+  bool cancelled = false;
+  Found() {}
+  void note(Lack what, std::string why) {
+    if (what < lack) return;
+    lack = what;
+    text = std::move(why);
   }
-  if (hops.empty()) return bad_nexthop(text, "empty");
-  return hops;
-}
+  void add(const net::Address& address) {
+    if (addresses.size() < kMaxPerHost) addresses.push_back(address);
+  }
+};
 
 Peer Endpoint::peer() const { return {host, address.text(), address.port()}; }
 
+bool detects_loops(const Nexthop& hop, const Options& options) {
+  return options.flavor == Flavor::smtp && hop.port == kSmtpPort;
+}
+
+void balance_families(std::vector<Endpoint>& endpoints, std::size_t limit) {
+  if (endpoints.size() <= limit) return;
+  const auto is_four = [](const Endpoint& e) { return e.address.family() == AF_INET; };
+  const auto four =
+      static_cast<std::size_t>(std::count_if(endpoints.begin(), endpoints.end(), is_four));
+  const std::size_t six = endpoints.size() - four;
+  std::size_t keep_four = limit;
+  std::size_t keep_six = limit;
+  if (four > 0 && six > 0) {
+    if (six <= limit / 2)
+      keep_four = limit - six;
+    else if (four <= limit / 2)
+      keep_six = limit - four;
+    else {
+      keep_four = (limit + (is_four(endpoints.front()) ? 1 : 0)) / 2;
+      keep_six = limit - keep_four;
+    }
+  }
+  std::vector<Endpoint> kept;
+  for (Endpoint& endpoint : endpoints) {
+    std::size_t& room = is_four(endpoint) ? keep_four : keep_six;
+    if (room == 0) continue;
+    --room;
+    kept.push_back(std::move(endpoint));
+  }
+  endpoints = std::move(kept);
+}
+
+ev::Deadline TargetFinder::one_answer(ev::Deadline all) const {
+  return loop_.after(options_.dns_time_limit).earlier(all);
+}
+
+ev::Task<void> TargetFinder::add_dns_addresses(std::string_view name, ev::Lent<Found> found,
+                                               ev::Deadline deadline) {
+  using Lack = Found::Lack;
+  for (const dns::Type type : {dns::Type::a, dns::Type::aaaa}) {
+    if (!(type == dns::Type::a ? options_.use_ipv4 : options_.use_ipv6)) continue;
+    Result<dns::Answer> answer = co_await resolver_.query(name, type, one_answer(deadline));
+    if (!answer) {
+      found->cancelled = true;
+      co_return;
+    }
+    switch (answer->status) {
+    case dns::Status::ok:
+      for (const dns::Record& record : answer->records)
+        found->add(address_from(record, type));
+      break;
+    case dns::Status::no_data:
+      found->note(Lack::missing,
+                  not_found(name, type, "Host found but no data record of requested type"));
+      break;
+    case dns::Status::no_domain:
+      if (answer->reason.empty())
+        found->note(Lack::missing, not_found(name, type, "Host not found"));
+      else
+        found->note(Lack::missing,
+                    "Name service error for " + std::string(name) + ": " + answer->reason);
+      break;
+    case dns::Status::filtered: found->note(Lack::filtered, drops_all(name, type)); break;
+    case dns::Status::unusable:
+    case dns::Status::temporary:
+      found->note(Lack::temporary, try_again(name, type, answer->reason));
+      break;
+    }
+  }
+}
+
+ev::Task<void> TargetFinder::add_native_addresses(std::string_view name, ev::Lent<Found> found,
+                                                  ev::Deadline deadline) {
+  using Lack = Found::Lack;
+  Result<dns::HostAnswer> answer =
+      co_await dns::look_up_host(*offload_, name, one_answer(deadline));
+  if (!answer) {
+    found->cancelled = true;
+    co_return;
+  }
+  for (const net::Address& address : answer->addresses)
+    if (address.family() == AF_INET ? options_.use_ipv4 : options_.use_ipv6) found->add(address);
+  const bool temporary = answer->kind == dns::HostAnswer::Kind::temporary;
+  if (!answer->reason.empty())
+    found->note(temporary ? Lack::temporary : Lack::missing,
+                "unable to look up host " + std::string(name) + ": " + answer->reason);
+  else
+    found->note(Lack::missing, std::string(name) + ": host not found");
+}
+
+// The system's own look-up is asked when the DNS knows no such host; not when it has trouble, for
+// then nobody knows.
 ev::Task<TargetFinder::Found> TargetFinder::addresses_of(std::string_view name,
                                                          ev::Deadline deadline) {
   Found found;
   if (const auto literal = net::Address::parse_ip(name, 0)) {
-    found.addresses.push_back(*literal);
-    co_return found;
-  }
-  for (const dns::Type type : {dns::Type::a, dns::Type::aaaa}) {
-    if (!options_.lookup_dns || !(type == dns::Type::a ? options_.use_ipv4 : options_.use_ipv6))
-      continue;
-    Result<dns::Answer> answer = co_await resolver_.query(name, type, deadline);
-    if (!answer) {
-      found.cancelled = true;
+    if (literal->family() == AF_INET ? options_.use_ipv4 : options_.use_ipv6) {
+      found.add(*literal);
       co_return found;
     }
-    if (answer->status == dns::Status::temporary) {
-      found.temporary = true;
-      found.reason = answer->reason;
-    }
-    for (const dns::Record& record : answer->records) {
-      if (found.addresses.size() >= kMaxPerHost) break;
-      sockaddr_storage raw{};
-      socklen_t length = 0;
-      if (type == dns::Type::a) {
-        auto* in = reinterpret_cast<sockaddr_in*>(&raw);
-        in->sin_family = AF_INET;
-        record.data.copy(reinterpret_cast<char*>(&in->sin_addr), 4);
-        length = sizeof *in;
-      } else {
-        auto* in = reinterpret_cast<sockaddr_in6*>(&raw);
-        in->sin6_family = AF_INET6;
-        record.data.copy(reinterpret_cast<char*>(&in->sin6_addr), 16);
-        length = sizeof *in;
-      }
-      found.addresses.push_back(
-          net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw), length));
-    }
-  }
-  if (!found.addresses.empty() || !options_.lookup_native || !offload_) co_return found;
-  Result<dns::HostAnswer> native = co_await dns::look_up_host(*offload_, name, deadline);
-  if (!native) {
-    found.cancelled = true;
+    found.note(Found::Lack::missing, "the address " + literal->text() +
+                                         " is of an IP version that inet_protocols leaves out");
     co_return found;
   }
-  if (native->kind == dns::HostAnswer::Kind::temporary) {
-    found.temporary = true;
-    found.reason = native->reason;
-  }
-  for (const net::Address& address : native->addresses) {
-    const bool wanted = address.family() == AF_INET ? options_.use_ipv4 : options_.use_ipv6;
-    if (wanted && found.addresses.size() < kMaxPerHost) found.addresses.push_back(address);
-  }
+  if (options_.lookup_dns) co_await add_dns_addresses(name, found, deadline);
+  const bool go_on = found.addresses.empty() && !found.cancelled &&
+                     found.lack <= Found::Lack::missing && options_.lookup_native;
+  if (go_on && offload_ != nullptr) co_await add_native_addresses(name, found, deadline);
   co_return found;
 }
 
-// Endpoints of one preference: shuffled, then by the preferred family.
+ev::Task<TargetFinder::Hosts> TargetFinder::hosts_of(ev::Lent<const Nexthop> hop,
+                                                     ev::Deadline deadline) {
+  using Kind = dns::MxList::Kind;
+  const std::string& name = hop->name;
+  Hosts hosts;
+  hosts.by_mx =
+      hop->kind == Nexthop::Kind::domain && options_.use_dns && options_.flavor == Flavor::smtp;
+  const auto fail = [&hosts](Cause cause, std::string detail) {
+    hosts.trouble = Trouble{cause, smtp::Step::lookup, {}, std::move(detail)};
+  };
+  if (hosts.by_mx) {
+    Jitter* shuffle = options_.randomize ? &jitter_ : nullptr;
+    Result<dns::MxList> answer =
+        co_await dns::look_up_mx(resolver_, name, shuffle, one_answer(deadline));
+    if (!answer) {
+      fail(Cause::cancelled, answer.error().text());
+      co_return hosts;
+    }
+    // Never after a bogus answer: somebody may be lying to us.
+    const bool ignores =
+        options_.ignore_mx_lookup_error && answer->security != dns::Security::bogus;
+    switch (answer->kind) {
+    case Kind::hosts:
+      hosts.exchangers = !answer->implicit;
+      hosts.list = std::move(answer->hosts);
+      break;
+    case Kind::no_domain: break; // some name servers say so when only the MX record is missing
+    case Kind::null_mx:
+      fail(Cause::null_mx, "Domain " + name + " does not accept mail (nullMX)");
+      break;
+    case Kind::filtered: fail(Cause::dns_filtered, drops_all(name, dns::Type::mx)); break;
+    case Kind::unusable:
+      if (!ignores)
+        fail(Cause::no_address,
+             name_error(name, dns::Type::mx, "Malformed or unexpected name server reply"));
+      break;
+    case Kind::temporary:
+      if (!ignores) fail(Cause::dns_temporary, try_again(name, dns::Type::mx, answer->reason));
+      break;
+    }
+  }
+  if (hosts.list.empty()) hosts.list.push_back({name, 0});
+  co_return hosts;
+}
+
+// All hosts are looked up, as in Postfix, unless what is known cannot change any more.
+bool TargetFinder::enough(const std::vector<Endpoint>& endpoints) const {
+  const std::size_t limit = options_.address_limit;
+  if (endpoints.size() >= kMaxEndpoints) return true;
+  // Whether this host is an MX decides about fallback relays.
+  if (limit == 0 || endpoints.size() < limit || !options_.fallback_relays.empty()) return false;
+  if (!options_.balance_families || !options_.use_ipv4 || !options_.use_ipv6) return true;
+  const auto four = static_cast<std::size_t>(
+      std::count_if(endpoints.begin(), endpoints.end(),
+                    [](const Endpoint& e) { return e.address.family() == AF_INET; }));
+  return four > limit / 2 && endpoints.size() - four > limit / 2;
+}
+
+// Of two families one may have no way out of this host. It takes no part then, unless there is
+// nothing else to report.
+void TargetFinder::leave_out_unrouted(std::vector<Endpoint>& endpoints) {
+  const int family = endpoints.front().address.family();
+  const auto differs = [family](const Endpoint& e) { return e.address.family() != family; };
+  if (std::none_of(endpoints.begin(), endpoints.end(), differs)) return;
+  const auto routed = [this](const Endpoint& e) { return has_route_(e.address); };
+  const auto rest = std::stable_partition(endpoints.begin(), endpoints.end(), routed);
+  if (rest != endpoints.begin()) endpoints.erase(rest, endpoints.end());
+}
+
+// Equal preferences: shuffled, then by the preferred family.
 void TargetFinder::arrange(std::vector<Endpoint>& endpoints) {
-  if (options_.randomize) std::shuffle(endpoints.begin(), endpoints.end(), jitter_.engine());
-  if (options_.preference == Family::any) return;
   const int first = options_.preference == Family::ipv4 ? AF_INET : AF_INET6;
-  std::stable_partition(endpoints.begin(), endpoints.end(),
-                        [first](const Endpoint& e) { return e.address.family() == first; });
+  for (auto from = endpoints.begin(); from != endpoints.end();) {
+    const auto to = std::find_if(from, endpoints.end(), [from](const Endpoint& e) {
+      return e.preference != from->preference;
+    });
+    if (options_.randomize) std::shuffle(from, to, jitter_.engine());
+    if (options_.preference != Family::any)
+      std::stable_partition(from, to,
+                            [first](const Endpoint& e) { return e.address.family() == first; });
+    from = to;
+  }
 }
 
 ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
-  const Nexthop& nexthop = *hop;
+  if (hop->kind == Nexthop::Kind::unix_socket) co_return unix_target(*hop, options_);
+  const ev::Deadline deadline = loop_.after(options_.dns_time_limit * kAnswersInTotal);
+  Hosts hosts = co_await hosts_of(hop, deadline);
   Targets targets;
-  if (nexthop.kind == Nexthop::Kind::unix_socket) {
-    auto address = net::Address::unix_path(nexthop.name);
-    Endpoint endpoint;
-    endpoint.host = options_.my_name;
-    if (address) {
-      endpoint.address = *address;
-      targets.endpoints.push_back(std::move(endpoint));
-    } else {
-      targets.trouble = Trouble{Cause::bad_nexthop, smtp::Step::lookup, {}, address.error().text()};
-    }
+  if (hosts.trouble) {
+    targets.trouble = std::move(hosts.trouble);
     co_return targets;
   }
 
-  const ev::Deadline deadline = loop_.after(options_.dns_time_limit);
-  const auto fail = [&](Cause cause, std::string detail) {
-    targets.endpoints.clear();
-    targets.trouble = Trouble{cause, smtp::Step::lookup, {}, std::move(detail)};
-  };
-  const auto name_service = [](std::string_view name, std::string_view type, std::string_view why) {
-    return "Host or domain name not found. Name service error for name=" + std::string(name) +
-           " type=" + std::string(type) + ": " + std::string(why);
-  };
-  const bool by_mx =
-      nexthop.kind == Nexthop::Kind::domain && options_.use_dns && options_.flavor == Flavor::smtp;
-  dns::MxList list;
-  if (by_mx) {
-    Jitter* shuffle = options_.randomize ? &jitter_ : nullptr;
-    Result<dns::MxList> looked_up =
-        co_await dns::look_up_mx(resolver_, nexthop.name, shuffle, deadline);
-    if (!looked_up) {
-      fail(Cause::cancelled, looked_up.error().text());
-      co_return targets;
-    }
-    list = std::move(*looked_up);
-    // Never after a bogus answer: somebody may be lying to us.
-    if (list.kind == dns::MxList::Kind::temporary && options_.ignore_mx_lookup_error &&
-        list.security != dns::Security::bogus) {
-      list.kind = dns::MxList::Kind::hosts;
-      list.implicit = true;
-      list.hosts.push_back({nexthop.name, 0});
-    }
-  } else {
-    list.kind = dns::MxList::Kind::hosts;
-    list.implicit = true;
-    list.hosts.push_back({nexthop.name, 0});
-  }
-  switch (list.kind) {
-  case dns::MxList::Kind::hosts: break;
-  case dns::MxList::Kind::null_mx:
-    fail(Cause::null_mx, "Domain " + nexthop.name + " does not accept mail (nullMX)");
-    co_return targets;
-  case dns::MxList::Kind::no_domain:
-    fail(Cause::no_domain, name_service(nexthop.name, "MX", "Host not found"));
-    co_return targets;
-  case dns::MxList::Kind::unusable:
-    fail(options_.defer_if_no_address ? Cause::no_address_yet : Cause::no_address,
-         name_service(nexthop.name, "MX", "Malformed or unexpected name server reply"));
-    co_return targets;
-  case dns::MxList::Kind::temporary:
-    fail(Cause::dns_temporary, name_service(nexthop.name, "MX", list.reason));
-    co_return targets;
-  }
-
-  // Hosts in groups of equal preference. A group that this host is in, and all behind it, are left
-  // out: they would send the mail back (RFC 5321 section 5.1).
-  const bool detect_loop = options_.flavor == Flavor::smtp && nexthop.port == options_.default_port;
-  bool temporary = false;
-  std::string reason = "Host not found";
-  std::string missing = list.hosts.front().name;
-  std::vector<Endpoint> group;
-  for (std::size_t i = 0; i < list.hosts.size() && i < kMaxHosts; ++i) {
-    const dns::MxHost& host = list.hosts[i];
+  const bool detects = detects_loops(*hop, options_);
+  std::vector<Endpoint>& all = targets.endpoints;
+  Found worst;
+  std::optional<std::uint16_t> own_preference;
+  for (std::size_t i = 0; i < hosts.list.size() && i < kMaxHosts && !own_preference; ++i) {
+    const dns::MxHost& host = hosts.list[i];
+    if (i > 0 && host.preference != hosts.list[i - 1].preference && enough(all)) break;
     Found found = co_await addresses_of(host.name, deadline);
-    if (found.cancelled) {
-      fail(Cause::cancelled, "interrupted");
-      co_return targets;
-    }
-    if (found.temporary) {
-      temporary = true;
-      reason = found.reason;
-      missing = host.name;
-    }
-    bool is_me = detect_loop && by_mx && iequals(host.name, options_.my_name);
+    if (found.cancelled) co_return failed(Cause::cancelled, "interrupted");
+    if (found.addresses.empty()) worst.note(found.lack, std::move(found.text));
+    bool is_me = detects && hosts.exchangers && iequals(host.name, options_.my_name);
     for (net::Address address : found.addresses) {
-      is_me = is_me || (detect_loop && options_.is_own(address));
-      address.set_port(nexthop.port);
+      // A stranger's MX record must not lead us to services of this host.
+      is_me = is_me ||
+              (detects && (options_.is_own(address) || (hosts.by_mx && address.is_loopback())));
+      if (hosts.by_mx && address.is_link_local_or_group()) {
+        log::warning("address " + address.text() + " of host " + host.name + " for " + hop->name +
+                     " cannot be a mail server: left out");
+        worst.note(Found::Lack::missing, not_found(host.name, dns::Type::a, "no usable address"));
+        continue;
+      }
+      address.set_port(hop->port);
       Endpoint endpoint;
       endpoint.address = address;
       endpoint.host = host.name;
       endpoint.preference = host.preference;
-      group.push_back(std::move(endpoint));
+      all.push_back(std::move(endpoint));
     }
-    if (is_me) {
-      targets.we_are_mx = true;
-      group.clear();
-      break;
-    }
-    const bool group_ends =
-        i + 1 == list.hosts.size() || list.hosts[i + 1].preference != host.preference;
-    if (!group_ends) continue;
-    arrange(group);
-    std::move(group.begin(), group.end(), std::back_inserter(targets.endpoints));
-    group.clear();
-    if (options_.address_limit > 0 && targets.endpoints.size() >= options_.address_limit) break;
+    if (is_me) own_preference = host.preference;
   }
-  arrange(group); // kMaxHosts cut a group
-  std::move(group.begin(), group.end(), std::back_inserter(targets.endpoints));
 
-  if (targets.endpoints.empty()) {
-    if (targets.we_are_mx)
-      fail(Cause::loop, "mail for " + nexthop.name + " loops back to myself");
-    else if (temporary)
-      fail(Cause::dns_temporary, name_service(missing, "A", reason));
-    else
-      fail(options_.defer_if_no_address ? Cause::no_address_yet : Cause::no_address,
-           name_service(missing, by_mx && !list.implicit ? "A" : "AAAA", "Host not found"));
-    co_return targets;
+  if (own_preference) {
+    // What is no better than this host would send the mail back (RFC 5321 section 5.1).
+    const std::uint16_t best_found = all.empty() ? *own_preference : all.front().preference;
+    std::erase_if(all, [&](const Endpoint& e) { return e.preference >= *own_preference; });
+    const bool primary_is_lost = best_found != hosts.list.front().preference;
+    if (all.empty() && primary_is_lost)
+      targets = failed(Cause::no_address_yet, "unable to find primary relay for " + hop->name);
+    else if (all.empty())
+      targets = failed(Cause::loop, "mail for " + hop->name + " loops back to myself");
+    targets.we_are_mx = true;
+    if (targets.trouble) co_return targets;
   }
-  if (options_.address_limit > 0 && targets.endpoints.size() > options_.address_limit) {
-    auto& all = targets.endpoints;
-    const auto limit = static_cast<std::ptrdiff_t>(options_.address_limit);
-    // Keep one address of the other family rather than five of the one that may not work here.
-    if (options_.balance_families && limit > 1) {
-      const int family = all.front().address.family();
-      const auto is_other = [family](const Endpoint& e) { return e.address.family() != family; };
-      if (std::none_of(all.begin(), all.begin() + limit, is_other)) {
-        const auto other = std::find_if(all.begin() + limit, all.end(), is_other);
-        if (other != all.end()) std::iter_swap(all.begin() + limit - 1, other);
-      }
-    }
-    all.resize(static_cast<std::size_t>(limit));
+  if (all.empty()) {
+    if (hosts.exchangers)
+      log::warning("no MX host for " + hop->name + " has a valid address record");
+    const bool defers = hosts.exchangers && options_.defer_if_no_address;
+    const Cause cause = worst.lack == Found::Lack::temporary  ? Cause::dns_temporary
+                        : worst.lack == Found::Lack::filtered ? Cause::dns_filtered
+                        : defers                              ? Cause::no_address_yet
+                        : hosts.by_mx && !hosts.exchangers    ? Cause::no_domain
+                                                              : Cause::no_address;
+    co_return failed(cause, worst.text);
   }
+
+  leave_out_unrouted(all);
+  arrange(all);
+  const std::size_t limit =
+      options_.address_limit > 0 ? std::min(options_.address_limit, kMaxEndpoints) : kMaxEndpoints;
+  if (options_.address_limit > 0 && options_.balance_families) balance_families(all, limit);
+  if (all.size() > limit) all.resize(limit);
   co_return targets;
 }
 

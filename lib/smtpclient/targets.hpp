@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From a next hop as administrators write it to the endpoints to try, in order:
-//
-//   domain  domain:port             MX look-up (SMTP); LMTP: inet:host, inet:host:port
-//   [host]  [host]:port             addresses of that host
-//   [192.0.2.1]:port [ipv6:::1]     that address
-//   unix:path                       UNIX socket (LMTP); a relative path is below the queue
-//   directory
-//
-// Several may stand in a row, between commas or blanks.
+// From a next hop to the endpoints to try, in order (RFC 5321 section 5.1).
 #pragma once
 
 #include <optional>
@@ -15,23 +7,14 @@
 #include <vector>
 
 #include "base/random.hpp"
+#include "dns/mx.hpp"
 #include "dns/resolver.hpp"
 #include "ev/offload.hpp"
+#include "net/tcp_stream.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/options.hpp"
 
 namespace postrider::smtpclient {
-
-struct Nexthop {
-  enum class Kind : std::uint8_t { domain, host, unix_socket };
-  Kind kind = Kind::domain;
-  std::string name; // domain, host name, numeric address, or path
-  std::uint16_t port = 0;
-  bool operator==(const Nexthop&) const = default;
-};
-
-// Pure but for port names. Error config says what is wrong.
-Result<std::vector<Nexthop>> parse_nexthops(std::string_view text, const Options& options);
 
 struct Endpoint {
   net::Address address;
@@ -46,30 +29,46 @@ struct Targets {
   bool we_are_mx = false; // hosts were left out because they are this host, or no better
 };
 
+// Whether this host looks for loops: as in Postfix, only where mail between hosts goes.
+bool detects_loops(const Nexthop& hop, const Options& options);
+
+// Keeps the order, and `limit` of the endpoints; where one family has more than its half, the other
+// keeps up to its own (smtp_balance_inet_protocols). Pure.
+void balance_families(std::vector<Endpoint>& endpoints, std::size_t limit);
+
 class TargetFinder {
  public:
+  // Whether there is a way to the address; tests have their own.
+  using HasRoute = bool (*)(const net::Address&);
+
   // `offload` may be null when lookup_native is off.
   TargetFinder(ev::Loop& loop, dns::Resolver& resolver, ev::Offload* offload,
-               const Options& options)
-      : loop_(loop), resolver_(resolver), offload_(offload), options_(options) {}
+               const Options& options, HasRoute has_route = net::has_route)
+      : loop_(loop), resolver_(resolver), offload_(offload), options_(options),
+        has_route_(has_route) {}
 
   // WAITS for look-ups. Never an Error: failures, cancellation included, are in the trouble.
   ev::Task<Targets> find(ev::Lent<const Nexthop> hop);
 
  private:
-  struct Found {
-    std::vector<net::Address> addresses;
-    bool temporary = false; // some look-up has to be tried again
-    std::string reason;
-    bool cancelled = false;
-  };
+  struct Hosts;
+  struct Found;
+  ev::Task<Hosts> hosts_of(ev::Lent<const Nexthop> hop, ev::Deadline deadline);
   ev::Task<Found> addresses_of(std::string_view name, ev::Deadline deadline);
+  ev::Task<void> add_dns_addresses(std::string_view name, ev::Lent<Found> found,
+                                   ev::Deadline deadline);
+  ev::Task<void> add_native_addresses(std::string_view name, ev::Lent<Found> found,
+                                      ev::Deadline deadline);
+  ev::Deadline one_answer(ev::Deadline all) const;
+  bool enough(const std::vector<Endpoint>& endpoints) const;
+  void leave_out_unrouted(std::vector<Endpoint>& endpoints);
   void arrange(std::vector<Endpoint>& endpoints);
 
   ev::Loop& loop_;
   dns::Resolver& resolver_;
   ev::Offload* offload_;
   const Options& options_;
+  HasRoute has_route_;
   Jitter jitter_;
 };
 

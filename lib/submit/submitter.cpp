@@ -83,9 +83,8 @@ ev::RootTask Submitter::run() {
 ev::Task<Result<void>> Submitter::converse(const std::string& path) {
   Result<net::Address> target = net::Address::unix_path(path);
   if (!target) co_return target.error();
-  const net::Address nowhere;
   Result<std::unique_ptr<net::TcpStream>> stream =
-      co_await net::connect(loop_, *target, nowhere, loop_.after(kConnectLimit));
+      co_await net::connect(loop_, *target, loop_.after(kConnectLimit));
   if (!stream) co_return stream.error();
   auto channel = std::make_unique<ipc::Channel>(loop_, (*stream)->release());
   Result<void> hello = co_await ipc::expect_hello(*channel, proto::kQmgrProtocol,

@@ -25,6 +25,17 @@ FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
       whole_names_[name].reason = words.size() > 2 ? std::string(words[2]) : "SERVFAIL";
       continue;
     }
+    if (words[1] == "BOGUS") {
+      whole_names_[name].security = dns::Security::bogus;
+      whole_names_[name].reason = "DNSSEC validation failed";
+      continue;
+    }
+    if (words[1] == "UNUSABLE") {
+      dns::Answer& answer = answers_[{name, dns::Type::mx}];
+      answer.status = dns::Status::unusable;
+      continue;
+    }
+    record.ttl = 300;
     if (words[1] == "MX") {
       type = dns::Type::mx;
       record.preference = static_cast<std::uint16_t>(parse_decimal(words[2]).value());

@@ -5,9 +5,11 @@
 //   mx.a.example    A    192.0.2.1
 //   gone.example    NXDOMAIN
 //   slow.example    TEMPORARY SERVFAIL
+//   liar.example    BOGUS
+//   odd.example     UNUSABLE
 //
 // A name that stands there has no data of other types; a name that does not stand there does not
-// exist.
+// exist. Records have a TTL of 300.
 #pragma once
 
 #include <map>
@@ -29,6 +31,10 @@ class FakeDns final : public dns::Resolver {
   // From now on queries wait until release().
   void hold() { held_ = true; }
   void release();
+  // One type of a name answers SERVFAIL, the others as the zone says.
+  void fail_only(const std::string& name, dns::Type type) {
+    answers_[{name, type}].reason = "SERVFAIL";
+  }
   const std::vector<std::string>& asked() const { return asked_; } // "MX a.example"
 
  private:

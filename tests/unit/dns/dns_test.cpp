@@ -114,9 +114,60 @@ TEST(ReplyOfTheDns, SkipsRecordsOfTheWrongForm) {
     m.add(kTlsa, std::string(length, 'x'));
     EXPECT_TRUE(parse_reply(m.bytes(), "a.example", Type::tlsa).records.empty());
   }
-  Message bad_name(1, 0, "a.example", Type::mx);
-  bad_name.add(kMx, Message::mx(1, "a/b c.example"));
-  EXPECT_TRUE(parse_reply(bad_name.bytes(), "a.example", Type::mx).records.empty());
+}
+
+// A host name goes into logs, cache keys and table look-ups: nothing else may come in its place.
+TEST(ReplyOfTheDns, LeavesOutWhatIsNoHostName) {
+  const std::string label(63, 'x');
+  const std::string longest = label + "." + label + "." + label + "." + std::string(61, 'x');
+  for (const auto& name :
+       {"a/b.example"s, "a b.example"s, "/.example"s, "nul\0.example"s, "*.example"s, "-a.example"s,
+        "a\n.example"s, "\xff\xfe.example"s, "a.b-"s, "x;id.example"s}) {
+    Message m(1, 0, "a.example", Type::mx);
+    m.add(kMx, Message::mx(1, name));
+    const Answer bad = parse_reply(m.bytes(), "a.example", Type::mx);
+    EXPECT_TRUE(bad.records.empty()) << name;
+    EXPECT_NE(bad.status, Status::ok) << name;
+    m.add(kMx, Message::mx(5, "good.example"));
+    const Answer answer = parse_reply(m.bytes(), "a.example", Type::mx);
+    EXPECT_EQ(answer.records.size(), 1U) << name;
+    for (const char c : answer.complaint)
+      EXPECT_TRUE(c >= ' ' && c <= '~') << name;
+    EXPECT_LT(answer.complaint.size(), 300U);
+  }
+  Message m(1, 0, "a.example", Type::mx);
+  m.add(kMx, Message::mx(1, longest));
+  m.add(kMx, Message::mx(2, "192.0.2.1"));
+  const Answer answer = parse_reply(m.bytes(), "a.example", Type::mx);
+  ASSERT_EQ(answer.records.size(), 2U);
+  EXPECT_EQ(answer.records[0].data, longest);
+  EXPECT_EQ(answer.complaint,
+            "numeric domain name in resource data of MX record for a.example: 192.0.2.1");
+}
+
+TEST(ReplyOfTheDns, CountsAndPointersMayLie) {
+  Message m(1, 0, "a.example", Type::mx);
+  m.add(kMx, Message::mx(1, "mx.example"));
+  std::string lying = m.bytes();
+  lying[6] = lying[7] = '\xff'; // 65535 answers
+  EXPECT_LE(parse_reply(lying, "a.example", Type::mx).records.size(), 1U);
+  // A name that points to itself, one that points forward, two that point to each other.
+  for (const auto rdata : {"\0\1\xc0\x29"sv, "\0\1\xc0\xff"sv, "\0\1\xc0\x2b\xc0\x29"sv}) {
+    Message loop(1, 0, "a.example", Type::mx);
+    loop.add(kMx, rdata);
+    const Answer answer = parse_reply(loop.bytes(), "a.example", Type::mx);
+    EXPECT_TRUE(answer.records.empty());
+    EXPECT_EQ(answer.status, Status::temporary);
+  }
+}
+
+TEST(ReplyOfTheDns, TtlHasAFloorAndACeiling) {
+  Message m(1, 0, "a.example", Type::a);
+  m.add(kA, "\x7f\0\0\x01"sv);
+  std::string bytes = m.bytes();
+  EXPECT_EQ(parse_reply(bytes, "a.example", Type::a).records.at(0).ttl, 300U);
+  bytes[bytes.size() - 10] = '\x80'; // 2^31 and more is none at all
+  EXPECT_EQ(parse_reply(bytes, "a.example", Type::a).records.at(0).ttl, 0U);
 }
 
 TEST(ReplyOfTheDns, SurvivesEveryTruncationAndEveryFlippedByte) {
@@ -154,11 +205,10 @@ Answer mx_answer(std::vector<std::pair<int, std::string>> records) {
 }
 
 TEST(MxHosts, SortedUniqueAndUsable) {
-  const MxList list =
-      read_mx(mx_answer({{20, "b"}, {10, "a"}, {30, "a"}, {20, "192.0.2.1"}, {20, "c"}, {5, ""}}),
-              "d", nullptr);
+  const MxList list = read_mx(
+      mx_answer({{20, "b"}, {10, "a"}, {30, "a"}, {20, "192.0.2.1"}, {20, "c"}}), "d", nullptr);
   EXPECT_EQ(list.kind, MxList::Kind::hosts);
-  EXPECT_EQ(list.hosts, (std::vector<MxHost>{{"a", 10}, {"b", 20}, {"c", 20}}));
+  EXPECT_EQ(list.hosts, (std::vector<MxHost>{{"a", 10}, {"b", 20}, {"192.0.2.1", 20}, {"c", 20}}));
 }
 
 TEST(MxHosts, ShuffleKeepsThePreferences) {
@@ -175,8 +225,14 @@ TEST(MxHosts, ShuffleKeepsThePreferences) {
 
 TEST(MxHosts, WhatTheAnswerMeans) {
   EXPECT_EQ(read_mx(mx_answer({{0, ""}}), "d", nullptr).kind, MxList::Kind::null_mx);
-  EXPECT_EQ(read_mx(mx_answer({{0, "1.2.3.4"}}), "d", nullptr).kind, MxList::Kind::unusable);
+  // A null MX beside others is an error of the domain's; as in Postfix it counts.
+  EXPECT_EQ(read_mx(mx_answer({{10, "a"}, {0, ""}}), "d", nullptr).kind, MxList::Kind::null_mx);
   Answer answer;
+  answer.status = Status::unusable;
+  EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::unusable);
+  answer.status = Status::filtered;
+  EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::filtered);
+  answer.status = Status::temporary;
   EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::temporary);
   answer.status = Status::no_domain;
   EXPECT_EQ(read_mx(answer, "d", nullptr).kind, MxList::Kind::no_domain);
@@ -262,7 +318,7 @@ TEST(Unbound, AsksItsForwarder) {
     EXPECT_EQ(answer.records[0].data, "\xc0\0\x02\x07"s);
     EXPECT_EQ(answer.security, Security::insecure);
   }
-  EXPECT_EQ(ask("host.test").status, Status::ok);  // not answered by libunbound itself
+  EXPECT_EQ(ask("host.test").status, Status::ok); // not answered by libunbound itself
   EXPECT_EQ(ask("other.example").status, Status::no_data);
   EXPECT_EQ(ask("gone.example").status, Status::no_domain);
   EXPECT_EQ(ask("servfail.example").status, Status::temporary);

@@ -63,8 +63,7 @@ class ControlTest : public testing::Test {
 
 ev::Task<Result<ipc::Frame>> ask(ev::Loop& loop, const std::string& path, proto::MasterVerb verb) {
   const auto address = net::Address::unix_path(path);
-  const net::Address none;
-  auto stream = co_await net::connect(loop, *address, none, loop.after(10s));
+  auto stream = co_await net::connect(loop, *address, loop.after(10s));
   if (!stream) co_return stream.error();
   ipc::Channel channel(loop, (*stream)->release());
   Result<void> hello = co_await ipc::expect_hello(channel, proto::kMasterProtocol,

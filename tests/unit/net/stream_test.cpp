@@ -103,9 +103,51 @@ TEST(AddressText, ParsesNumericFormsOnly) {
 }
 
 ev::Task<Result<std::unique_ptr<TcpStream>>> dial(ev::Loop& loop, const Address& target) {
-  Address none;
-  Result<std::unique_ptr<TcpStream>> stream = co_await connect(loop, target, none, loop.after(5s));
+  Result<std::unique_ptr<TcpStream>> stream = co_await connect(loop, target, loop.after(5s));
   co_return std::move(stream);
+}
+
+TEST(AddressKinds, OfTheNeighbourhood) {
+  for (const char* near :
+       {"169.254.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255", "fe80::1", "ff02::1"})
+    EXPECT_TRUE(Address::parse_ip(near, 25)->is_link_local_or_group()) << near;
+  for (const char* far : {"169.253.0.1", "192.0.2.1", "127.0.0.1", "2001:db8::1", "::1", "fd00::1"})
+    EXPECT_FALSE(Address::parse_ip(far, 25)->is_link_local_or_group()) << far;
+}
+
+TEST(Connect, FromAnAddressAndWithAWindow) {
+  ev::Loop loop;
+  ListenOptions small;
+  small.window = 5000;
+  auto listener = listen(*Address::parse_ip("127.0.0.1", 0), small);
+  ASSERT_TRUE(listener.ok());
+  const Address target = Address::local_of(listener->get());
+  const auto buffer = [](int fd, int which) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    getsockopt(fd, SOL_SOCKET, which, &size, &length);
+    return size;
+  };
+  EXPECT_EQ(buffer(listener->get(), SO_RCVBUF), 10000); // Linux doubles it
+  auto socket = client_socket(AF_INET, 6000);
+  ASSERT_TRUE(socket.ok());
+  EXPECT_EQ(buffer(socket->get(), SO_RCVBUF), 12000);
+  EXPECT_EQ(buffer(socket->get(), SO_SNDBUF), 12000);
+  ASSERT_TRUE(bind_source(*socket, *Address::parse_ip("127.0.0.9", 0)));
+  auto stream = run_task<Result<std::unique_ptr<TcpStream>>>(
+      loop, [&] { return connect(loop, *socket, target, loop.after(5s)); });
+  ASSERT_TRUE(stream.ok());
+  EXPECT_EQ(Address::local_of((*stream)->fd()).text(), "127.0.0.9");
+
+  auto other = client_socket(AF_INET);
+  const auto bound = bind_source(*other, *Address::parse_ip("192.0.2.9", 0));
+  ASSERT_FALSE(bound);
+  EXPECT_EQ(bound.error().text(), "bind 192.0.2.9: Cannot assign requested address");
+}
+
+TEST(Connect, KnowsWhereThereIsNoWay) {
+  EXPECT_TRUE(has_route(*Address::parse_ip("127.0.0.1", 25)));
+  EXPECT_TRUE(has_route(Address::unix_path("/run/x").value()));
 }
 
 TEST(Connect, ReachesAListenerAndReportsRefusal) {

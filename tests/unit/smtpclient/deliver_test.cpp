@@ -267,7 +267,7 @@ TEST_F(Delivering, TooLargeForTheServer) {
 
 TEST_F(Delivering, ListsAndFallbackRelays) {
   const std::string port = std::to_string(first->port());
-  options.fallback_relays = {"[127.0.0.2]:" + port};
+  options.fallback_relays = parse_nexthops("[127.0.0.2]:" + port, options).value();
   second->then(kHello + kOne + kOne + kQuit);
   EXPECT_EQ(verdicts(1, true, "nowhere.example"), Verdicts{Verdict::delivered});
   EXPECT_EQ(verdicts(1, true, "nowhere.example, [127.0.0.2]:" + port),
