@@ -12,6 +12,7 @@
 #include "config/master_cf.hpp"
 #include "init.hpp"
 #include "maps/map.hpp"
+#include "smtpclient/options.hpp"
 #include "text.hpp"
 
 namespace postrider::ctl {
@@ -114,6 +115,16 @@ void check_host(const config::Settings& settings, Collector& out) {
   if (!trouble.empty()) out.warning("queue_directory = " + queue + " " + trouble);
 }
 
+// What a client would refuse at its start.
+void check_client(const config::Settings& settings, const std::string& program,
+                  const std::string& where, Collector& out) {
+  using smtpclient::Flavor;
+  if (program != "smtp" && program != "lmtp") return;
+  const Flavor flavor = program == "smtp" ? Flavor::smtp : Flavor::lmtp;
+  const auto options = smtpclient::Options::load(settings, flavor, config::Machine::here());
+  if (!options) out.error(where + options.error().text());
+}
+
 } // namespace
 
 Report check_configuration(const std::string& directory) {
@@ -145,6 +156,7 @@ Report check_configuration(const std::string& directory) {
                                       findings);
     if (!own && findings.errors.empty()) findings.errors.push_back(own.error().text());
     out.take(findings, where);
+    if (own) check_client(*own, service.command, where, out);
     if (settings) {
       const std::string program = settings->text("daemon_directory") + "/" + service.command;
       if (::access(program.c_str(), X_OK) != 0)

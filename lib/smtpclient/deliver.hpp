@@ -84,7 +84,11 @@ class Delivery {
   void note(const Trouble& trouble, Session& session);
   void log_passed_over(const Trouble& trouble, const std::string& text);
   bool done() const { return open_ == 0; }
-  bool late() const { return engine_.loop.now() - timing_.started > engine_.options.attempt_limit; }
+  // Nobody else is asked then; what was said last stands.
+  bool late() const {
+    return !outcomes_.front().dsn.empty() &&
+           engine_.loop.now() - timing_.started > engine_.options.attempt_limit;
+  }
 
   const Engine& engine_;
   const Request& request_;

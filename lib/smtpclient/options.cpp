@@ -27,9 +27,9 @@ Result<void> add_addresses(std::vector<net::Address>& out, const std::vector<std
     if (std::find(out.begin(), out.end(), address) == out.end()) out.push_back(address);
   };
   for (const std::string& word : words) {
-    if (word == "all") {
+    if (iequals(word, "all")) {
       POSTRIDER_TRY_VOID(add_addresses(out, machine.addresses, parameter, machine));
-    } else if (word == "loopback-only") {
+    } else if (iequals(word, "loopback-only")) {
       for (const char* text : {"127.0.0.1", "::1"})
         add(*net::Address::parse_ip(text, 0));
     } else if (const auto address = net::Address::parse_ip(word, 0)) {
@@ -153,7 +153,7 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   POSTRIDER_TRY(o.default_port, parse_port(client.text("tcp_port"), o.known_ports));
   for (const std::string& relay : client.words("fallback_relay")) {
     auto hops = parse_nexthops(relay, o);
-    if (!hops) return hops.error().in("fallback_relay");
+    if (!hops) return hops.error().in(lmtp ? "lmtp_fallback_relay" : "smtp_fallback_relay");
     o.fallback_relays.insert(o.fallback_relays.end(), hops->begin(), hops->end());
   }
   o.tcp_window = static_cast<int>(settings.number("tcp_windowsize"));

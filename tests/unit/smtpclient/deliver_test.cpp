@@ -2,118 +2,12 @@
 // Whole deliveries over loopback sockets: which host is asked next, which session is used again.
 #include "smtpclient/deliver.hpp"
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include <gtest/gtest.h>
 
-#include "stored_message.hpp"
-#include "support/fake_dns.hpp"
-#include "support/play_server.hpp"
-#include "support/run_task.hpp"
+#include "delivering.hpp"
 
 namespace postrider::smtpclient {
 namespace {
-
-using mail::Verdict;
-using test::close_now;
-using test::expect;
-using test::expect_data;
-using test::PlayServer;
-using test::Script;
-using test::send;
-using test::stall;
-
-const std::string kText = "Subject: x\r\n\r\nHello\r\n";
-
-Script operator+(Script a, const Script& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-const Script kHello = {send("220 mx ESMTP\r\n"), expect("EHLO"),
-                       send("250-mx\r\n250 PIPELINING\r\n")};
-Script envelope(const std::vector<std::string>& rcpt_replies, bool go = true) {
-  Script script = {expect("MAIL")};
-  std::string replies = "250 ok\r\n";
-  for (const std::string& reply : rcpt_replies) {
-    script.push_back(expect("RCPT"));
-    replies += reply + "\r\n";
-  }
-  script.push_back(expect("DATA"));
-  script.push_back(send(replies + (go ? "354 go\r\n" : "554 no valid recipients\r\n")));
-  return script;
-}
-const Script kBody = {expect_data(), send("250 queued\r\n")};
-const Script kOne = envelope({"250 ok"}) + kBody;
-const Script kQuit = {expect("QUIT")};
-
-class Delivering : public testing::Test {
- protected:
-  void SetUp() override {
-    options.randomize = false;
-    options.use_ipv6 = false;
-    first = std::make_unique<PlayServer>(loop, "127.0.0.1");
-    second = std::make_unique<PlayServer>(loop, "127.0.0.2", first->port());
-    domain = "d.example:" + std::to_string(first->port());
-  }
-  void TearDown() override {
-    pool.clear();
-    goodbyes.close();
-    while (!goodbyes.empty())
-      loop.turn(true);
-    if (first) {
-      EXPECT_EQ(first->problem(), "");
-    }
-    if (second) {
-      EXPECT_EQ(second->problem(), "");
-    }
-  }
-  std::vector<mail::Outcome> deliver(std::size_t recipients, bool hint = false,
-                                     const std::string& nexthop = {}) {
-    Message message(kText, recipients);
-    Request request;
-    request.nexthop = nexthop.empty() ? domain : nexthop;
-    request.envelope = message.envelope;
-    request.facts = message.facts;
-    request.content = message.content;
-    request.cache_hint = hint;
-    const Engine engine{loop, options, tables, nullptr, finder, pool};
-    Delivery delivery(engine, request);
-    struct Once {
-      static ev::Task<bool> run(Delivery& d) {
-        co_await d.run();
-        co_return true;
-      }
-    };
-    test::run_task<bool>(loop, [&] { return Once::run(delivery); });
-    uses = delivery.uses();
-    return delivery.outcomes();
-  }
-  std::vector<Verdict> verdicts(std::size_t recipients, bool hint = false,
-                                const std::string& nexthop = {}) {
-    std::vector<Verdict> out;
-    for (const mail::Outcome& outcome : deliver(recipients, hint, nexthop)) {
-      EXPECT_FALSE(outcome.dsn.empty() || outcome.text.empty());
-      EXPECT_GT(outcome.at, 0);
-      out.push_back(outcome.verdict);
-    }
-    return out;
-  }
-
-  ev::Loop loop;
-  Options options;
-  Tables tables;
-  test::FakeDns dns{loop, "d.example MX 10 a.d.example\nd.example MX 20 b.d.example\n"
-                          "a.d.example A 127.0.0.1\nb.d.example A 127.0.0.2\n"};
-  ev::Group goodbyes{loop};
-  Pool pool{goodbyes, options};
-  TargetFinder finder{loop, dns, nullptr, options};
-  std::unique_ptr<PlayServer> first, second;
-  std::string domain;
-  std::size_t uses = 0;
-  using Verdicts = std::vector<Verdict>;
-};
 
 TEST_F(Delivering, ToTheFirstHostAndGoodbye) {
   first->then(kHello + kOne + kQuit);

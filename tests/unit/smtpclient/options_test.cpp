@@ -57,7 +57,12 @@ std::string shown(const Options& o) {
     return o.*member;
   else if constexpr (std::is_same_v<Member, std::vector<std::string>>)
     return joined(o.*member);
-  else if constexpr (std::is_same_v<Member, net::Address>)
+  else if constexpr (std::is_same_v<Member, std::vector<Nexthop>>) {
+    std::vector<std::string> names;
+    for (const Nexthop& hop : o.*member)
+      names.push_back(hop.name);
+    return joined(names);
+  } else if constexpr (std::is_same_v<Member, net::Address>)
     return (o.*member).family() == 0 ? "" : (o.*member).text();
   else if constexpr (std::is_same_v<Member, std::chrono::milliseconds>)
     return std::to_string((o.*member).count()) + "ms";
@@ -100,7 +105,7 @@ constexpr Row kRows[] = {
     {"bind_address6", "2001:db8::7", shown<&Options::bind6>, "2001:db8::7", "", ""},
     {"bind_address_enforce", "yes", shown<&Options::bind_enforce>, "1", "0", "0"},
     {"fallback_relay", "[a.example], b.example", shown<&Options::fallback_relays>,
-     "[a.example] b.example", "", ""},
+     "a.example b.example", "", ""},
     {"connect_timeout", "4s", limit<smtp::Step::connect>, "4000ms", "30000ms", "0ms"},
     {"helo_timeout", "4s", limit<smtp::Step::greeting>, "4000ms", "300000ms", "300000ms"},
     {"mail_timeout", "4s", limit<smtp::Step::mail>, "4000ms", "300000ms", "300000ms"},
