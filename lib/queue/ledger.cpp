@@ -159,6 +159,10 @@ Result<std::unique_ptr<Ledger>> Ledger::start(FileSystem& fs, Layout layout, Led
   std::unique_ptr<Ledger> ledger(new Ledger(layout, limits, pool));
   ledger->sequence_ = replay.sequence;
   ledger->which_ = replay.found ? replay.newest : 1;
+  if (replay.found) { // it may be in the page cache only, and the other one is overwritten now
+    POSTRIDER_TRY(const Fd fd, fs.open(layout.ledger(replay.newest), O_RDONLY));
+    POSTRIDER_TRY_VOID(fs.fdatasync(fd.get()));
+  }
   RotateJob job = ledger->begin_rotation(last_loan, snapshot);
   job.run(fs);
   POSTRIDER_TRY_VOID(ledger->finish_rotation(job));

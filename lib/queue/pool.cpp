@@ -318,4 +318,11 @@ void JournalPool::retire(std::uint32_t number) {
   if (Segment* segment = find(number)) segment->retired = true;
 }
 
+void JournalPool::pin(std::uint32_t number) {
+  if (Segment* segment = find(number)) {
+    segment->retired = true;
+    ++segment->live;
+  }
+}
+
 } // namespace postrider::queue

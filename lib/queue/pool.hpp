@@ -120,6 +120,8 @@ class JournalPool {
   void writer_gone(std::uint64_t loan);
   void holder_exited(std::uint64_t holder);
   void retire(std::uint32_t segment);
+  // Retires it, and keeps its file until the next start: it holds what could not be read or copied.
+  void pin(std::uint32_t segment);
   // Forgets retired segments in which nothing is live; the caller unlinks their files.
   std::vector<std::uint32_t> drop_retired(std::uint64_t ledger_synced);
   std::uint64_t last_loan() const { return last_loan_; }

@@ -220,8 +220,12 @@ std::vector<Arrived> Queue::writer_died(std::uint64_t loan) {
   JournalPool::Segment* segment = pool_->find_loan(loan);
   if (segment == nullptr || !segment->lent) return out;
   auto scan = scan_segment(fs_, segment->reader.get(), segment->info, segment->admitted_end);
+  // It may have died before its sync. What is admitted here must be as durable as if announced:
+  // reports are taken for issued.
+  if (scan && !scan->records.empty())
+    if (auto synced = fs_.fdatasync(segment->reader.get()); !synced) scan = synced.error();
   if (!scan) {
-    pool_->retire(segment->info.segment);
+    pool_->pin(segment->info.segment);
     alarms_.push_back("segment " + std::to_string(segment->info.segment) +
                       " cannot be read: " + scan.error().text());
   } else {
@@ -237,7 +241,7 @@ std::vector<Arrived> Queue::writer_died(std::uint64_t loan) {
                                std::to_string(loan) + "-" + std::to_string(damage.offset);
       auto copied = set_aside(fs_, layout_, name, segment->reader.get(), damage.offset,
                               damage.length, damage.reason);
-      if (!copied) pool_->retire(segment->info.segment);
+      if (!copied) pool_->pin(segment->info.segment);
       alarms_.push_back("unreadable record set aside in corrupt/" + name + ": " + damage.reason);
     }
   }

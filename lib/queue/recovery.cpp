@@ -116,6 +116,8 @@ class Recovery {
       POSTRIDER_TRY(const bool mail, read_segment(number));
       any_mail = any_mail || mail;
     }
+    // A segment's name may be as new as its bytes.
+    if (sum_.segments > 0) POSTRIDER_TRY_VOID(fs_.sync_directory(layout_.journal()));
     if (any_mail && !out_.ledger.found) {
       sum_.ledger_lost = true;
       alarm("the ledger is lost: recipients already completed in " +
@@ -189,13 +191,21 @@ class Recovery {
     return !locked || !*locked;
   }
 
+  // Kept as it is until the next start: what it holds is the only copy.
+  static void pin(JournalPool::Segment& segment) {
+    segment.retired = true;
+    ++segment.live;
+  }
+
   Result<bool> read_records(JournalPool::Segment& segment, int fd, const Books::Generation* known) {
     const SegmentInfo& info = segment.info;
     auto scan = scan_segment(fs_, fd, info);
+    // After the scan: what was scanned is covered.
+    if (scan)
+      if (auto synced = fs_.fdatasync(fd); !synced) scan = synced.error();
     if (!scan) {
-      // D4: kept, not used again; nothing else can be said about its mail.
-      segment.retired = true;
-      segment.live = 1;
+      // Nothing else can be said about its mail.
+      pin(segment);
       alarm("segment " + std::to_string(info.segment) + " cannot be read: " + scan.error().text());
       return false;
     }
@@ -216,7 +226,7 @@ class Recovery {
       if (bits != books_.finished.end() && id.sequence() < bits->second.size() &&
           bits->second[id.sequence()])
         continue;
-      take_record(segment, std::move(record), foreign);
+      POSTRIDER_TRY_VOID(take_record(segment, std::move(record), foreign));
     }
     // What is finished stays finished in the next ledger.
     if (bits != books_.finished.end()) {
@@ -231,7 +241,7 @@ class Recovery {
     return !scan->records.empty();
   }
 
-  void take_record(JournalPool::Segment& segment, StoredRecord record, bool foreign) {
+  Result<void> take_record(JournalPool::Segment& segment, StoredRecord record, bool foreign) {
     const Id id = record.header.id;
     // Q6: a copy in a file wins, if it is whole.
     for (const Folder folder : kFolders) {
@@ -239,11 +249,12 @@ class Recovery {
       if (!exists(fs_, path)) continue;
       auto contents = read_message_file(fs_, path, Check::everything);
       if (contents && contents->state.id == id) {
+        POSTRIDER_TRY_VOID(fs_.sync_directory(layout_.shard(folder, id)));
         ++sum_.duplicates_reconciled;
         segment.finished.resize(std::max<std::size_t>(segment.finished.size(), id.sequence() + 1));
         segment.finished[id.sequence()] = true;
         if (folder != Folder::incoming) take_file(std::move(*contents), folder);
-        return;
+        return {};
       }
     }
     FileContents contents;
@@ -271,6 +282,7 @@ class Recovery {
     ++sum_.segment_messages;
     if (!carried.empty()) out_.segment_marks.emplace(id, std::move(carried));
     messages_.push_back({std::move(contents), Folder::incoming});
+    return {};
   }
 
   void take_file(FileContents contents, Folder folder) {
@@ -312,7 +324,7 @@ class Recovery {
         std::string(damage.acknowledged ? "damaged" : "torn") + " " + damage.reason;
     if (auto copied = set_aside(fs_, layout_, name, fd, damage.offset, damage.length, reason);
         !copied) {
-      segment.retired = true; // the only copy: never overwritten
+      pin(segment);
       alarm("cannot set aside " + name + ": " + copied.error().text());
     }
   }
@@ -321,6 +333,7 @@ class Recovery {
     for (const char letter : shard_letters()) {
       const std::string directory = layout_.folder(Folder::incoming) + "/" + letter;
       POSTRIDER_TRY(const std::vector<std::string> names, fs_.list(directory));
+      if (!names.empty()) POSTRIDER_TRY_VOID(fs_.sync_directory(directory));
       for (const std::string& name : names) {
         const std::string path = directory + "/" + name;
         if (name.ends_with(".tmp")) { // never acknowledged
@@ -348,6 +361,7 @@ class Recovery {
     // Moved on before the crash, old name still there: the newer folder has it.
     for (const Folder folder : {Folder::deferred, Folder::hold}) {
       if (!exists(fs_, layout_.file(folder, id))) continue;
+      POSTRIDER_TRY_VOID(fs_.sync_directory(layout_.shard(folder, id)));
       ++sum_.duplicates_reconciled;
       if (!fs_.unlink(path)) ++sum_.odd_entries;
       return {};

@@ -3,6 +3,9 @@
 // files back, and say for every message what is still to be done. One bad message never stops it:
 // its bytes are set aside in corrupt/ with a reason, and the rest goes on. Runs once at start,
 // blocks, and is bounded in memory by the open mail that lives in segments.
+//
+// What is read may be in the page cache only: whoever wrote it was killed before it was synced.
+// Whatever the next ledger leans on (generations, reports, the copy that wins) is synced first.
 #pragma once
 
 #include <functional>

@@ -153,8 +153,9 @@ void Queue::finish_verify(VerifyJob& job) {
     // One message, two names: it was on its way to the other folder. The newer state decides.
     const Folder other = found.folder == Folder::hold ? Folder::deferred : Folder::hold;
     if (fs_.stat(layout_.file(other, id)) && state.held != (found.folder == Folder::hold)) {
-      if (auto gone = fs_.unlink(layout_.file(found.folder, id)); !gone)
-        alarms_.push_back(gone.error().text());
+      auto gone = fs_.sync_directory(layout_.shard(other, id));
+      if (gone) gone = fs_.unlink(layout_.file(found.folder, id));
+      if (!gone) alarms_.push_back(gone.error().text());
       continue;
     }
     if (const auto told = file_marks_.find(id); told != file_marks_.end())

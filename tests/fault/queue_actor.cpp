@@ -301,6 +301,76 @@ Result<void> Actor::rotate(const std::string& deliver_meanwhile) {
   return sync();
 }
 
+std::string Actor::token_of(const MessageState& state) {
+  const std::string& first = state.envelope.recipients[0].address;
+  return first.substr(0, first.find('-'));
+}
+
+Result<void> Actor::restart() {
+  fs.stop_failing();
+  queue.reset();
+  writer_.reset();
+  waiting_.clear();
+  unflushed_.clear();
+  unsynced_.clear();
+  messages.clear();
+  ++options.pool.max_segments; // room for reports while the old mail is still there
+  POSTRIDER_TRY(queue, Queue::open(fs, clock, options, [this](Arrived&& arrived) {
+                  messages.insert_or_assign(token_of(arrived.state), std::move(arrived));
+                }));
+  return run_all();
+}
+
+Result<void> Actor::load_waiting() {
+  POSTRIDER_TRY(const auto page, queue->index().page(Id(), 100));
+  std::vector<Id> ids;
+  for (const IndexEntry& entry : page)
+    ids.push_back(Id(entry.number));
+  LoadJob job = queue->begin_load(ids);
+  job.run(fs);
+  for (Arrived& arrived : queue->finish_load(job))
+    messages.insert_or_assign(token_of(arrived.state), std::move(arrived));
+  return {};
+}
+
+// The original goes only when its report is durable, as far as one can know.
+Result<void> Actor::report_bounces(const std::string& token) {
+  const MessageState& state = messages.at(token).state;
+  std::vector<std::uint32_t> bounced;
+  for (std::uint32_t r = 0; r < state.recipients.size(); ++r)
+    if (wants_report(state, r)) bounced.push_back(r);
+  if (bounced.empty()) return {};
+  POSTRIDER_TRY_VOID(submit_report("b" + token, token, bounced));
+  POSTRIDER_TRY_VOID(commit());
+  Event reported;
+  reported.kind = EventKind::reported;
+  reported.recipients = std::move(bounced);
+  event(token, reported);
+  return {};
+}
+
+Result<void> Actor::finish_all() {
+  POSTRIDER_TRY_VOID(load_waiting());
+  POSTRIDER_TRY_VOID(lend());
+  while (!messages.empty()) { // reports too
+    const std::string token = messages.rbegin()->first;
+    const MessageState& state = messages.at(token).state;
+    for (std::uint32_t r = 0; r < state.recipients.size(); ++r)
+      if (!is_settled(state.recipients[r])) deliver(token, r);
+    POSTRIDER_TRY_VOID(report_bounces(token));
+    finish(token);
+  }
+  POSTRIDER_TRY_VOID(run_all());
+  return_writer();
+  POSTRIDER_TRY_VOID(sync());
+  for (int i = 0; i < 2; ++i) { // both segments
+    POSTRIDER_TRY_VOID(lend());
+    POSTRIDER_TRY_VOID(submit("m9" + std::to_string(i), 1));
+    POSTRIDER_TRY_VOID(commit());
+  }
+  return {};
+}
+
 // --- the judge ---------------------------------------------------------------------------------
 
 namespace {
@@ -496,14 +566,35 @@ class Judge {
 
 namespace {
 
+bool is_power_cut(const std::string& how) {
+  return how == "posix" || how == "ext4" || how == "names" || how.starts_with("minus");
+}
+
+// What is on the disk and in the books, as one number.
+std::size_t fingerprint(const test::Tree& tree, std::size_t notes) {
+  std::size_t sum = notes;
+  const auto add = [&sum](const std::string& text) {
+    sum = sum * 1'000'003 + std::hash<std::string>()(text);
+  };
+  for (const auto& [name, bytes] : tree) {
+    add(name);
+    add(bytes);
+  }
+  return sum;
+}
+
+using Wanted = std::function<bool(const std::string& how, const test::Tree& tree)>;
+
 void judge_prefix(const test::FaultFs& recorded, std::size_t prefix, const std::string& scratch,
-                  const std::function<void(test::FaultFs&)>& prepare, Verdicts& verdicts) {
+                  const std::function<void(test::FaultFs&)>& prepare, Verdicts& verdicts,
+                  const Wanted& wanted = {}) {
   const std::vector<test::TraceOp>& trace = recorded.trace();
   const Books books = books_until(trace, prefix);
   const std::string where =
       "after " + std::to_string(prefix) + " of " + std::to_string(trace.size()) + ", ";
   test::CrashStates(recorded.base(), trace)
       .each(prefix, [&](const std::string& how, const test::Tree& tree) {
+        if (wanted && !wanted(how, tree)) return;
         test::write_tree(scratch, tree);
         Judge(books, how, scratch, verdicts, prepare).run(where + how);
       });
@@ -519,6 +610,23 @@ Verdicts judge_all(const test::FaultFs& recorded, const std::string& scratch,
     // Notes change no file: what was promised counts before the next operation.
     if (prefix < trace.size() && trace[prefix].kind == test::TraceOp::Kind::note) continue;
     judge_prefix(recorded, prefix, scratch, prepare, verdicts);
+  }
+  return verdicts;
+}
+
+Verdicts judge_power_cuts(const test::FaultFs& recorded, std::size_t first,
+                          const std::string& scratch) {
+  Verdicts verdicts;
+  const std::vector<test::TraceOp>& trace = recorded.trace();
+  std::set<std::size_t> seen; // what is not synced yet leaves the same state again and again
+  std::size_t notes = 0;
+  for (std::size_t prefix = first; prefix <= trace.size(); ++prefix) {
+    if (prefix > 0 && trace[prefix - 1].kind == test::TraceOp::Kind::note) ++notes;
+    if (prefix < trace.size() && trace[prefix].kind == test::TraceOp::Kind::note) continue;
+    judge_prefix(recorded, prefix, scratch, {}, verdicts,
+                 [&](const std::string& how, const test::Tree& tree) {
+                   return is_power_cut(how) && seen.insert(fingerprint(tree, notes)).second;
+                 });
   }
   return verdicts;
 }

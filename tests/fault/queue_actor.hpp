@@ -58,6 +58,11 @@ class Actor {
   Result<void> sync();
   Result<void> run_all();
   Result<void> rotate(const std::string& deliver_meanwhile);
+  // Every process is killed and the suite starts again on what the kernel has: nothing of it need
+  // be on the disk.
+  Result<void> restart();
+  // Delivers, reports and removes whatever there is, then uses the journal again.
+  Result<void> finish_all();
 
   test::FaultFs fs;
   test::ManualClock clock;
@@ -67,6 +72,9 @@ class Actor {
   std::map<std::string, Arrived> messages;
 
  private:
+  static std::string token_of(const MessageState& state);
+  Result<void> load_waiting();
+  Result<void> report_bounces(const std::string& token);
   void settle(const std::string& token, std::uint32_t recipient, const std::string& how);
   Result<void> admit_acknowledged();
 
@@ -91,6 +99,10 @@ struct Verdicts {
 // Every prefix of the recording, every way a crash can treat it.
 Verdicts judge_all(const test::FaultFs& recorded, const std::string& scratch,
                    const std::function<void(test::FaultFs&)>& prepare = {});
+
+// What a power cut may leave behind after operation `first` of the recording.
+Verdicts judge_power_cuts(const test::FaultFs& recorded, std::size_t first,
+                          const std::string& scratch);
 
 // Only the end of the recording.
 Verdicts judge_end(const test::FaultFs& recorded, const std::string& scratch);

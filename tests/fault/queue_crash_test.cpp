@@ -251,6 +251,42 @@ TEST_P(QueueCrash, EveryStateRecovers) {
 INSTANTIATE_TEST_SUITE_P(Scenarios, QueueCrash, testing::ValuesIn(kScenarios),
                          [](const auto& param) { return std::string(param.param.name); });
 
+// Killed at any call, started again on what the page cache has, which then turns out not to have
+// been on the disk: what the second start took for true, a power cut must not take back.
+class KilledThenPowerCut : public testing::TestWithParam<Scenario> {};
+
+TEST_P(KilledThenPowerCut, AtEveryCall) {
+  std::uint64_t states = 0, call = 1;
+  for (bool killed = true; killed; ++call) {
+    test::ScratchDir dir;
+    Actor actor(dir.path() + "/live", GetParam().from_nothing);
+    if (!GetParam().from_nothing) lent(actor);
+    ASSERT_FALSE(HasFatalFailure());
+    actor.fs.fail({.call = call, .kill = true});
+    killed = false;
+    try {
+      GetParam().play(actor);
+    } catch (const test::Killed&) {
+      killed = true;
+    }
+    ASSERT_FALSE(HasFatalFailure());
+    const std::string what = actor.fs.last_call();
+    const std::size_t first = actor.fs.trace().size();
+    SCOPED_TRACE("killed at call " + std::to_string(call) + " (" + what + ")");
+    OK(actor.restart());
+    OK(actor.finish_all());
+    const Verdicts verdicts = judge_power_cuts(actor.fs, first, dir.path() + "/crashed");
+    ASSERT_EQ(verdicts.violation_count, 0u) << print(verdicts);
+    states += verdicts.states;
+  }
+  EXPECT_GT(call, 4u);
+  std::printf("  killed at %llu calls, %llu states\n", static_cast<unsigned long long>(call - 2),
+              static_cast<unsigned long long>(states));
+}
+
+INSTANTIATE_TEST_SUITE_P(Scenarios, KilledThenPowerCut, testing::ValuesIn(kScenarios),
+                         [](const auto& param) { return std::string(param.param.name); });
+
 // --- calls that fail ----------------------------------------------------------------------------
 
 struct Failure {

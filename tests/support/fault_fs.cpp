@@ -88,6 +88,10 @@ Result<void> FaultFs::before(std::string_view call, const std::string& path) {
   const bool now = fault_.call != 0 && calls_ == fault_.call;
   if (!now && (failing_.empty() || failing_ != call)) return {};
   fired_ = true;
+  if (fault_.kill) {
+    sync_started_.clear();
+    throw Killed{};
+  }
   if (fault_.forever) failing_ = call;
   return Error::from_errno("injected: " + last_call_, fault_.error);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A FileSystem for fault tests. It passes every call on to real files below one directory and
 //   - fails the n-th call, once or from then on, or writes only a part before failing;
+//   - throws Killed at the n-th call: the process that made it is gone;
 //   - records what was done, with the points where something was synced;
 //   - can be told to lie: leave out a sync, hide an error (seeded bugs that a harness must catch).
 // CrashStates turns a recording into the directory contents that a power cut could leave behind.
@@ -40,6 +41,8 @@ struct TraceOp {
   std::size_t started = 0;  // sync: covers operations before this one
 };
 
+struct Killed {};
+
 using Tree = std::map<std::string, std::string>; // path relative to the root -> contents
 
 // All regular files below root.
@@ -65,6 +68,7 @@ class FaultFs final : public FileSystem {
     int error = 0;
     bool partial = false; // a write leaves half of its bytes
     bool forever = false; // all later calls of the same name fail as well
+    bool kill = false;    // throws Killed before the call is made
   };
   void fail(Fault fault) {
     fault_ = fault;
