@@ -404,7 +404,7 @@ ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
   writer_gone(*writer);
 }
 
-// J18: what it committed and did not announce is found in the segment.
+// What it committed and did not announce is found in the segment.
 void Intake::writer_gone(Writer& writer) {
   for (const std::uint64_t id : writer.files)
     parts_.queue.abandon_file(queue::Id(id));

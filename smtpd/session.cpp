@@ -127,7 +127,7 @@ ev::Task<void> Session::converse() {
     if (command.verb != smtp::Verb::unknown) where_ = row.reply_name;
     failed_ = false;
     const std::size_t reply_at = out_.size();
-    // S13: what stands behind a command that must end its group was sent without seeing our reply.
+    // What stands behind a command that must end its group was sent without seeing our reply.
     if (row.ends_group && config_->forbid_pipelining && !stream_.buffered().empty()) {
       fail(503, "5.5.0", "Error: improper use of SMTP command pipelining");
       log::info("improper command pipelining after " + std::string(row.reply_name) + " from " +
@@ -154,7 +154,7 @@ ev::Task<bool> Session::flush() {
   if (out_.empty()) co_return true;
   const std::string bytes = std::move(out_);
   out_.clear();
-  // R8: a client that does not take its replies is not waited for any longer than a silent one.
+  // A client that does not take its replies is not waited for any longer than a silent one.
   Result<void> written = co_await stream_.write(bytes, limit());
   if (written) co_return true;
   if (end_ == End::none)
@@ -176,7 +176,7 @@ ev::Task<bool> Session::fill(ev::Deadline deadline) {
 }
 
 // One command line into line_. An absolute deadline: a client that sends a byte now and then gains
-// nothing by it (R7).
+// nothing by it.
 ev::Task<bool> Session::next_line() {
   ev::Deadline deadline = ev::Deadline::never();
   bool waited = false;

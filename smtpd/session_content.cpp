@@ -14,7 +14,7 @@ constexpr std::uint64_t kPatience = 32U << 20;
 
 } // namespace
 
-// R7: content buys its time by arriving.
+// Content buys its time by arriving.
 ev::Deadline Session::content_deadline(SteadyTime began, std::uint64_t bytes) const {
   const ev::Deadline one = limit();
   if (!config_->whole_deadlines || config_->data_rate == 0) return one;

@@ -2,8 +2,12 @@
 #include "queue/index.hpp"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <map>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/fd.hpp"
 #include "base/fields.hpp"
 #include "db/env.hpp"
 
@@ -99,7 +103,8 @@ Result<void> put_in(db::Txn& txn, const IndexEntry& entry) {
 
 class LmdbIndex final : public Index {
  public:
-  LmdbIndex(db::Env env, State found) : env_(std::move(env)), found_(found) {}
+  LmdbIndex(db::Env env, State found, std::string starts)
+      : env_(std::move(env)), found_(found), starts_(std::move(starts)) {}
 
   State found() const override { return found_; }
 
@@ -194,7 +199,10 @@ class LmdbIndex final : public Index {
     return value && value->size() == 8 ? from_big_endian(*value) : 0;
   }
 
+  void proven() override { ::unlink(starts_.c_str()); }
+
   Result<void> close_clean() override {
+    proven();
     return env_.write([](db::Txn& txn) { return txn.put("Mstate", "clean"); });
   }
 
@@ -215,7 +223,19 @@ class LmdbIndex final : public Index {
 
   db::Env env_;
   State found_;
+  std::string starts_;
 };
+
+constexpr std::uintmax_t kMostStarts = 2;
+
+// One byte for each start that has not proven the index.
+Result<std::uintmax_t> count_start(const std::string& path) {
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  struct stat st {};
+  if (!fd || ::fstat(fd.get(), &st) != 0 || ::write(fd.get(), ".", 1) != 1)
+    return Error::from_errno(path, errno);
+  return static_cast<std::uintmax_t>(st.st_size);
+}
 
 } // namespace
 
@@ -249,6 +269,12 @@ Result<std::unique_ptr<Index>> Index::open(const Layout& layout, std::uint64_t p
   const db::Options options{
       .path = layout.index() + "/waiting.mdb", .map_size = map_size, .map_limit = map_size};
   const std::string identity = big_endian(pool);
+  const std::string starts = layout.index() + "/starts";
+  POSTRIDER_TRY(const std::uintmax_t unproven, count_start(starts));
+  if (unproven >= kMostStarts) {
+    POSTRIDER_TRY_VOID(db::remove_database(options.path));
+    ::unlink(starts.c_str());
+  }
   for (int attempt = 0;; ++attempt) {
     const auto look = [&]() -> Result<std::unique_ptr<Index>> {
       POSTRIDER_TRY(db::Env env, db::Env::open(options));
@@ -270,7 +296,7 @@ Result<std::unique_ptr<Index>> Index::open(const Layout& layout, std::uint64_t p
         return txn.put("Mstate", "dirty"); // until close_clean()
       };
       POSTRIDER_TRY_VOID(env.write(claim));
-      return std::unique_ptr<Index>(std::make_unique<LmdbIndex>(std::move(env), found));
+      return std::unique_ptr<Index>(std::make_unique<LmdbIndex>(std::move(env), found, starts));
     };
     auto index = look();
     // Whatever is wrong with it, the files have all of it.

@@ -73,6 +73,8 @@ class Index {
 
   // Opens or creates. A file that cannot be used (damage, other version, other pool) is deleted and
   // made anew, and state() is `empty`.
+  // A damaged page can kill whoever touches it (LMDB maps the file). So starts are counted until
+  // proven() or close_clean(), and the third in a row begins with an empty index.
   static Result<std::unique_ptr<Index>> open(const Layout& layout, std::uint64_t pool,
                                              std::uint64_t map_size = 1ULL << 34);
 
@@ -102,6 +104,8 @@ class Index {
   virtual Result<std::vector<Tally>> reasons(std::size_t limit) = 0;
   virtual Result<std::uint64_t> size() = 0;
 
+  // It has been read as a whole, and the process lives: see open().
+  virtual void proven() = 0;
   // Clean shutdown: after this the next open finds `clean`.
   virtual Result<void> close_clean() = 0;
 };

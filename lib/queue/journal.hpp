@@ -59,9 +59,9 @@ struct Announced {
 // counts as not blocking. The sync is split: begin_group() on the loop, sync_group() on any thread,
 // finish_group() on the loop.
 //
-//   W1  a record counts as durable only after a sync that began after its write returned (J16)
+//   W1  a record counts as durable only after a sync that began after its write returned
 //   W2  after a failed write or sync the writer takes no more records, and nothing that was not
-//       durable before ever becomes so: the callers of those records answer 451 (J17)
+//       durable before ever becomes so: the callers of those records answer 451
 //   W3  at most one group is in flight
 class SegmentWriter {
  public:
@@ -94,7 +94,7 @@ class SegmentWriter {
     return record.offset + record.length <= committed_;
   }
   bool poisoned() const { return poisoned_; }
-  // A sync that is overdue is not believed when it returns later (D14).
+  // A sync that is overdue is not believed when it returns later.
   void poison() { poisoned_ = true; }
 
  private:

@@ -11,11 +11,11 @@ namespace postrider::queue {
 
 namespace {
 
-constexpr std::size_t kHeaderUsed = 44;
+constexpr std::size_t kHeaderUsed = 52;
 constexpr std::size_t kKey = 20;
 
 struct Header {
-  std::uint64_t pool = 0, sequence = 0, tag = 0, last_loan = 0;
+  std::uint64_t pool = 0, sequence = 0, tag = 0, last_loan = 0, continues = 0;
 };
 
 std::string put_ledger_header(const Header& h) {
@@ -26,6 +26,7 @@ std::string put_ledger_header(const Header& h) {
   put_le<std::uint64_t>(out, h.sequence);
   put_le<std::uint64_t>(out, h.tag);
   put_le<std::uint64_t>(out, h.last_loan);
+  put_le<std::uint64_t>(out, h.continues);
   put_le<std::uint32_t>(out, crc32c(out));
   POSTRIDER_CHECK(out.size() == kHeaderUsed);
   out.resize(kLedgerHeader, '\0');
@@ -38,7 +39,8 @@ std::optional<Header> parse_ledger_header(ByteView in) {
     return {};
   if (get_le<std::uint16_t>(in.substr(4)) != 1) return {};
   return Header{get_le<std::uint64_t>(in.substr(8)), get_le<std::uint64_t>(in.substr(16)),
-                get_le<std::uint64_t>(in.substr(24)), get_le<std::uint64_t>(in.substr(32))};
+                get_le<std::uint64_t>(in.substr(24)), get_le<std::uint64_t>(in.substr(32)),
+                get_le<std::uint64_t>(in.substr(40))};
 }
 
 void put_key(std::string& out, const MarkKey& key) {
@@ -99,11 +101,15 @@ Result<LedgerReplay> replay_ledger(FileSystem& fs, const Layout& layout, std::ui
   }
   std::sort(files.begin(), files.end(),
             [](const File& a, const File& b) { return a.header.sequence < b.header.sequence; });
+  const bool follows =
+      files.size() == 2 && files[1].header.sequence == files[0].header.sequence + 1;
   for (const File& file : files) {
+    const std::uint64_t from =
+        follows && &file == &files.front() ? files.back().header.continues : 0;
     CellReader reader(file.cells, file.header.tag, kLedgerHeader);
     Cell cell;
     while (reader.next(cell)) {
-      if (cell.body.size() < kKey) continue;
+      if (cell.body.size() < kKey || cell.offset < from) continue;
       Mark mark;
       mark.kind = cell.kind;
       mark.key = {Id(get_le<std::uint64_t>(cell.body)), get_le<std::uint32_t>(cell.body.substr(8)),
@@ -139,7 +145,7 @@ void RotateJob::run(FileSystem& fs) {
     POSTRIDER_TRY_VOID(fs.pwrite(fd->get(), snapshot, kLedgerHeader));
     POSTRIDER_TRY_VOID(fs.fsync(fd->get()));
     if (fresh) POSTRIDER_TRY_VOID(fs.sync_directory(layout.journal()));
-    const Header header{pool, sequence, tag, last_loan};
+    const Header header{pool, sequence, tag, last_loan, continues};
     POSTRIDER_TRY_VOID(fs.pwrite(fd->get(), put_ledger_header(header), 0));
     return fs.fdatasync(fd->get());
   };
@@ -164,6 +170,7 @@ Result<std::unique_ptr<Ledger>> Ledger::start(FileSystem& fs, Layout layout, Led
     POSTRIDER_TRY_VOID(fs.fdatasync(fd.get()));
   }
   RotateJob job = ledger->begin_rotation(last_loan, snapshot);
+  job.continues = UINT64_MAX; // all of it
   job.run(fs);
   POSTRIDER_TRY_VOID(ledger->finish_rotation(job));
   // Room for the next rotation, taken while there is some.
@@ -272,6 +279,7 @@ RotateJob Ledger::begin_rotation(std::uint64_t last_loan,
   job.sequence = sequence_ + 1;
   job.tag = random_tag();
   job.last_loan = last_loan;
+  job.continues = offset_;
   snapshot_ = &job.snapshot;
   snapshot_tag_ = job.tag;
   snapshot(*this);

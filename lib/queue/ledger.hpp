@@ -6,7 +6,9 @@
 // from being recorded. Owned by qmgr's loop thread; what blocks is in jobs.
 //
 //   ledger = header-block(4096) cell cell ...          (cell.hpp; tag is new at each rotation)
-//   header-block = "PRlg" version(2)=1 zero(2) pool(8) sequence(8) tag(8) last-loan(8) crc32c(4)
+//   header-block = "PRlg" version(2)=1 zero(2) pool(8) sequence(8) tag(8) last-loan(8)
+//                  continues(8) crc32c(4)
+//   continues = up to where the older file is in the snapshot
 //   body = id(8) segment(4) tag(8) event               kinds: EventKind; 64 and up see below
 //   lent(64) = loan(8) segment(4) tag(8)               this generation was handed out
 //   drained(65) = loan(8) segment(4) tag(8)            nothing in this generation is live
@@ -14,8 +16,10 @@
 //
 // L1  a mark counts (segment released, file removed, report believed) only when it is synced
 // L2  after a failed sync or write the ledger is poisoned: delivery must stop, because completions
-//     can no longer be recorded (D3, D7), until a rotation into the other file has succeeded
-// L3  recovery reads both files, the older first: a mark that stands in either counts (J29)
+//     can no longer be recorded, until a rotation into the other file has succeeded
+// L3  recovery reads both files, the older first: a mark that stands in either counts, once. What
+//     the snapshot was made of is not read again in the older file, else marks would double with
+//     each start.
 #pragma once
 
 #include <functional>
@@ -58,11 +62,11 @@ struct Mark {
 struct LedgerReplay {
   bool found = false;          // some ledger file was valid
   bool damaged_header = false; // a file was there that could not be used
-  bool wrong_pool = false;     // a ledger of another queue (J28)
+  bool wrong_pool = false;     // a ledger of another queue
   std::uint64_t sequence = 0;
   std::uint64_t last_loan = 0;
   std::uint64_t marks = 0;
-  std::uint64_t damaged_marks = 0; // skipped, those behind them counted (J8)
+  std::uint64_t damaged_marks = 0; // skipped, those behind them counted
   unsigned newest = 0;             // which file
   std::uint64_t end = 0;
   std::uint64_t tag = 0;
@@ -78,6 +82,7 @@ struct RotateJob {
   LedgerLimits limits;
   unsigned which = 0;
   std::uint64_t pool = 0, sequence = 0, tag = 0, last_loan = 0;
+  std::uint64_t continues = 0;
   std::string snapshot;   // cells
   std::shared_ptr<Fd> fd; // result
   std::optional<Error> error;
@@ -122,7 +127,7 @@ class Ledger {
   bool rotation_due() const;
   // The snapshot callback appends every mark that still matters. REQUIRES flush() before, unless
   // the ledger is poisoned: then a rotation that succeeds is how it becomes usable again (the disk
-  // is writable again, D7, D9), because the snapshot says all that the broken file should have.
+  // is writable again), because the snapshot says all that the broken file should have.
   RotateJob begin_rotation(std::uint64_t last_loan, const std::function<void(Ledger&)>& snapshot);
   // On error the old file is kept in use (as long as it has room).
   Result<void> finish_rotation(RotateJob& job);

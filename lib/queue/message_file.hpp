@@ -95,7 +95,7 @@ class FileWriter {
   Result<void> finish(const mail::ContentFacts& facts);
   std::uint64_t length() const;
 
-  // fsync, and close with its result looked at (D2). Blocks: run it on a pool thread after
+  // fsync, and close with its result looked at. Blocks: run it on a pool thread after
   // finish().
   struct Commit {
     Fd fd;

@@ -29,7 +29,7 @@ Result<void> make_segment(FileSystem& fs, LendJob& job, const std::string& path)
     if (!locked) return Error(ErrorKind::busy, "the new segment is locked by another process");
     POSTRIDER_TRY_VOID(fs.pwrite(job.fd.get(), segment_header(job.info), 0));
     POSTRIDER_TRY_VOID(fs.fsync(job.fd.get()));
-    // The name must be durable before the first 250 that leans on it (J22).
+    // The name must be durable before the first 250 that leans on it.
     POSTRIDER_TRY_VOID(fs.sync_directory(job.layout.journal()));
     POSTRIDER_TRY(job.reader, fs.open(path, O_RDONLY));
     return {};
@@ -233,7 +233,7 @@ Result<void> JournalPool::finish_lend(LendJob& job) {
     } else if (job.still_held) {
       segment->blocked = true;
     } else if (error.saved_errno() == EIO) {
-      segment->retired = true; // never trusted with new mail again (D3)
+      segment->retired = true; // never trusted with new mail again
     }
     return error;
   }

@@ -2,7 +2,7 @@
 // qmgr's side of the journal: which segments exist, who holds them, what in them is still live,
 // and when one may be used again. Owned by qmgr's loop thread; what blocks is in jobs.
 //
-// A segment is lent again only when all five hold (J9):
+// A segment is lent again only when all five hold:
 //   P1  no recipient of any of its records is open: every record is finished
 //   P2  the ledger entries that finished them are synced
 //   P3  migrations out of it are durable (a record is finished by `moved` only after its file is)
@@ -63,7 +63,7 @@ struct Scan {
 };
 
 // Reads the records of one generation from offset `from` to the end of the segment. Damaged places
-// are stepped over: the next header of this generation is looked for by its secret tag (J4, J14).
+// are stepped over: the next header of this generation is looked for by its secret tag.
 // Blocks; memory is bounded by the envelopes found.
 Result<Scan> scan_segment(FileSystem& fs, int fd, const SegmentInfo& info,
                           std::uint64_t from = kSegmentHeader);
@@ -98,12 +98,12 @@ class JournalPool {
   void reserve_number(std::uint32_t number); // a file of this name is there and must stay
   void note_loan(std::uint64_t loan);        // ids up to this loan have been used
 
-  // Takes a reusable segment, or plans a new one. Error busy: none free and none may be made
-  // (J25); the caller answers 452. now_ms: wall clock, milliseconds.
+  // Takes a reusable segment, or plans a new one. Error busy: none free and none may be made;
+  // the caller answers 452. now_ms: wall clock, milliseconds.
   Result<LendJob> begin_lend(std::uint64_t holder, std::uint64_t ledger_synced,
                              std::uint64_t now_ms);
   // Error busy: the segment is still held, try again; io: as the system said, the half-made segment
-  // is gone (J13). On success info and fd go to the writer, after the ledger's `lent` mark is
+  // is gone. On success info and fd go to the writer, after the ledger's `lent` mark is
   // synced.
   Result<void> finish_lend(LendJob& job);
 

@@ -126,7 +126,7 @@ Result<LendJob> Queue::begin_lend(std::uint64_t holder) {
 Result<Lent> Queue::finish_lend(LendJob& job) {
   POSTRIDER_TRY_VOID(pool_->finish_lend(job));
   // Synced before the writer gets it: mail of a generation the ledger never heard of is a sign that
-  // segments and ledger do not belong together (J28).
+  // segments and ledger do not belong together.
   const std::uint64_t ready = ledger_->append_raw(kLentMark, key_of(job.info), "");
   return Lent{job.info, std::move(job.fd), ready};
 }
@@ -447,7 +447,7 @@ void Queue::finish_migrate(MigrateJob& job) {
       entry.folder = item.folder;
       entry.tail_end = item.tail_end;
       entry.marks.clear();
-      // J12: what happened while the copy was made is said again about the copy.
+      // What happened while the copy was made is said again about the copy.
       each_mark(since, [&](std::uint8_t kind, ByteView body) { append(id, entry, kind, body); });
       // The file and its name are durable: only now is the record finished (P3).
       finish_segment_record(id, old, EventKind::moved);
@@ -608,7 +608,7 @@ void LoadJob::run(FileSystem& fs) {
       }
       if (contents.error().kind() == ErrorKind::not_found) continue;
       item.error = contents.error();
-      if (contents.error().kind() != ErrorKind::protocol) break; // EIO, EMFILE: later (D4, R2)
+      if (contents.error().kind() != ErrorKind::protocol) break; // EIO, EMFILE: later
       if (auto moved = fs.rename(path, layout.corrupt() + "/" + item.id.text())) {
         item.set_aside = true;
         if (auto synced = fs.sync_directory(layout.corrupt()); !synced) item.error = synced.error();

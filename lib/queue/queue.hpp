@@ -120,10 +120,10 @@ class Queue {
                              std::vector<Error>* refused = nullptr);
   // The writer returned the segment in good order: everything it wrote was announced.
   void writer_returned(std::uint64_t loan);
-  // Its sync failed: what it did not announce is not delivered (J17), and the segment takes no more
+  // Its sync failed: what it did not announce is not delivered, and the segment takes no more
   // mail. It is removed when it is drained.
   void writer_failed(std::uint64_t loan);
-  // The writer died: what it committed and did not announce is found in the segment (J18). Reads up
+  // The writer died: what it committed and did not announce is found in the segment. Reads up
   // to a whole segment, from the page cache as a rule.
   std::vector<Arrived> writer_died(std::uint64_t loan);
   // Segments lent by an earlier qmgr whose writers are still alive: such a writer may announce

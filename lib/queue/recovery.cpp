@@ -70,7 +70,7 @@ void Books::take(const Mark& mark) {
       finish(mark.key, mark.key.id.sequence());
     else if (event->kind == EventKind::removed)
       removed_files.insert(mark.key.id);
-    // A message that is gone needs no history; one that moved keeps it for its file (J12).
+    // A message that is gone needs no history; one that moved keeps it for its file.
     if (event->kind == EventKind::removed) events.erase(mark.key.id);
     return;
   }
@@ -163,14 +163,14 @@ class Recovery {
     if (info->segment != number) return leave(number, "belongs to another number");
     if (info->pool != pool_) {
       sum_.foreign = true;
-      return leave(number, "belongs to another queue (J28)");
+      return leave(number, "belongs to another queue");
     }
     out_.last_loan = std::max(out_.last_loan, info->loan);
     JournalPool::Segment segment;
     segment.info = *info;
     segment.info.size = std::min(info->size, stat.size);
     bool mail = false;
-    // A writer that outlived qmgr may still add to it, and answer 250 (J19).
+    // A writer that outlived qmgr may still add to it, and answer 250.
     segment.lent = is_held(path);
     if (told && known->second.drained && known->second.tag == info->tag) {
       segment.lent = false; // its writer had given it back
@@ -243,7 +243,7 @@ class Recovery {
 
   Result<void> take_record(JournalPool::Segment& segment, StoredRecord record, bool foreign) {
     const Id id = record.header.id;
-    // Q6: a copy in a file wins, if it is whole.
+    // A copy in a file wins, if it is whole.
     for (const Folder folder : kFolders) {
       const std::string path = layout_.file(folder, id);
       if (!exists(fs_, path)) continue;
@@ -423,7 +423,7 @@ class Recovery {
   }
 
   void hand_over() {
-    // What is left speaks of files that wait, or of records that are not there (J6).
+    // What is left speaks of files that wait, or of records that are not there.
     for (auto& [id, told] : books_.events) {
       bool file = exists(fs_, layout_.file(Folder::deferred, id)) ||
                   exists(fs_, layout_.file(Folder::hold, id));
@@ -431,13 +431,28 @@ class Recovery {
         if (file)
           out_.file_marks[id].push_back(std::move(entry.event));
         else if (entry.key.segment != 0)
-          ++sum_.stray_marks;
+          take_stray(entry.key);
       }
     }
+    if (sum_.marks_ahead > 0)
+      alarm("the ledger speaks of " + std::to_string(sum_.marks_ahead) +
+            " completions of mail that is not in its segment: ignored");
     out_.removed_files.assign(books_.removed_files.begin(), books_.removed_files.end());
     out_.summary = std::move(sum_);
     for (Message& message : messages_)
       each_(std::move(message.contents), message.folder);
+  }
+
+  // Of an older generation: that mail is long gone. Of the one in the segment: nothing is delivered
+  // before its record is durable, so one of the two has lost something.
+  void take_stray(const MarkKey& key) {
+    ++sum_.stray_marks;
+    for (const JournalPool::Segment& segment : out_.segments) {
+      if (segment.info.segment != key.segment || segment.info.tag != key.tag) continue;
+      const auto& finished = segment.finished;
+      const std::uint32_t sequence = key.id.sequence();
+      if (sequence >= finished.size() || !finished[sequence]) ++sum_.marks_ahead;
+    }
   }
 
   struct Message {

@@ -31,6 +31,7 @@ struct RecoverySummary {
   std::uint64_t damaged_files = 0;
   std::uint64_t damaged_marks = 0;
   std::uint64_t stray_marks = 0;           // about records that are not there
+  std::uint64_t marks_ahead = 0;           // of these, in the segment's own generation: alarm
   std::uint64_t duplicates_reconciled = 0; // in a segment and in a file: the file won
   std::uint64_t finished_files_removed = 0;
   std::uint64_t odd_entries = 0;   // links, directories, wrong owners: left alone
@@ -60,7 +61,7 @@ Result<Recovered> recover(FileSystem& fs, const Layout& layout, std::uint64_t po
                           const std::function<void(FileContents&&, Folder)>& each);
 
 // Copies bytes that could not be used to corrupt/NAME and the reason to corrupt/NAME.reason; both
-// synced, so that the place they came from may be used again (J14).
+// synced, so that the place they came from may be used again.
 Result<void> set_aside(FileSystem& fs, const Layout& layout, const std::string& name, int fd,
                        std::uint64_t offset, std::uint64_t length, const std::string& reason);
 

@@ -185,10 +185,12 @@ void Queue::finish_verify(VerifyJob& job) {
       verify_after_ = job.after;
     return;
   }
-  if (job.shard == 0)
-    verifying_ = false;
-  else
+  if (job.shard != 0) {
     ++verify_next_;
+    return;
+  }
+  verifying_ = false;
+  index_->proven();
 }
 
 } // namespace postrider::queue

@@ -445,6 +445,7 @@ class Judge {
     }
     const RecoverySummary& sum = queue_->recovered();
     if (sum.damaged_records + sum.damaged_files > 0) violation("CORRUPT: mail damaged");
+    if (sum.marks_ahead > 0) violation("the ledger is ahead of its segments");
     if (sum.foreign || sum.ledger_lost) violation("ledger taken for lost or foreign");
     auto page = queue_->index().page(Id(), 100);
     if (!page) {

@@ -368,7 +368,7 @@ INSTANTIATE_TEST_SUITE_P(Errors, AcceptPathFails,
                          }),
                          [](const auto& param) { return std::string(param.param.name); });
 
-TEST(AcceptPathFails, CloseThatLosesTheFileIsNotA250) { // D2
+TEST(AcceptPathFails, CloseThatLosesTheFileIsNotA250) {
   test::ScratchDir dir;
   Actor actor(dir.path() + "/live");
   lent(actor);

@@ -85,6 +85,9 @@ int FaultFs::inode_of(int fd) {
 Result<void> FaultFs::before(std::string_view call, const std::string& path) {
   ++calls_;
   last_call_ = std::string(call) + " " + path;
+  if (fail_call)
+    if (const int code = fail_call(call, path); code != 0)
+      return Error::from_errno("injected: " + last_call_, code);
   const bool now = fault_.call != 0 && calls_ == fault_.call;
   if (!now && (failing_.empty() || failing_ != call)) return {};
   fired_ = true;
@@ -155,8 +158,11 @@ Result<void> FaultFs::append(int fd, ByteView bytes) {
 }
 
 Result<std::string> FaultFs::pread(int fd, std::size_t size, std::uint64_t offset) {
-  POSTRIDER_TRY(std::string bytes, inner_.pread(fd, size, offset));
   const auto found = open_.find(fd);
+  if (fail_read && found != open_.end())
+    if (const int code = fail_read(found->second.second); code != 0)
+      return Error::from_errno("injected: pread " + found->second.second, code);
+  POSTRIDER_TRY(std::string bytes, inner_.pread(fd, size, offset));
   if (on_read && found != open_.end()) on_read(found->second.second, offset, bytes);
   return bytes;
 }

@@ -89,10 +89,13 @@ class FaultFs final : public FileSystem {
   std::function<bool(std::string_view call, const std::string& path)> skip;
   std::function<bool(const std::string& path)> lose_at_close;
   bool hide_close = false;
+  // The error number with which a call fails, or a read of a file; 0: it succeeds.
+  std::function<int(std::string_view call, const std::string& path)> fail_call;
+  std::function<int(const std::string& path)> fail_read;
   // Sees and may change what a read returns.
   std::function<void(const std::string& path, std::uint64_t offset, std::string& bytes)> on_read;
 
-  Result<Fd> open(const std::string& path, int flags, std::uint32_t mode) override;
+  Result<Fd> open(const std::string& path, int flags, std::uint32_t mode = 0600) override;
   Result<void> preallocate(int fd, std::uint64_t size) override;
   Result<void> truncate(int fd, std::uint64_t size) override;
   Result<void> pwrite(int fd, ByteView bytes, std::uint64_t offset) override;
@@ -105,7 +108,7 @@ class FaultFs final : public FileSystem {
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> link(const std::string& from, const std::string& to) override;
   Result<void> unlink(const std::string& path) override;
-  Result<void> mkdir(const std::string& path, std::uint32_t mode) override;
+  Result<void> mkdir(const std::string& path, std::uint32_t mode = 0700) override;
   Result<FileStat> stat(const std::string& path) override { return inner_.stat(path); }
   Result<FileStat> stat(int fd) override { return inner_.stat(fd); }
   Result<std::vector<std::string>> list(const std::string& d) override { return inner_.list(d); }

@@ -4,8 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/fs.hpp"
 #include "queue/queue.hpp"
+#include "support/fault_fs.hpp"
 #include "support/manual_clock.hpp"
 #include "support/scratch_dir.hpp"
 
@@ -65,5 +68,75 @@ inline Result<void> commit(FileSystem& fs, SegmentWriter& writer) {
   const SegmentWriter::Group group = writer.begin_group();
   return writer.finish_group(group, SegmentWriter::sync_group(fs, group));
 }
+
+// A queue that can be closed and opened again; the file system can be made to fail.
+class QueueFixture : public testing::Test {
+ protected:
+  void open() {
+    found.clear();
+    auto opened = Queue::open(fs, clock, options, [this](Arrived&& arrived) {
+      const Id id = arrived.state.id;
+      found.insert_or_assign(id, std::move(arrived));
+    });
+    ASSERT_TRUE(opened) << opened.error().text();
+    queue = std::move(*opened);
+  }
+  void reopen() {
+    queue.reset();
+    open();
+  }
+  Arrived accept(SegmentWriter& writer, const mail::Envelope& envelope,
+                 const std::string& content) {
+    auto record = put(writer, envelope, content);
+    EXPECT_TRUE(record) << record.error().text();
+    auto done = commit(fs, writer);
+    EXPECT_TRUE(done);
+    std::vector<Error> refused;
+    auto arrived = queue->admit(writer.info().loan, {*record}, Check::everything, &refused);
+    EXPECT_TRUE(refused.empty()) << refused.front().text();
+    EXPECT_EQ(arrived.size(), 1u);
+    return arrived.empty() ? Arrived{} : std::move(arrived.front());
+  }
+  void migrate(Arrived& arrived, Folder folder) {
+    std::vector<MigrateJob::Item> items(1);
+    items[0].state = arrived.state;
+    items[0].folder = folder;
+    MigrateJob job = queue->begin_migrate(std::move(items));
+    job.run(fs);
+    queue->finish_migrate(job);
+    ASSERT_FALSE(job.items[0].error) << job.items[0].error->text();
+    arrived.state = job.items[0].state;
+    arrived.folder = folder;
+  }
+  void happened(Arrived& arrived, const Event& event) {
+    queue->mark(arrived.state.id, event);
+    ASSERT_TRUE(apply(arrived.state, event));
+  }
+  // What the operator is told, as one text.
+  std::string alarms() {
+    std::string out;
+    for (const std::string& alarm : queue->take_alarms())
+      out += alarm + "\n";
+    return out;
+  }
+  static Event deferral(std::uint32_t recipient, std::uint32_t attempts, std::int64_t next) {
+    Event event;
+    event.kind = EventKind::deferred;
+    event.recipients = {recipient};
+    event.attempts = attempts;
+    event.next_try = next;
+    event.gate = mail::Gate::retry_timer;
+    event.outcome.dsn = "4.4.1";
+    event.outcome.text = "connect: Connection refused";
+    return event;
+  }
+
+  test::ScratchDir dir;
+  test::ManualClock clock;
+  Options options = small_options(dir.path() + "/spool");
+  test::FaultFs fs{real_file_system(), options.directory};
+  std::unique_ptr<Queue> queue;
+  std::map<Id, Arrived> found;
+};
 
 } // namespace postrider::queue

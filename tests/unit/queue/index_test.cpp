@@ -76,7 +76,7 @@ TEST_F(IndexTest, KnowsWhetherItWasClosedProperly) {
   EXPECT_EQ(index->found(), Index::State::stale);
 }
 
-TEST_F(IndexTest, UnusableFileIsMadeAnew) { // Q19
+TEST_F(IndexTest, UnusableFileIsMadeAnew) {
   ASSERT_TRUE(index->apply({put(entry(1, 1, {"a.example"}))}));
   open(6); // another queue's
   EXPECT_EQ(index->found(), Index::State::empty);

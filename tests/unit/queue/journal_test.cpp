@@ -27,7 +27,7 @@ class Journal : public testing::Test {
   std::unique_ptr<SegmentWriter> writer;
 };
 
-TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) { // J16, W1
+TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) { // W1
   auto first = put(*writer, make_envelope(1), "first");
   const SegmentWriter::Group group = writer->begin_group();
   auto second = put(*writer, make_envelope(1), "second");
@@ -42,7 +42,7 @@ TEST_F(Journal, RecordWrittenDuringASyncWaitsForTheNext) { // J16, W1
   EXPECT_FALSE(writer->needs_sync());
 }
 
-TEST_F(Journal, FailedSyncEndsTheSegment) { // J17, W2
+TEST_F(Journal, FailedSyncEndsTheSegment) { // W2
   auto before = put(*writer, make_envelope(1), "before");
   ASSERT_TRUE(commit(fs, *writer));
   auto lost = put(*writer, make_envelope(1), "lost");
@@ -56,7 +56,7 @@ TEST_F(Journal, FailedSyncEndsTheSegment) { // J17, W2
   EXPECT_FALSE(writer->has_room(1, make_envelope(1)));
 }
 
-TEST_F(Journal, OverdueSyncIsNotBelieved) { // D14
+TEST_F(Journal, OverdueSyncIsNotBelieved) {
   auto record = put(*writer, make_envelope(1), "late");
   const SegmentWriter::Group group = writer->begin_group();
   writer->poison();
@@ -85,7 +85,7 @@ TEST_F(Journal, FullSegmentRefusesAndStaysUsable) {
   EXPECT_TRUE(commit(fs, *writer));
 }
 
-TEST_F(Journal, MessageThatIsARecordIsNotTakenForOne) { // J4
+TEST_F(Journal, MessageThatIsARecordIsNotTakenForOne) {
   RecordHeader guess;
   guess.tag = info.tag + 1; // everything known but the secret
   guess.pool = info.pool;

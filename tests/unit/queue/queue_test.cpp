@@ -3,76 +3,13 @@
 
 #include <fcntl.h>
 #include <fstream>
-#include <map>
 #include <unistd.h>
-
-#include "support/fault_fs.hpp"
 
 namespace postrider::queue {
 
 namespace {
 
-class QueueTest : public testing::Test {
- protected:
-  void open() {
-    found.clear();
-    auto opened = Queue::open(fs, clock, options, [this](Arrived&& arrived) {
-      const Id id = arrived.state.id;
-      found.insert_or_assign(id, std::move(arrived));
-    });
-    ASSERT_TRUE(opened) << opened.error().text();
-    queue = std::move(*opened);
-  }
-  void reopen() {
-    queue.reset();
-    open();
-  }
-  Arrived accept(SegmentWriter& writer, const mail::Envelope& envelope,
-                 const std::string& content) {
-    auto record = put(writer, envelope, content);
-    EXPECT_TRUE(record) << record.error().text();
-    auto done = commit(fs, writer);
-    EXPECT_TRUE(done);
-    std::vector<Error> refused;
-    auto arrived = queue->admit(writer.info().loan, {*record}, Check::everything, &refused);
-    EXPECT_TRUE(refused.empty()) << refused.front().text();
-    EXPECT_EQ(arrived.size(), 1u);
-    return arrived.empty() ? Arrived{} : std::move(arrived.front());
-  }
-  void migrate(Arrived& arrived, Folder folder) {
-    std::vector<MigrateJob::Item> items(1);
-    items[0].state = arrived.state;
-    items[0].folder = folder;
-    MigrateJob job = queue->begin_migrate(std::move(items));
-    job.run(fs);
-    queue->finish_migrate(job);
-    ASSERT_FALSE(job.items[0].error) << job.items[0].error->text();
-    arrived.state = job.items[0].state;
-    arrived.folder = folder;
-  }
-  void happened(Arrived& arrived, const Event& event) {
-    queue->mark(arrived.state.id, event);
-    ASSERT_TRUE(apply(arrived.state, event));
-  }
-  static Event deferral(std::uint32_t recipient, std::uint32_t attempts, std::int64_t next) {
-    Event event;
-    event.kind = EventKind::deferred;
-    event.recipients = {recipient};
-    event.attempts = attempts;
-    event.next_try = next;
-    event.gate = mail::Gate::retry_timer;
-    event.outcome.dsn = "4.4.1";
-    event.outcome.text = "connect: Connection refused";
-    return event;
-  }
-
-  test::ScratchDir dir;
-  FileSystem& fs = real_file_system();
-  test::ManualClock clock;
-  Options options = small_options(dir.path() + "/spool");
-  std::unique_ptr<Queue> queue;
-  std::map<Id, Arrived> found;
-};
+class QueueTest : public QueueFixture {};
 
 TEST_F(QueueTest, MessageInSegmentSurvivesRestartWhole) {
   open();
@@ -241,6 +178,29 @@ TEST_F(QueueTest, CompletionDuringMigrationCounts) {
   ASSERT_EQ(back.size(), 1u);
   EXPECT_EQ(back[0].state.recipients[0].status, Status::delivered);
   EXPECT_EQ(back[0].state.recipients[1].status, Status::open);
+}
+
+TEST_F(QueueTest, MarksOfWaitingMailDoNotMultiplyWithRestarts) {
+  open();
+  auto writer = lend(fs, *queue, 1);
+  Arrived arrived = accept(*writer, make_envelope(3), "body\r\n");
+  happened(arrived, deferral(0, 1, 1000));
+  migrate(arrived, Folder::deferred);
+  happened(arrived, deferral(1, 1, 1000)); // not in the file
+  queue->park(arrived.state);
+  *writer = SegmentWriter(fs, {}, Fd());
+  ASSERT_TRUE(queue->run_all());
+  std::uint64_t used = 0;
+  for (int i = 0; i < 8; ++i) {
+    reopen();
+    if (i == 1) used = queue->ledger().bytes_used();
+  }
+  EXPECT_EQ(queue->ledger().bytes_used(), used);
+  LoadJob job = queue->begin_load({arrived.state.id});
+  job.run(fs);
+  const auto back = queue->finish_load(job);
+  ASSERT_EQ(back.size(), 1u);
+  EXPECT_EQ(back[0].state, arrived.state);
 }
 
 TEST_F(QueueTest, FinishDuringMigrationRemovesTheFile) {
@@ -457,24 +417,21 @@ TEST_F(QueueTest, LedgerRotationKeepsEveryMark) {
 }
 
 TEST_F(QueueTest, BrokenLedgerIsReplacedWhenTheDiskIsBack) {
-  test::FaultFs faulty(fs, options.directory);
-  auto opened = Queue::open(faulty, clock, options, [](Arrived&&) {});
-  ASSERT_TRUE(opened);
-  queue = std::move(*opened);
-  auto writer = lend(faulty, *queue, 1);
+  open();
+  auto writer = lend(fs, *queue, 1);
   const Arrived arrived = accept(*writer, make_envelope(4), "x\r\n");
   queue->delivered(arrived.state.id, 0);
   ASSERT_TRUE(queue->sync_now());
   queue->delivered(arrived.state.id, 1);
-  faulty.fail({.call = 2, .error = EIO}); // the sync
+  fs.fail({.call = 2, .error = EIO}); // the sync
   EXPECT_FALSE(queue->sync_now());
   EXPECT_TRUE(queue->ledger_is_broken());
-  faulty.stop_failing();
+  fs.stop_failing();
   queue->delivered(arrived.state.id, 2); // was on its way
   EXPECT_FALSE(queue->flush());
   EXPECT_FALSE(queue->is_synced(queue->ledger().position()));
   RotateJob job = queue->begin_rotation();
-  job.run(faulty);
+  job.run(fs);
   ASSERT_TRUE(queue->finish_rotation(job));
   EXPECT_FALSE(queue->ledger_is_broken());
   EXPECT_TRUE(queue->is_synced(queue->ledger().position()));

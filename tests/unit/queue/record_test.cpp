@@ -117,7 +117,7 @@ TEST_F(ContentCheckTest, RefusesOtherBytesOtherMessageOtherGeneration) {
   ContentCheck other(Id::make(77, 2), place);
   other.feed("body\r\n");
   EXPECT_FALSE(other.confirm(fs, fd.get()));
-  // The segment was given to new mail while the agent sent (J10).
+  // The segment was given to new mail while the agent sent.
   RecordHeader next = some_header();
   next.tag ^= 1;
   std::string reused;

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& c) { return std::string(c.param.name); });
 
-// S1, S2: only CR LF . CR LF ends content, however the bytes are cut.
+// Only CR LF . CR LF ends content, however the bytes are cut.
 struct Ending {
   std::string_view name, bytes;
 };
@@ -235,7 +235,6 @@ TEST_F(SmtpSession, PipelinedGroupsAreAnsweredInOrder) {
   wait_for_mail(1);
 }
 
-// S13
 TEST_F(SmtpSession, TalkingOutOfTurnEndsTheSession) {
   begin();
   EXPECT_EQ(all_replies("EHLO x\r\nMAIL FROM:<a@b.example>\r\n").at(0).substr(0, 9), "503 5.5.0");
@@ -285,7 +284,6 @@ TEST_F(SmtpSession, RefusedChunksAreReadAndForgotten) {
   EXPECT_TRUE(qmgr.mails().empty());
 }
 
-// S8
 TEST_F(SmtpSession, ManyTinyChunks) {
   begin();
   send("MAIL FROM:<a@b.example>\r\nRCPT TO:<u@ours.example>\r\n");
@@ -318,7 +316,6 @@ TEST_F(SmtpSession, SizeLimitCountsRealBytes) {
   EXPECT_EQ(qmgr.files_open(), 0);
 }
 
-// S6
 TEST_F(SmtpSession, EndlessContentIsCut) {
   begin();
   ask("MAIL FROM:<a@b.example>");
@@ -448,7 +445,7 @@ TEST_F(SmtpSession, SilentClientTimesOut) {
   EXPECT_EQ(reply(), "");
 }
 
-// R7: a byte now and then does not buy time.
+// A byte now and then does not buy time.
 TEST_F(SmtpSession, DrippingClientTimesOut) {
   config->timeout = 60ms;
   begin();
@@ -487,7 +484,7 @@ TEST_F(SmtpSession, WholeSessionLimit) {
   EXPECT_TRUE(over);
 }
 
-// R8: the client asks and never reads.
+// The client asks and never reads.
 TEST_F(SmtpSession, ClientThatDoesNotReadIsCut) {
   config->timeout = 50ms;
   config->junk_limit = 1'000'000'000;
@@ -509,7 +506,7 @@ TEST_F(SmtpSession, ClientThatDoesNotReadIsCut) {
   EXPECT_TRUE(over);
 }
 
-// S23: a connection that ends anywhere before the final dot leaves nothing.
+// A connection that ends anywhere before the final dot leaves nothing.
 TEST_F(SmtpSession, CutAnywhereLeavesNothing) {
   start_queue();
   const std::string talk = "EHLO x\r\n";
@@ -648,7 +645,7 @@ TEST_F(SmtpSession, DrainingEndsSessionsBetweenMessages) {
   EXPECT_EQ(reply(), "");
 }
 
-// S12: random sequences of commands. The model says which replies are legal; nothing else happens.
+// Random sequences of commands. The model says which replies are legal; nothing else happens.
 TEST_F(SmtpSession, RandomCommandsKeepToTheRules) {
   config->hard_errors = 1'000'000;
   config->soft_errors = 1'000'000;
