@@ -4,6 +4,7 @@
 //   - empty lines, lines of white space, and lines whose first non-blank byte is '#' are skipped,
 //     also in the middle of a logical line;
 //   - a line that starts with white space continues the logical line before it.
+// And more leniently: a CR before a line end, and a byte order mark in front, are dropped.
 // Blocks on the disk: for start-up, reload, and small tables.
 #pragma once
 
@@ -47,7 +48,9 @@ struct LogicalLine {
 
 class LogicalLines {
  public:
-  explicit LogicalLines(std::string_view text) : rest_(text) {}
+  explicit LogicalLines(std::string_view text) : rest_(text) {
+    if (rest_.starts_with("\xef\xbb\xbf")) rest_.remove_prefix(3);
+  }
   // Nothing more: nullopt. A line that continues nothing comes back with its leading white space.
   std::optional<LogicalLine> next();
 

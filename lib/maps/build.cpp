@@ -17,21 +17,26 @@ Result<Built> build_lmdb(std::string_view text, const std::string& file, const s
   Built built;
   const auto fill = [&]() -> Result<void> {
     POSTRIDER_TRY(db::Env env, db::Env::open({.path = fresh, .mode = 0644}));
-    POSTRIDER_TRY_VOID(env.write([&](db::Txn& txn) -> Result<void> {
+    return env.write([&](db::Txn& txn) -> Result<void> {
       built = {};
-      return for_each_row(text, file,
-                          [&](std::string_view key, std::string_view value) -> Result<void> {
-                            const std::string folded = lowercase(key);
-                            POSTRIDER_TRY(const auto known, txn.get(folded));
-                            if (known) {
-                              ++built.doubles;
-                              return {};
-                            }
-                            ++built.entries;
-                            return txn.put(folded, value);
-                          });
-    }));
-    return {};
+      Problems problems(file);
+      const auto put_row = [&](std::size_t line, std::string_view key,
+                               std::string_view value) -> Result<void> {
+        const std::string folded = lowercase(key);
+        POSTRIDER_TRY(const auto known, txn.get(folded));
+        if (known) {
+          ++built.doubles;
+          problems.add(line, "duplicate entry: \"" + folded.substr(0, 100) + "\"");
+          return {};
+        }
+        ++built.entries;
+        auto put = txn.put(folded, value);
+        return put ? put : put.error().in(file + ", line " + std::to_string(line));
+      };
+      auto read = for_each_row(text, problems, put_row);
+      built.problems = problems.texts();
+      return read;
+    });
   };
   Result<void> filled = fill();
   if (filled.ok() && std::rename(fresh.c_str(), path.c_str()) != 0)

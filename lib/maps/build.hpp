@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 
@@ -13,6 +14,7 @@ namespace postrider::maps {
 struct Built {
   std::uint64_t entries = 0;
   std::uint64_t doubles = 0; // keys given again; their first value counts
+  std::vector<std::string> problems; // lines that were left out, and doubles
 };
 
 // Writes `path` anew from the rows of `text` (its name, `file`, is for messages). Programs that use

@@ -98,61 +98,79 @@ Result<Network> parse_network(std::string_view text) {
   return network;
 }
 
-Result<CidrTable> CidrTable::parse(std::string_view text, const std::string& file) {
-  CidrTable table;
-  std::vector<std::size_t> open;
-  LogicalLines lines(text);
-  while (auto line = lines.next()) {
-    const std::string where = file + ":" + std::to_string(line->number);
-    std::string_view content = trim(line->text);
-    if (is_space(line->text.front()))
-      return bad(where + ": the line starts with white space but continues nothing");
-    if (line->text.find('\0') != std::string::npos)
-      return bad(where + ": the line holds a zero byte");
+class CidrTable::Reader {
+ public:
+  Reader(CidrTable& table, Problems& problems) : table_(table), problems_(problems) {}
+
+  void read(const LogicalLine& line) {
+    const auto skip = [&](std::string_view why) {
+      problems_.add(line.number, std::string(why) + ": skipping this rule");
+    };
+    if (is_space(line.text.front()))
+      return skip("the line starts with white space but continues nothing");
+    if (line.text.find('\0') != std::string::npos) return skip("the line holds a zero byte");
+    std::string_view content = trim(line.text);
     if (is_word(content, "endif")) {
-      if (open.empty()) return bad(where + ": endif without if");
-      table.rules_[open.back()].end = table.rules_.size();
-      open.pop_back();
-      Rule end;
-      end.kind = Rule::Kind::end;
-      table.rules_.push_back(std::move(end));
-      continue;
+      if (open_.empty()) return skip("ENDIF without IF");
+      if (content.size() > 5) problems_.add(line.number, "ignoring extra text after ENDIF");
+      table_.rules_[open_.back().first].end = table_.rules_.size();
+      open_.pop_back();
+      return;
     }
     Rule rule;
-    if (is_word(content, "if")) {
-      rule.kind = Rule::Kind::block;
-      content.remove_prefix(2);
-    }
+    rule.is_block = is_word(content, "if");
+    if (rule.is_block) content.remove_prefix(2);
     const Line parts = split_line(content);
     auto network = parse_network(parts.network);
-    if (!network) return network.error().in(where);
-    rule.network = *network;
+    if (network && rule.is_block && !parts.rest.empty())
+      network = bad("text behind the network of an if");
     rule.negated = parts.negated;
-    if (rule.kind == Rule::Kind::block) {
-      if (!parts.rest.empty()) return bad(where + ": text behind the network of an if");
-      open.push_back(table.rules_.size());
-    } else if (parts.rest.empty()) {
-      return bad(where + ": no value; write a network, white space, and a value");
-    }
     rule.value = parts.rest;
-    table.rules_.push_back(std::move(rule));
+    if (network) rule.network = *network;
+    if (rule.is_block) {
+      // A block whose condition is wrong stays shut: its rules were not meant for all addresses.
+      if (!network)
+        problems_.add(line.number, network.error().text() + ": skipping all up to its ENDIF");
+      open_.emplace_back(table_.rules_.size(), line.number);
+    } else if (!network) {
+      return skip(network.error().text());
+    } else if (rule.value.empty()) {
+      return skip("no lookup result");
+    }
+    table_.rules_.push_back(std::move(rule));
   }
-  if (!open.empty()) return bad(file + ": if without endif");
+
+  void finish() {
+    for (const auto& [rule, line] : open_) {
+      table_.rules_[rule].end = table_.rules_.size();
+      problems_.add(line, "IF without ENDIF");
+    }
+  }
+
+ private:
+  CidrTable& table_;
+  Problems& problems_;
+  std::vector<std::pair<std::size_t, std::size_t>> open_; // blocks, and their lines
+};
+
+CidrTable CidrTable::parse(std::string_view text, Problems& problems) {
+  CidrTable table;
+  Reader reader(table, problems);
+  LogicalLines lines(text);
+  while (auto line = lines.next())
+    reader.read(*line);
+  reader.finish();
   return table;
 }
 
 std::optional<std::string_view> CidrTable::find(const Address& address) const {
-  for (std::size_t i = 0; i < rules_.size(); ++i) {
+  for (std::size_t i = 0; i < rules_.size();) {
     const Rule& rule = rules_[i];
-    if (rule.kind == Rule::Kind::end) continue;
     // Of the other IP version: no match, negated or not.
-    const bool holds =
-        rule.network.base.size == address.size && rule.network.contains(address) != rule.negated;
-    if (rule.kind == Rule::Kind::block) {
-      if (!holds) i = rule.end;
-    } else if (holds) {
-      return rule.value;
-    }
+    const bool holds = rule.network && rule.network->base.size == address.size &&
+                       rule.network->contains(address) != rule.negated;
+    if (holds && !rule.is_block) return rule.value;
+    i = rule.is_block && !holds ? rule.end : i + 1;
   }
   return std::nullopt;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "maps/problems.hpp"
 
 namespace postrider::maps {
 
@@ -34,17 +35,19 @@ Result<Network> parse_network(std::string_view text);
 
 class CidrTable {
  public:
-  static Result<CidrTable> parse(std::string_view text, const std::string& file);
+  static CidrTable parse(std::string_view text, Problems& problems);
   std::optional<std::string_view> find(const Address& address) const;
 
  private:
   struct Rule {
-    enum class Kind { value, block, end } kind = Kind::value;
+    bool is_block = false;
     bool negated = false;
-    Network network;
+    std::optional<Network> network; // none: an if that could not be understood, never true
     std::string value;
-    std::size_t end = 0; // of a block: where its endif stands
+    std::size_t end = 0; // of a block: the first rule behind it
   };
+  class Reader;
+
   std::vector<Rule> rules_;
 };
 

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Lookup tables: from a key to a text. Types: static inline texthash cidr lmdb.
+// Lookup tables: from a key to a text, as type:name.
 //
-//   static:text            texthash:/file      text table, searched in memory
-//   inline:{k=v, {k = v}}  cidr:/file          network patterns, first match counts
-//                          lmdb:/file.lmdb     made by `postrider map`
+//   static:text            inline:{k=v, {k = v}}   environ:         fail:
+//   texthash:/file         lmdb:/file.lmdb         randmap:{text, text}
+//   cidr:/file             regexp:/file            pcre:/file       also type:{ {rule}, {rule} }
+//   unionmap:{type:name, type:name}                pipemap:{type:name, type:name}
+//   socketmap:inet:host:port:name                  socketmap:unix:path:name
+// hash:, btree:, dbm:, sdbm: and cdb: read the text file that they are made from, with a warning.
+//
 // A table in a file is looked at for changes at most once a second, when it is used; when the new
-// content cannot be read or is wrong, the old stays in force, with a warning. A table that never
-// could be read answers each lookup with an Error.
+// content cannot be read, the old stays in force, with a warning. A table that never could be read
+// answers each lookup with an Error. Lines that are wrong are left out, with a warning.
 // A lookup blocks on the local disk at most; a table that asks another process has to be waited for
 // (may_wait), with maps/ask.hpp. One thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,14 +40,23 @@ class Map {
   virtual bool may_wait() const { return false; }
 };
 
+// Told of what is wrong with tables that can be used all the same.
+using Warn = std::function<void(std::string_view text)>;
+void log_warning(std::string_view text);
+
 struct MapOptions {
   std::string base_directory; // of relative file names
   Clock* clock = &system_clock();
+  Warn warn = &log_warning;
 };
 
 // One table. Error config: no such type, or no file name. A file that cannot be read is no error
 // here: its lookups are.
 Result<std::unique_ptr<Map>> open_map(std::string_view spec, const MapOptions& options);
+
+std::vector<std::string_view> map_types();
+// Also of the types that are read from their source.
+bool is_map_type(std::string_view name);
 
 enum class Key { whole, part };
 

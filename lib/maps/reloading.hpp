@@ -1,29 +1,37 @@
 // SPDX-License-Identifier: MIT
 // The content of one file, parsed, and parsed again when the file has changed. The clock is asked
-// at each use, the file at most once a second.
+// at each use, the file at most once a second. What is wrong becomes warnings, once each time.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/clock.hpp"
-#include "base/log.hpp"
 #include "base/text_file.hpp"
+#include "maps/map.hpp"
 
 namespace postrider::maps {
+
+template <typename Content>
+struct Loaded {
+  Content content;
+  FileStamp stamp;
+  std::vector<std::string> problems; // that did not keep it from being loaded
+};
 
 template <typename Content>
 class Reloading {
  public:
   // Makes Content from the file at the path; called again when `stamp_of(path)` changes.
-  using Read = Result<std::pair<Content, FileStamp>> (*)(const std::string& path);
+  using Read = Result<Loaded<Content>> (*)(const std::string& path);
 
-  Reloading(std::string path, Clock& clock, Read read)
-      : path_(std::move(path)), clock_(clock), read_(read) {
+  Reloading(std::string path, const MapOptions& options, Read read)
+      : path_(std::move(path)), clock_(*options.clock), warn_(options.warn), read_(read) {
     checked_ = clock_.steady();
     reload();
-    if (!content_) log::warning(problem_->text());
+    if (!content_) warn_(problem_->text());
   }
 
   // Good until the next call. Error: the file never could be read.
@@ -50,7 +58,7 @@ class Reloading {
       reload();
     }
     if (problem_ && (was_fine || problem_->text() != before))
-      log::warning(problem_->text() + (content_ ? "; the old content stays in force" : ""));
+      warn_(problem_->text() + (content_ ? "; the old content stays in force" : ""));
   }
 
   void reload() {
@@ -64,13 +72,16 @@ class Reloading {
       if (problem_->kind() != ErrorKind::config) seen_.reset();
       return;
     }
-    seen_ = read->second;
+    seen_ = read->stamp;
     problem_.reset();
-    content_.emplace(std::move(read->first));
+    content_.emplace(std::move(read->content));
+    for (const std::string& text : read->problems)
+      warn_(text);
   }
 
   std::string path_;
   Clock& clock_;
+  Warn warn_;
   Read read_;
   SteadyTime checked_;
   std::optional<FileStamp> seen_;

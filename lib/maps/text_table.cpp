@@ -8,63 +8,64 @@ namespace postrider::maps {
 
 namespace {
 
-std::string where(std::string_view file, std::size_t line) {
-  return std::string(file) + ":" + std::to_string(line);
-}
-
-// Splits the key off `text`.
-Result<std::string> take_key(std::string_view& text) {
-  std::string key;
-  if (text.front() != '"') {
-    std::size_t end = 0;
-    while (end < text.size() && !is_space(text[end]))
-      ++end;
-    key = text.substr(0, end);
-    text.remove_prefix(end);
-    return key;
+// Where the key at the front of `text` ends; npos: within quotes.
+std::size_t key_length(std::string_view text) {
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (quoted && text[i] == '\\') ++i;
+    else if (text[i] == '"') quoted = !quoted;
+    else if (!quoted && is_space(text[i])) return i;
   }
-  for (std::size_t i = 1; i < text.size(); ++i) {
-    if (text[i] == '"') {
-      text.remove_prefix(i + 1);
-      return key;
-    }
-    if (text[i] == '\\' && i + 1 < text.size()) ++i;
-    key.push_back(text[i]);
-  }
-  return Error(ErrorKind::config, "the key begins with a quote that does not end");
+  return quoted ? std::string_view::npos : text.size();
 }
 
 } // namespace
 
 Result<void>
-for_each_row(std::string_view text, std::string_view file,
-             const std::function<Result<void>(std::string_view key, std::string_view value)>& row) {
+for_each_row(std::string_view text, Problems& problems,
+             const std::function<Result<void>(std::size_t line, std::string_view key,
+                                              std::string_view value)>& row) {
   LogicalLines lines(text);
   while (auto line = lines.next()) {
-    std::string_view rest = line->text;
-    if (is_space(rest.front()))
-      return Error(ErrorKind::config,
-                   where(file, line->number) +
-                       ": the line starts with white space but continues nothing");
-    auto key = take_key(rest);
-    if (!key) return key.error().in(where(file, line->number));
-    const std::string_view value = trim(rest);
-    if (key->empty() || value.empty())
-      return Error(ErrorKind::config,
-                   where(file, line->number) + ": no value; write a key, white space, and a value");
-    if (value.find('\0') != std::string_view::npos || key->find('\0') != std::string::npos)
-      return Error(ErrorKind::config, where(file, line->number) + ": the line holds a zero byte");
-    if (auto done = row(*key, value); !done) return done.error().in(where(file, line->number));
+    const std::string_view content = line->text;
+    const auto ignore = [&](std::string_view why) {
+      problems.add(line->number, std::string(why) + " -- ignoring this line");
+    };
+    if (is_space(content.front())) {
+      ignore("logical line must not start with whitespace");
+      continue;
+    }
+    if (content.find('\0') != std::string_view::npos) {
+      ignore("the line holds a zero byte");
+      continue;
+    }
+    const std::size_t length = key_length(content);
+    if (length == std::string_view::npos) {
+      ignore("unbalanced '\"'");
+      continue;
+    }
+    const std::string_view value = trim(content.substr(length));
+    if (value.empty()) {
+      ignore("expected format: key whitespace value");
+      continue;
+    }
+    POSTRIDER_TRY_VOID(row(line->number, content.substr(0, length), value));
   }
   return {};
 }
 
-Result<TextTable> parse_text_table(std::string_view text, const std::string& file) {
+TextTable parse_text_table(std::string_view text, Problems& problems) {
   TextTable table;
-  POSTRIDER_TRY_VOID(for_each_row(text, file, [&](std::string_view key, std::string_view value) {
-    table.emplace(lowercase(key), std::string(value));
-    return Result<void>();
-  }));
+  const Result<void> read = for_each_row(
+      text, problems, [&](std::size_t line, std::string_view key, std::string_view value) {
+        std::string folded = lowercase(key);
+        if (table.find(folded) != table.end())
+          problems.add(line, "duplicate entry: \"" + folded.substr(0, 100) + "\"");
+        else
+          table.emplace(std::move(folded), std::string(value));
+        return Result<void>();
+      });
+  POSTRIDER_CHECK(read.ok());
   return table;
 }
 

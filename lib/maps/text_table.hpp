@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The syntax of text tables: logical lines of `key white-space value`; a key with white space
-// stands in "...", with \ before a quote or backslash. Pure.
+// The syntax of text tables: logical lines of `key white-space value`. White space within "..." is
+// part of the key, and so are the quotes: "first last"@example.com. Pure.
 #pragma once
 
 #include <functional>
@@ -9,17 +9,19 @@
 #include <unordered_map>
 
 #include "base/result.hpp"
+#include "maps/problems.hpp"
 
 namespace postrider::maps {
 
 // Lower-case keys. A key given twice keeps its first value.
 using TextTable = std::unordered_map<std::string, std::string>;
 
-// Calls `row` for each; Error config names file and line of the first line that is wrong.
+// Calls `row` for each line that is right. Error: what `row` returns; it ends the reading.
 Result<void>
-for_each_row(std::string_view text, std::string_view file,
-             const std::function<Result<void>(std::string_view key, std::string_view value)>& row);
+for_each_row(std::string_view text, Problems& problems,
+             const std::function<Result<void>(std::size_t line, std::string_view key,
+                                              std::string_view value)>& row);
 
-Result<TextTable> parse_text_table(std::string_view text, const std::string& file);
+TextTable parse_text_table(std::string_view text, Problems& problems);
 
 } // namespace postrider::maps

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "maps/map.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <set>
 #include <sys/stat.h>
 
 #include "maps/build.hpp"
-#include "maps/text_table.hpp"
 
 namespace postrider::maps {
 namespace {
+
+using testing::ElementsAre;
+using testing::EndsWith;
 
 class SettableClock final : public Clock {
  public:
@@ -36,10 +41,12 @@ class MapTest : public testing::Test {
     std::filesystem::rename(directory_ + "/" + name + ".tmp", directory_ + "/" + name);
   }
   Result<MapList> open(const std::string& spec) {
-    return open_maps(spec, {.base_directory = directory_, .clock = &clock_});
+    const Warn warn = [this](std::string_view text) { warnings_.emplace_back(text); };
+    return open_maps(spec, {.base_directory = directory_, .clock = &clock_, .warn = warn});
   }
   std::string directory_;
   SettableClock clock_;
+  std::vector<std::string> warnings_;
 };
 
 std::string get(MapList& maps, std::string_view key, Key kind = Key::whole) {
@@ -60,13 +67,13 @@ TEST_F(MapTest, StaticAndInline) {
 TEST_F(MapTest, Texthash) {
   write("t", "# comment\nA@Example.com  first value\n"
              "b@example.com\n  # inside\n  on the next line\n"
-             "\"with space\" x\n\"q\\\"\" y\na@example.com second\n");
+             "\"with space\"@x y\n\"q\\\" z\" y\na@example.com second\n");
   auto maps = open("texthash:t");
   ASSERT_TRUE(maps.ok());
   EXPECT_EQ(get(*maps, "a@example.COM"), "first value");
   EXPECT_EQ(get(*maps, "b@example.com"), "on the next line");
-  EXPECT_EQ(get(*maps, "with space"), "x");
-  EXPECT_EQ(get(*maps, "q\""), "y");
+  EXPECT_EQ(get(*maps, "\"with space\"@x"), "y");
+  EXPECT_EQ(get(*maps, "\"q\\\" z\""), "y");
   EXPECT_EQ(get(*maps, "c"), "(none)");
   EXPECT_EQ(get(*maps, std::string(1 << 20, 'k')), "(none)");
 }
@@ -89,20 +96,51 @@ TEST_F(MapTest, FileIsReadAgainWhenItChanged) {
   EXPECT_EQ(get(*maps, "k"), "new");
 }
 
-TEST_F(MapTest, OldContentStaysWhenTheNewIsBad) {
+TEST_F(MapTest, OldContentStaysWhenTheNewCannotBeRead) {
   write("t", "k old\n");
   auto maps = open("texthash:t");
-  for (const char* bad : {"k new\nno_value\n", "k new\n\"open quote\n"}) {
-    write("t", bad);
-    clock_.pass(std::chrono::seconds(2));
-    EXPECT_EQ(get(*maps, "k"), "old");
-  }
   std::filesystem::remove(directory_ + "/t");
   clock_.pass(std::chrono::seconds(2));
   EXPECT_EQ(get(*maps, "k"), "old");
+  EXPECT_EQ(warnings_.size(), 1u);
   write("t", "k new\n");
   clock_.pass(std::chrono::seconds(2));
   EXPECT_EQ(get(*maps, "k"), "new");
+}
+
+TEST_F(MapTest, WrongLinesAreLeftOutWithAWarning) {
+  write("t", "k good\nno_value\n\"open quote\nl good\nK again\n");
+  auto maps = open("texthash:t");
+  EXPECT_EQ(get(*maps, "k"), "good");
+  EXPECT_EQ(get(*maps, "l"), "good");
+  EXPECT_THAT(warnings_,
+              ElementsAre(EndsWith("/t, line 2: expected format: key whitespace value -- ignoring "
+                                   "this line"),
+                          EndsWith("/t, line 3: unbalanced '\"' -- ignoring this line"),
+                          EndsWith("/t, line 5: duplicate entry: \"k\"")));
+  std::string many;
+  for (int i = 0; i < 1000; ++i)
+    many += "x\n";
+  write("t", many);
+  clock_.pass(std::chrono::seconds(2));
+  EXPECT_EQ(get(*maps, "k"), "(none)");
+  EXPECT_EQ(warnings_.size(), 3u + 21);
+  EXPECT_THAT(warnings_.back(), EndsWith("/t: 980 more lines are wrong"));
+}
+
+TEST_F(MapTest, FilesOfOtherSystems) {
+  write("t", "\xef\xbb\xbf" "bom v\r\ncr v\r\nlast v");
+  auto maps = open("texthash:t");
+  for (const char* key : {"bom", "cr", "last"})
+    EXPECT_EQ(get(*maps, key), "v");
+}
+
+TEST_F(MapTest, LongLines) {
+  const std::string key(100'000, 'k');
+  const std::string value(1'000'000, 'v');
+  write("t", key + " " + value + "\n");
+  auto maps = open("texthash:t");
+  EXPECT_EQ(get(*maps, key), value);
 }
 
 TEST_F(MapTest, MissingFileIsTemporaryTrouble) {
@@ -147,14 +185,22 @@ TEST_F(MapTest, Cidr) {
   EXPECT_EQ(get(*maps, "192.0.2.1", Key::part), "(none)");
 }
 
-TEST_F(MapTest, BadCidrTables) {
+TEST_F(MapTest, BadCidrRulesAreLeftOut) {
   for (const char* text : {"10.0.0.1/8 host bits\n", "10.0.0.0/33 x\n", "10.0.0.0/-1 x\n", "x y\n",
-                           "10.0.0.0/8\n", "if 10.0.0.0/8\n", "endif\n", "if 10.0.0.0/8 x\nendif\n",
-                           "10.0.0.0/18446744073709551624 x\n"}) {
-    write("c", text);
+                           "10.0.0.0/8\n", "endif\n", "10.0.0.0/18446744073709551624 x\n",
+                           "if x\n10.0.0.1 not for all\nendif\n",
+                           "if 10.0.0.0/8 x\n10.0.0.1 not for all\nendif\n"}) {
+    write("c", text + std::string("10.0.0.0/8 good\n"));
+    warnings_.clear();
     auto maps = open("cidr:c");
-    EXPECT_NE(get(*maps, "10.0.0.1").find("/c"), std::string::npos) << text;
+    EXPECT_EQ(get(*maps, "10.0.0.1"), "good") << text;
+    ASSERT_EQ(warnings_.size(), 1u) << text;
+    EXPECT_NE(warnings_[0].find("/c, line 1: "), std::string::npos);
   }
+  write("c", "if 10.0.0.0/8\n10.0.0.1 x\n");
+  auto maps = open("cidr:c");
+  EXPECT_EQ(get(*maps, "10.0.0.1"), "x");
+  EXPECT_THAT(warnings_.back(), EndsWith("/c, line 1: IF without ENDIF"));
 }
 
 TEST_F(MapTest, LmdbIsBuiltUsedAndReplaced) {
@@ -172,7 +218,8 @@ TEST_F(MapTest, LmdbIsBuiltUsedAndReplaced) {
   EXPECT_EQ(get(*maps, "k"), "changed");
   EXPECT_EQ(get(*maps, "l"), "(none)");
   // Nothing but the table is left behind, also by a build that fails.
-  EXPECT_FALSE(build_lmdb("k v\nbad\n", "t", path).ok());
+  const auto bad = build_lmdb("k v\n" + std::string(1000, 'x') + " key too long\n", "t", path);
+  EXPECT_NE(bad.error().text().find("t, line 2"), std::string::npos);
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
     ++files;
@@ -180,6 +227,14 @@ TEST_F(MapTest, LmdbIsBuiltUsedAndReplaced) {
   }
   EXPECT_EQ(files, 1);
   EXPECT_EQ(get(*maps, "k"), "changed");
+}
+
+TEST_F(MapTest, LmdbOfATableWithWrongLines) {
+  const auto built = build_lmdb("k v\nbad\nK w\n", "t", directory_ + "/t.lmdb");
+  ASSERT_TRUE(built.ok());
+  EXPECT_THAT(built->problems,
+              ElementsAre("t, line 2: expected format: key whitespace value -- ignoring this line",
+                          "t, line 3: duplicate entry: \"k\""));
 }
 
 TEST_F(MapTest, BadLmdbIsTemporaryTrouble) {
@@ -198,18 +253,122 @@ TEST_F(MapTest, LargeTableIsReadOnce) {
   EXPECT_EQ(get(*maps, "user199999"), "v199999");
 }
 
+TEST_F(MapTest, CompiledTypesAreReadFromTheirSource) {
+  write("t", "k v\n");
+  for (const char* type : {"hash", "btree", "dbm", "sdbm", "cdb"}) {
+    warnings_.clear();
+    auto maps = open(type + std::string(":") + directory_ + "/t");
+    ASSERT_TRUE(maps.ok());
+    EXPECT_EQ(get(*maps, "K"), "v");
+    ASSERT_EQ(warnings_.size(), 1u);
+    EXPECT_THAT(warnings_[0], EndsWith("write texthash:" + directory_ + "/t"));
+  }
+  auto missing = open("hash:/nonexistent/t");
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error().kind(), ErrorKind::config);
+  EXPECT_THAT(missing.error().text(), EndsWith("use texthash:/nonexistent/t or lmdb:/nonexistent/t"));
+}
+
 TEST_F(MapTest, BadSpecs) {
   for (const char* spec :
-       {"/file", "hash:/etc/aliases", "texthash:", "inline:{novalue}", "inline:{a=b", "nosuch:x"})
-    EXPECT_EQ(open(spec).error().kind(), ErrorKind::config) << spec;
+       {"/file", "hash:/nonexistent", "texthash:", "lmdb:", "cidr:", "pcre:", "hash:",
+        "inline:{novalue}", "inline:{a=b", "inline:{}", "inline:a=b", "nosuch:x", "static:",
+        "unionmap:{}", "unionmap:static:a", "unionmap:{static}", "pipemap:{nosuch:x}", "randmap:{}",
+        "randmap:a", "pcre:{/x/ y}", "regexp:{ /x/ y }", "cidr:{10.0.0.0/8 x}", "socketmap:x",
+        "socketmap:inet:127.0.0.1:name", "socketmap:inet:127.0.0.1:99999:name",
+        "socketmap:unix:/path", "socketmap:inet:127.0.0.1:25:", "socketmap:tcp:127.0.0.1:25:n"}) {
+    auto opened = open(spec);
+    ASSERT_FALSE(opened.ok()) << spec;
+    EXPECT_EQ(opened.error().kind(), ErrorKind::config) << spec;
+  }
   EXPECT_TRUE(open("").value().empty());
 }
 
-TEST(TextTable, RowErrorsNameTheLine) {
-  auto table = parse_text_table("a b\n\nc\n", "f");
-  EXPECT_EQ(table.error().text().rfind("f:3: ", 0), 0u);
-  EXPECT_FALSE(parse_text_table(" a b\n", "f").ok());
-  EXPECT_FALSE(parse_text_table(std::string("a b\0c\n", 6), "f").ok());
+struct SimpleCase {
+  const char* spec;
+  const char* key;
+  const char* answer;
+};
+
+TEST_F(MapTest, TablesWithoutFiles) {
+  write("domains", "a.example 1\n");
+  ::setenv("POSTRIDER_TEST_Variable", "its value", 1);
+  for (const SimpleCase& c : std::initializer_list<SimpleCase>{
+           {"static:{ a, b }", "x", "a, b"},
+           {"{static:a b}", "x", "a b"},
+           {"inline:{a=1, A=2}", "a", "2"}, // unlike in files
+           {"inline:{a = b}", "a", "ERROR"}, // three items
+           {"inline:{{a = b}}", "a", "b"},
+           {"inline:{ {a=b=c} }", "a", "b=c"},
+           {"randmap:{x}", "any", "x"},
+           {"randmap:{ {x y} }", "any", "x y"},
+           {"fail:what", "any", "ERROR"},
+           {"environ:", "POSTRIDER_TEST_Variable", "its value"},
+           {"environ:x", "POSTRIDER_TEST_VARIABLE", "(none)"},
+           {"unionmap:{static:a, static:b}", "x", "a,b"},
+           {"unionmap:{inline:{x=1}, inline:{y=2}}", "x", "1"},
+           {"unionmap:{inline:{x=1}, inline:{y=2}}", "y", "2"},
+           {"unionmap:{inline:{x=1}, inline:{y=2}}", "z", "(none)"},
+           {"unionmap:{static:a, fail:}", "x", "ERROR"},
+           {"unionmap:{inline:{x=}, static:b}", "x", "b"},
+           {"pipemap:{inline:{a=b}, inline:{b=c}}", "a", "c"},
+           {"pipemap:{inline:{a=b}, inline:{b=c}}", "b", "(none)"},
+           {"pipemap:{inline:{a=b} fail:}", "b", "(none)"},
+           {"pipemap:{inline:{a=b} fail:}", "a", "ERROR"},
+           {"pipemap:{texthash:domains, unionmap:{static:y static:z}}", "A.Example", "y,z"},
+           {"cidr:{ {10.0.0.0/8 ten}, {::/0 six} }", "10.1.2.3", "ten"},
+           {"cidr:{ {10.0.0.0/8 ten}, {::/0 six} }", "2001:db8::1", "six"},
+           {"regexp:{ {/^(a)b/ <$1>}, {/c/ d} }", "ABX", "<A>"},
+           {"regexp:{{/^(a)b/ <$1>},{/c/ d}}", "c", "d"},
+           {"pcre:{ {/^(?<name>a{2})b/ <$1>}, {/c, d/ e} }", "aab", "<aa>"},
+           {"pcre:{ {if /^a/} {/b/ c} {endif} {/./ other} }", "ab", "c"},
+           {"pcre:{ {if /^a/} {/b/ c} {endif} {/./ other} }", "b", "other"},
+       }) {
+    auto maps = open(c.spec);
+    const std::string got = maps.ok() ? get(*maps, c.key) : "ERROR";
+    EXPECT_EQ(got.substr(0, got.rfind("ERROR", 0) == 0 ? 5 : got.npos), c.answer)
+        << c.spec << " " << c.key;
+  }
+}
+
+TEST_F(MapTest, RandmapGivesEachOfItsTexts) {
+  auto maps = open("randmap:{a, b}");
+  std::set<std::string> seen;
+  for (int i = 0; i < 200; ++i)
+    seen.insert(get(*maps, "x"));
+  EXPECT_EQ(seen.size(), 2u);
+}
+
+TEST_F(MapTest, WhichTablesTakePartsOfAddresses) {
+  const auto part_of = [&](const char* spec) {
+    auto maps = open(spec);
+    return get(*maps, "k", Key::part);
+  };
+  for (const char* spec : {"static:x", "inline:{k=x}", "unionmap:{inline:{k=x} regexp:{{/y/ x}}}",
+                           "pipemap:{static:x regexp:{{/x/ x}}}"})
+    EXPECT_EQ(part_of(spec), "x") << spec;
+  for (const char* spec : {"regexp:{{/k/ x}}", "pcre:{{/k/ x}}", "randmap:{x}", "fail:",
+                           "unionmap:{pcre:{{/k/ x}} inline:{k=x}}",
+                           "pipemap:{pcre:{{/k/ x}} static:x}"})
+    EXPECT_EQ(part_of(spec), "(none)") << spec;
+}
+
+TEST_F(MapTest, PatternFilesAreReadAgain) {
+  write("p", "/old/ 1\n");
+  auto maps = open("pcre:p regexp:p");
+  EXPECT_EQ(get(*maps, "old"), "1");
+  write("p", "/new/ 2\n/(/ bad\n");
+  clock_.pass(std::chrono::seconds(1));
+  EXPECT_EQ(get(*maps, "new"), "2");
+  EXPECT_EQ(get(*maps, "old"), "(none)");
+  EXPECT_EQ(warnings_.size(), 2u);
+}
+
+TEST(MapTypes, AreListedInOrder) {
+  const auto types = map_types();
+  EXPECT_TRUE(std::is_sorted(types.begin(), types.end()));
+  EXPECT_TRUE(is_map_type("hash"));
+  EXPECT_FALSE(is_map_type("mysql"));
 }
 
 } // namespace
