@@ -11,7 +11,7 @@
 #include "base/text_file.hpp"
 #include "config/master_cf.hpp"
 #include "init.hpp"
-#include "maps/map.hpp"
+#include "maps/ask.hpp"
 #include "smtpclient/options.hpp"
 #include "text.hpp"
 
@@ -52,6 +52,7 @@ std::string place_of(const std::string& directory, const config::Value& value) {
 
 // Tables that somebody set: can they be read now?
 void check_tables(const config::Settings& settings, Collector& out) {
+  ev::Loop loop; // for tables that ask another process
   maps::MapOptions options;
   options.base_directory = settings.config_directory();
   for (const config::Settings::Row& row : settings.all()) {
@@ -63,17 +64,18 @@ void check_tables(const config::Settings& settings, Collector& out) {
       const std::size_t colon = word.find(':');
       if (colon == std::string::npos) continue;
       const std::string type = word.substr(0, colon);
-      const bool known = type == "texthash" || type == "cidr" || type == "lmdb" ||
-                         type == "inline" || type == "static";
-      if (!is_map && !known) continue; // [2001:db8::1] and the like
+      if (!is_map && !maps::is_map_type(type)) continue; // [2001:db8::1] and the like
       const std::string where =
           place_of(settings.config_directory(), *row.value) + std::string(row.name) + ": ";
+      options.warn = [&](std::string_view text) { out.warning(where + shown(text)); };
       auto map = maps::open_map(word, options);
       if (!map) {
         out.error(where + map.error().text());
         continue;
       }
-      const auto answer = (*map)->lookup("192.0.2.1");
+      const std::function<maps::Answer()> question = [&] { return (*map)->lookup("192.0.2.1"); };
+      const auto answer = maps::ask_now<std::optional<std::string>>(
+          loop, question, loop.after(std::chrono::seconds(5)));
       if (!answer) out.error(where + shown(word) + ": " + answer.error().text());
     }
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// init, check, conf, map, version: what works without a running suite.
+// init, check, conf, version: what works without a running suite.
 #include <algorithm>
 #include <cerrno>
 #include <climits>
@@ -16,7 +16,6 @@
 #include "edit.hpp"
 #include "init.hpp"
 #include "json.hpp"
-#include "maps/build.hpp"
 #include "maps/map.hpp"
 #include "text.hpp"
 
@@ -181,7 +180,14 @@ int edit(const Invocation& in, bool remove) {
   return exit_ok;
 }
 
+int list_map_types() {
+  for (const std::string_view type : maps::map_types())
+    print(std::string(type) + "\n");
+  return exit_ok;
+}
+
 int run_conf(const Invocation& in) {
+  if (in.has("map-types")) return list_map_types();
   if (in.has("edit") || in.has("remove")) return edit(in, in.has("remove"));
   config::Findings findings;
   auto settings = config::Settings::load(
@@ -234,72 +240,6 @@ int run_conf(const Invocation& in) {
   return status;
 }
 
-// "lmdb:/etc/x" names the source "/etc/x" and the table "/etc/x.lmdb", and so does "/etc/x".
-int map_build(const Invocation& in, const std::vector<std::string>& names) {
-  if (names.empty()) return fail(in, exit_usage, "map build: name the text tables");
-  int status = exit_ok;
-  for (const std::string& name : names) {
-    std::string source = name.starts_with("lmdb:") ? name.substr(5) : name;
-    if (source.ends_with(".lmdb")) source.resize(source.size() - 5);
-    auto text = read_text_file(source);
-    if (!text) {
-      status = fail(in, text.error());
-      continue;
-    }
-    const std::string target = source + ".lmdb";
-    auto built = maps::build_lmdb(text->text, source, target);
-    if (!built) {
-      status = fail(in, built.error());
-      continue;
-    }
-    if (in.json)
-      print(json::of_object({{"table", target},
-                             {"entries", std::to_string(built->entries)},
-                             {"doubles", std::to_string(built->doubles)}}) +
-            "\n");
-    else
-      print(shown(target) + ": " + std::to_string(built->entries) + " entries" +
-            (built->doubles == 0
-                 ? ""
-                 : ", " + std::to_string(built->doubles) + " keys given again (the first counts)") +
-            "\n");
-  }
-  return status;
-}
-
-int map_query(const Invocation& in, const std::vector<std::string>& words) {
-  if (words.size() < 2) return fail(in, exit_usage, "map query: name a table and keys");
-  maps::MapOptions options;
-  options.base_directory = "."; // as for `map build`
-  auto map = maps::open_map(words.front(), options);
-  if (!map) return fail(in, map.error());
-  bool all_found = true;
-  std::vector<std::pair<std::string, std::string>> found;
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    auto value = (*map)->lookup(words[i]);
-    if (!value) return fail(in, exit_try_again, value.error().text());
-    if (!*value) {
-      all_found = false;
-      continue;
-    }
-    if (in.json)
-      found.emplace_back(words[i], **value);
-    else
-      print((words.size() > 2 ? shown(words[i]) + "  " : "") + shown(**value) + "\n");
-  }
-  if (in.json) print(json::of_object(found) + "\n");
-  return all_found ? exit_ok : exit_failed;
-}
-
-int run_map(const Invocation& in) {
-  std::vector<std::string> words = in.words();
-  const std::string verb = words.empty() ? "" : words.front();
-  if (!words.empty()) words.erase(words.begin());
-  if (verb == "build") return map_build(in, words);
-  if (verb == "query") return map_query(in, words);
-  return fail(in, exit_usage, "map: expected build or query");
-}
-
 int run_version(const Invocation& in) {
   if (in.json)
     print(json::of_object({{"version", POSTRIDER_VERSION}}) + "\n");
@@ -330,14 +270,10 @@ const std::vector<Command>& config_commands() {
         {"expanded,x", "", "with $names replaced"},
         {"values,h", "", "values without names"},
         {"origin,o", "", "where each value comes from"},
+        {"map-types,m", "", "the types of tables"},
         {"edit,e", "", "NAME=VALUE...: change main.cf"},
         {"remove,X", "", "NAME...: remove from main.cf"}},
        run_conf},
-      {"map",
-       "build FILE... | query TABLE KEY...",
-       "make lmdb: tables, ask any table",
-       {},
-       run_map},
       {"version", "", "print the version", {}, run_version},
   };
   return commands;

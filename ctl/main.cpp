@@ -20,7 +20,8 @@ using Commands = const std::vector<Command>&;
 
 const Command* find_command(std::string_view name) {
   for (Commands list : {std::cref(lifecycle_commands()), std::cref(queue_commands()),
-                        std::cref(action_commands()), std::cref(config_commands())})
+                        std::cref(action_commands()), std::cref(config_commands()),
+                        std::cref(map_commands())})
     for (const Command& command : list)
       if (command.name == name) return &command;
   return nullptr;
@@ -36,7 +37,8 @@ std::string usage() {
   } groups[] = {{"running", lifecycle_commands()},
                 {"looking", queue_commands()},
                 {"acting on mail", action_commands()},
-                {"configuring", config_commands()}};
+                {"configuring", config_commands()},
+                {"tables", map_commands()}};
   for (const auto& group : groups) {
     out.append("\n").append(group.title).append(":\n");
     for (const Command& command : group.commands) {

@@ -18,7 +18,7 @@
 #include <map>
 #include <utility>
 
-#include "ev/task.hpp"
+#include "ev/group.hpp"
 #include "maps/map.hpp"
 
 namespace postrider::maps {
@@ -67,5 +67,24 @@ ev::Task<Result<R>> ask(ev::Loop& loop, const std::function<Result<R>()>& questi
 // The same for the simplest question: lists.lookup(key, kind).
 ev::Task<Answer> ask(ev::Loop& loop, MapList& list, std::string_view key, Key kind,
                      ev::Deadline deadline);
+
+// For programs that do nothing else meanwhile: runs `loop` until the question is answered.
+template <typename R>
+Result<R> ask_now(ev::Loop& loop, const std::function<Result<R>()>& question,
+                  ev::Deadline deadline) {
+  struct Root {
+    static ev::RootTask run(ev::Loop& at, const std::function<Result<R>()>& asked,
+                            ev::Deadline until, std::optional<Result<R>>& out) {
+      Result<R> answer = co_await ask<R>(at, asked, until);
+      out.emplace(std::move(answer));
+    }
+  };
+  std::optional<Result<R>> answer;
+  ev::Group group(loop);
+  group.spawn(Root::run(loop, question, deadline, answer), "a lookup");
+  while (!group.empty())
+    loop.turn(true);
+  return std::move(*answer);
+}
 
 } // namespace postrider::maps

@@ -30,6 +30,10 @@ struct Text {
     const auto found = table.find(lowercase(key));
     return found == table.end() ? std::nullopt : std::optional(found->second);
   }
+  void list(const Map::Visit& visit) const {
+    for (const auto& [key, value] : table)
+      visit(key, value);
+  }
   TextTable table;
 };
 
@@ -64,6 +68,15 @@ class FileMap final : public Map {
   Answer lookup(std::string_view key) override {
     POSTRIDER_TRY(const Content* content, file_.current());
     return content->find(key);
+  }
+  Result<void> list(const Visit& visit) override {
+    if constexpr (requires(const Content& content) { content.list(visit); }) {
+      POSTRIDER_TRY(const Content* content, file_.current());
+      content->list(visit);
+      return {};
+    } else {
+      return Map::list(visit);
+    }
   }
   bool takes_parts() const override { return Content::kParts; }
 
@@ -121,6 +134,14 @@ class LmdbMap final : public Map {
     POSTRIDER_TRY(const db::Txn txn, env->read());
     POSTRIDER_TRY(const std::optional<std::string_view> value, txn.get(lowercase(key)));
     return value ? std::optional(std::string(*value)) : std::nullopt;
+  }
+  Result<void> list(const Visit& visit) override {
+    POSTRIDER_TRY(const db::Env* env, file_.current());
+    POSTRIDER_TRY(const db::Txn txn, env->read());
+    return txn.prefix("", [&](std::string_view key, std::string_view value) {
+      visit(key, value);
+      return true;
+    });
   }
 
  private:

@@ -42,6 +42,10 @@ std::string joined(const List& names) {
 
 void log_warning(std::string_view text) { log::warning(text); }
 
+Result<void> Map::list(const Visit&) {
+  return Error(ErrorKind::config, "tables of this type cannot be listed");
+}
+
 std::vector<std::string_view> map_types() {
   std::vector<std::string_view> names;
   for (const Type& type : kTypes)

@@ -34,6 +34,9 @@ class Map {
  public:
   virtual ~Map() = default;
   virtual Answer lookup(std::string_view key) = 0;
+  // Shows each entry, in any order. Error config: a table of this type has no list of them.
+  using Visit = std::function<void(std::string_view key, std::string_view value)>;
+  virtual Result<void> list(const Visit& visit);
   // Whether parts of an address (its domain, its user) may be looked up: not in pattern tables.
   virtual bool takes_parts() const { return true; }
   // Whether its answers have to be waited for, with ask() (maps/ask.hpp).

@@ -31,6 +31,11 @@ class InlineMap final : public Map {
     const auto found = table_.find(lowercase(key));
     return found == table_.end() ? std::nullopt : std::optional(found->second);
   }
+  Result<void> list(const Visit& visit) override {
+    for (const auto& [key, value] : table_)
+      visit(key, value);
+    return {};
+  }
 
  private:
   TextTable table_;
