@@ -102,18 +102,26 @@ bool Dispatch::settle_without_agent(Message& message, std::uint32_t recipient, c
   return false;
 }
 
-void Dispatch::route(Message& message) {
+bool Dispatch::is_wanted(const Message& message, std::uint32_t recipient) const {
+  const queue::RecipientState& state = message.state.recipients[recipient];
+  return !queue::is_settled(state) &&
+         (message.forced || is_due(parts_.params.retry, state.next_try, parts_.now()));
+}
+
+void Dispatch::route(Message& message, const Routes* known) {
   message.phase = Phase::active;
   ++gather_round_;
   const std::int64_t now = parts_.now();
   const RetryLimits& retry = parts_.params.retry;
   const std::size_t first = message.entries.size();
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
-    const queue::RecipientState& state = message.state.recipients[i];
-    if (queue::is_settled(state)) continue;
-    if (!message.forced && !is_due(retry, state.next_try, now)) continue;
+    if (!is_wanted(message, i)) continue;
     mail::Recipient& recipient = message.state.envelope.recipients[i];
-    Result<Route> route = parts_.around.route(recipient.address, message.state.envelope.sender);
+    if (known != nullptr && known->find(i) == known->end()) continue;
+    const Result<Route> route =
+        known != nullptr
+            ? known->find(i)->second
+            : parts_.around.route(recipient.address, message.state.envelope.sender);
     if (!route) {
       parts_.finish->settle_here(message, i,
                                  make_outcome(mail::Verdict::deferred, "4.3.0",

@@ -61,7 +61,12 @@ class Dispatch {
 
   // Makes entries for the recipients that are due, or settles them on the spot. Then either the
   // message has entries, or its round is over: the caller looks.
-  void route(Message& message);
+  void route(Message& message) { route(message, nullptr); }
+  // The same with routes that were looked up before; a recipient without one waits.
+  using Routes = std::unordered_map<std::uint32_t, Result<Route>>;
+  void route(Message& message, const Routes& routes) { route(message, &routes); }
+  // Whether it is the turn of this recipient: not settled, and due or asked for.
+  bool is_wanted(const Message& message, std::uint32_t recipient) const;
   // A report to be made by bounce.
   void request_report(Message& message, Errand errand, std::vector<std::uint32_t> recipients,
                       std::string send_to);
@@ -103,6 +108,7 @@ class Dispatch {
  private:
   Transport& transport_of(const std::string& name);
   Destination& destination_of(Transport& transport, const Route& route);
+  void route(Message& message, const Routes* known);
   bool settle_without_agent(Message& message, std::uint32_t recipient, const Route& route);
   void enqueue(Entry& entry, bool in_front);
   void unqueue(Entry& entry);

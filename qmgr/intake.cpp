@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "dispatch.hpp"
 #include "finish.hpp"
+#include "maps/ask.hpp"
 #include "store.hpp"
 
 namespace postrider::qmgr {
@@ -19,6 +20,7 @@ constexpr std::size_t kLoadBatch = 100;
 constexpr std::size_t kMostLoaded = 400;   // loaded and not yet active
 constexpr std::size_t kMostStoring = 4000; // beyond this nothing is loaded
 constexpr std::size_t kActivationsPerTurn = 512;
+constexpr Duration kRouteLimit = std::chrono::seconds(100); // for the tables of one recipient
 constexpr std::int64_t kSecond = 1'000'000;
 constexpr std::int64_t kLongestSleep = 60 * kSecond;
 constexpr std::int64_t kFarLookEvery = 300 * kSecond;
@@ -105,8 +107,44 @@ void Intake::activate(Message& message) {
     parts_.finish->round_over(message);
     return;
   }
+  if (parts_.around.routes_wait) {
+    if (message.routing != 0) return; // goes on when that ends
+    message.routing = ++routings_;
+    parts_.tasks.spawn(route_slowly(message.id(), message.routing), "route a message");
+    return;
+  }
   parts_.dispatch->route(message);
   if (message.entries.empty()) parts_.finish->round_over(message);
+}
+
+// Meanwhile the message may be held, dropped, stored and even come back, so it is looked for after
+// each wait.
+ev::RootTask Intake::route_slowly(queue::Id id, std::uint64_t number) {
+  Dispatch::Routes routes;
+  for (std::uint32_t i = 0;; ++i) {
+    Message* const message = find(id);
+    if (message == nullptr || message->routing != number) co_return;
+    if (message->phase != Phase::active) {
+      message->routing = 0;
+      co_return;
+    }
+    if (i >= message->state.recipients.size()) {
+      message->routing = 0;
+      parts_.dispatch->route(*message, routes);
+      if (message->entries.empty()) parts_.finish->round_over(*message);
+      co_return;
+    }
+    if (!parts_.dispatch->is_wanted(*message, i)) continue;
+    const std::string recipient = message->state.envelope.recipients[i].address;
+    const std::string sender = message->state.envelope.sender;
+    const std::function<Result<Route>()> question = [&] {
+      return parts_.around.route(recipient, sender);
+    };
+    const ev::Deadline deadline = parts_.loop.after(kRouteLimit);
+    Result<Route> route = co_await maps::ask<Route>(parts_.loop, question, deadline);
+    if (parts_.stopping) co_return;
+    routes.emplace(i, std::move(route));
+  }
 }
 
 // One of the fresh, one of those from the disk.

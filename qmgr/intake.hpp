@@ -84,6 +84,7 @@ class Intake {
   ev::RootTask accept_file(std::shared_ptr<Writer> writer, std::uint64_t id);
   bool may_lend(const Writer& writer, Duration waited) const;
   void activate(Message& message);
+  ev::RootTask route_slowly(queue::Id id, std::uint64_t number);
   Message* next_in_turn();
   void load_due();
   void start_load(const std::vector<queue::Id>& ids);
@@ -99,6 +100,7 @@ class Intake {
   std::size_t fresh_count_ = 0, loaded_count_ = 0;
   bool turn_of_loaded_ = false;
   std::size_t active_ = 0, storing_ = 0;
+  std::uint64_t routings_ = 0; // begun so far
   std::deque<queue::Id> again_;
   std::multimap<std::int64_t, queue::Id> resting_;
   std::deque<std::pair<SteadyTime, queue::Id>> by_age_; // those that came through the journal

@@ -69,6 +69,7 @@ struct Message {
   std::int64_t entered = 0; // unix time, microseconds: when it entered memory
   std::vector<std::unique_ptr<Entry>> entries;
   std::uint32_t in_flight = 0; // of the entries
+  std::uint64_t routing = 0;   // which Intake::route_slowly() looks its routes up; 0: none
   bool job_out = false;        // a job copies or saves it: it must not be given to another
   bool dirty = false;          // marks since it was last saved
   bool forced = false;         // the operator asked: defer_transports and gates do not count

@@ -42,6 +42,7 @@ struct Route {
 struct Surroundings {
   // Where a recipient goes. Error: cannot be said now.
   std::function<Result<Route>(const std::string& recipient, const std::string& sender)> route;
+  bool routes_wait = false; // whether `route` is a question for maps::ask()
   // A connected, non-blocking socket to a process of the service. Error not_found or refused: there
   // is no such service.
   std::function<Result<Fd>(const std::string& service)> connect;

@@ -188,6 +188,7 @@ class Service final : public daemon::Service {
     around.route = [this](const std::string& recipient, const std::string& sender) {
       return resolve(recipient, sender);
     };
+    around.routes_wait = router_.may_wait();
     around.connect = [directory](const std::string& service) {
       return connect_service(directory, service);
     };

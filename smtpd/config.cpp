@@ -54,6 +54,11 @@ class TableLists final : public Lists {
     return std::shared_ptr<Lists>(std::move(lists));
   }
 
+  bool may_wait() const override {
+    for (const auto* list : {&networks_, &local_, &relay_, &limits_, &newlines_, &users_})
+      if ((*list)->may_wait()) return true;
+    return false;
+  }
   Result<bool> is_trusted(const std::string& address) override {
     return networks_->matches_address(address);
   }

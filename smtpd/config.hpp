@@ -18,10 +18,12 @@ class Settings;
 
 namespace postrider::smtpd {
 
-// The lists of addresses and domains. An Error is temporary trouble with a table: 451.
+// The lists of addresses and domains. An Error is temporary trouble with a table: 451. Where a
+// table has to be waited for, these are questions for maps::ask().
 class Lists {
  public:
   virtual ~Lists() = default;
+  virtual bool may_wait() const { return false; }
   virtual Result<bool> is_trusted(const std::string& address) = 0; // mynetworks
   virtual Result<bool> is_ours(const std::string& domain) = 0;     // mydestination, relay_domains
   virtual Result<bool> is_free_of_limits(const std::string& address) = 0;

@@ -19,6 +19,7 @@ struct Peer {
   bool trusted = false; // in mynetworks, or local
   bool free_of_limits = false;
   bool bare_newlines_pass = false;
+  bool may_submit = true; // authorized_submit_users, of a local one
 
   // "unknown[192.0.2.1]", "localhost[local]": how log lines name it.
   std::string shown() const { return name + "[" + (local ? "local" : address) + "]"; }

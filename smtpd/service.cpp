@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "ipc/channel.hpp"
+#include "maps/ask.hpp"
 #include "net/tcp_stream.hpp"
 
 namespace postrider::smtpd {
@@ -55,19 +56,25 @@ bool Service::reload(const config::Settings& settings) {
   return true;
 }
 
-Result<Peer> Service::identify(int fd) {
+Result<Peer> Service::identify(const Config& config, int fd) {
   const net::Address address = net::Address::peer_of(fd);
   if (!address.is_ip()) {
-    if (!config_->local)
+    if (!config.local)
       return Error(ErrorKind::config, "a UNIX socket needs smtpd_local_submission = yes");
-    return make_local_peer(ipc::peer_credentials(fd).uid);
+    Peer peer = make_local_peer(ipc::peer_credentials(fd).uid);
+    if (config.any_user_may_submit) return peer;
+    const passwd* user = ::getpwuid(peer.uid);
+    const Result<bool> may =
+        user == nullptr ? Result<bool>(false) : config.lists->may_submit(user->pw_name);
+    peer.may_submit = may && *may;
+    return peer;
   }
-  if (config_->local)
+  if (config.local)
     return Error(ErrorKind::config, "smtpd_local_submission = yes is for UNIX sockets only");
   Peer peer = make_peer(address);
-  POSTRIDER_TRY(peer.trusted, config_->lists->is_trusted(peer.address));
-  POSTRIDER_TRY(peer.free_of_limits, config_->lists->is_free_of_limits(peer.address));
-  POSTRIDER_TRY(peer.bare_newlines_pass, config_->lists->may_send_bare_newlines(peer.address));
+  POSTRIDER_TRY(peer.trusted, config.lists->is_trusted(peer.address));
+  POSTRIDER_TRY(peer.free_of_limits, config.lists->is_free_of_limits(peer.address));
+  POSTRIDER_TRY(peer.bare_newlines_pass, config.lists->may_send_bare_newlines(peer.address));
   return peer;
 }
 
@@ -78,12 +85,7 @@ std::string Service::refusal_of(const Peer& peer) {
     return "421 4.3.2 " + config_->hostname + " Error: too many sessions\r\n";
   }
   if (peer.local) {
-    if (config_->any_user_may_submit) return {};
-    const passwd* user = ::getpwuid(peer.uid);
-    if (user != nullptr) {
-      const Result<bool> may = config_->lists->may_submit(user->pw_name);
-      if (may && *may) return {};
-    }
+    if (peer.may_submit) return {};
     log::warning("uid " + std::to_string(peer.uid) +
                  " may not hand in mail (authorized_submit_users)");
     return "554 5.7.1 " + config_->hostname + " Error: user not authorized to submit mail\r\n";
@@ -100,8 +102,26 @@ std::string Service::refusal_of(const Peer& peer) {
 }
 
 void Service::accept(daemon::Client client) {
+  if (config_->lists->may_wait()) {
+    group_.spawn(identify_slowly(std::move(client), config_), "a client that is being looked up");
+    return;
+  }
+  Result<Peer> peer = identify(*config_, client.fd.get());
+  admit(std::move(client), std::move(peer));
+}
+
+ev::RootTask Service::identify_slowly(daemon::Client client,
+                                      std::shared_ptr<const Config> config) {
   const int fd = client.fd.get();
-  Result<Peer> peer = identify(fd);
+  const std::function<Result<Peer>()> question = [&] { return identify(*config, fd); };
+  const ev::Deadline deadline = context_.loop().after(config->timeout);
+  Result<Peer> peer = co_await maps::ask<Peer>(context_.loop(), question, deadline);
+  if (!peer && peer.error().kind() == ErrorKind::cancelled) co_return;
+  admit(std::move(client), std::move(peer));
+}
+
+void Service::admit(daemon::Client client, Result<Peer> peer) {
+  const int fd = client.fd.get();
   if (!peer) {
     log::warning("cannot serve a client: " + peer.error().text());
     Peer stranger;

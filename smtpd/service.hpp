@@ -31,8 +31,10 @@ class Service final : public daemon::Service {
     int fd;
     Session* session;
   };
-  // Who it is and whether it may talk to us; a reply says why not.
-  Result<Peer> identify(int fd);
+  // Who it is and whether it may talk to us; a reply says why not. A question for maps::ask().
+  static Result<Peer> identify(const Config& config, int fd);
+  ev::RootTask identify_slowly(daemon::Client client, std::shared_ptr<const Config> config);
+  void admit(daemon::Client client, Result<Peer> peer);
   std::string refusal_of(const Peer& peer);
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
   ev::RootTask turn_away(daemon::Client client, Peer peer, std::string reply);

@@ -230,7 +230,7 @@ ev::Task<void> Session::execute(smtp::Command command) {
     if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
     mail(command.arguments);
     co_return;
-  case smtp::Verb::rcpt: rcpt(command.arguments); co_return;
+  case smtp::Verb::rcpt: co_await rcpt(command.arguments); co_return;
   case smtp::Verb::data: co_await data(command.arguments); co_return;
   case smtp::Verb::bdat: co_await bdat(command.arguments); co_return;
   case smtp::Verb::rset: rset(); co_return;

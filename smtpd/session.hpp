@@ -71,7 +71,7 @@ class Session {
   // --- verbs
   void helo(smtp::Verb verb, std::string_view arguments);
   void mail(std::string_view arguments);
-  void rcpt(std::string_view arguments);
+  ev::Task<void> rcpt(std::string_view arguments);
   ev::Task<void> data(std::string_view arguments);
   ev::Task<void> bdat(std::string_view arguments);
   void rset();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The verbs that need no waiting.
+// The verbs without content.
 #include <algorithm>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "mail/address.hpp"
+#include "maps/ask.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -110,27 +111,27 @@ void Session::mail(std::string_view arguments) {
   reply(250, "2.1.0", "Ok");
 }
 
-void Session::rcpt(std::string_view arguments) {
-  if (!transaction_) return fail(503, "5.5.1", "Error: need MAIL command");
-  if (transaction_->chunking) return fail(503, "5.5.1", "Error: RCPT after BDAT");
+ev::Task<void> Session::rcpt(std::string_view arguments) {
+  if (!transaction_) co_return fail(503, "5.5.1", "Error: need MAIL command");
+  if (transaction_->chunking) co_return fail(503, "5.5.1", "Error: RCPT after BDAT");
   mail::Envelope& envelope = transaction_->envelope;
   const auto utf8 = envelope.smtputf8 ? mail::Utf8::yes : mail::Utf8::no;
   smtp::RcptCommand command;
   if (const auto wrong = smtp::parse_rcpt(arguments, utf8, command)) {
     log::info("bad RCPT command from " + peer_.shown() + ": " + wrong->text);
-    return fail(*wrong);
+    co_return fail(*wrong);
   }
   if (config_->strict_envelopes && !has_brackets(arguments))
-    return fail(501, "5.1.3", "Bad recipient address syntax");
+    co_return fail(501, "5.1.3", "Bad recipient address syntax");
   mail::Recipient& recipient = command.recipient;
   if ((recipient.notify != 0 || !recipient.orcpt.empty()) && hidden("DSN"))
-    return fail(555, "5.5.4", "Unsupported option: NOTIFY or ORCPT");
+    co_return fail(555, "5.5.4", "Unsupported option: NOTIFY or ORCPT");
   const std::uint64_t most =
       peer_.local ? std::max(config_->recipients, kLocalRecipients) : config_->recipients;
   if (envelope.recipients.size() >= most) {
     reject("RCPT", {452, "4.5.3", "Error: too many recipients"}, recipient.address);
     if (++transaction_->overshoot <= config_->recipients_overshoot) --errors_;
-    return;
+    co_return;
   }
   RecipientFacts facts;
   facts.address = recipient.address;
@@ -138,14 +139,15 @@ void Session::rcpt(std::string_view arguments) {
   if (domain.empty()) {
     facts.our_domain = true;
   } else {
-    const Result<bool> ours = config_->lists->is_ours(domain);
+    const std::function<Result<bool>()> question = [&] { return config_->lists->is_ours(domain); };
+    const Result<bool> ours = co_await maps::ask<bool>(shared_.loop, question, limit());
     if (!ours) {
       log::warning(ours.error().text());
       reject("RCPT",
              {451, "4.3.0",
               "<" + mail::to_external(recipient.address) + ">: Temporary lookup failure"},
              recipient.address);
-      return;
+      co_return;
     }
     facts.our_domain = *ours;
   }
@@ -153,7 +155,7 @@ void Session::rcpt(std::string_view arguments) {
   session.trusted = peer_.trusted;
   if (const auto refused = check_recipient(config_->relay_rules, config_->recipient_rules, session,
                                            facts, config_->codes))
-    return reject("RCPT", *refused, recipient.address);
+    co_return reject("RCPT", *refused, recipient.address);
   std::string original = recipient.address;
   finish_address(recipient.address);
   if (recipient.address != original) recipient.original = std::move(original);

@@ -138,6 +138,11 @@ Result<Router> Router::create(const config::Settings& settings,
   return router;
 }
 
+bool Router::may_wait() const {
+  return mydestination_.may_wait() || relay_domains_.may_wait() || transport_maps_.may_wait() ||
+         sender_relayhosts_.may_wait() || sender_transports_.may_wait();
+}
+
 Result<AddressClass> Router::classify(std::string_view domain) {
   POSTRIDER_TRY(const bool local, mydestination_.matches_domain(domain));
   if (local) return AddressClass::local;

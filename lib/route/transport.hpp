@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Where mail goes: recipient and sender -> transport and next hop. Decided anew at each attempt, so
 // that a corrected table applies to mail that already waits. Owned by qmgr; blocks on tables in
-// local files at most.
+// local files at most. Where may_wait() is true, resolve() and classify() are questions for
+// maps::ask().
 //
 // 1. The class of the recipient's domain names a transport: mydestination and our own address
 //    literals: local_transport; relay_domains: relay_transport; all others: default_transport, or
@@ -65,6 +66,7 @@ class Router {
   Result<Route> resolve(std::string_view recipient, std::string_view sender);
 
   Result<AddressClass> classify(std::string_view domain);
+  bool may_wait() const;
 
  private:
   Router() = default;
