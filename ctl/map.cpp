@@ -94,7 +94,8 @@ class Tables {
   std::vector<std::unique_ptr<maps::Map>> maps_;
 };
 
-int print_pairs(const Invocation& in, const std::vector<std::pair<std::string, std::string>>& pairs) {
+int print_pairs(const Invocation& in,
+                const std::vector<std::pair<std::string, std::string>>& pairs) {
   if (in.json) {
     print(json::of_object(pairs) + "\n");
   } else {
@@ -147,9 +148,8 @@ int list(const Invocation& in, const std::vector<std::string>& specs) {
   Tables tables(loop);
   if (auto opened = tables.open(specs); !opened) return fail(in, opened.error());
   std::vector<std::pair<std::string, std::string>> pairs;
-  auto listed = tables.list([&](std::string_view key, std::string_view value) {
-    pairs.emplace_back(key, value);
-  });
+  auto listed = tables.list(
+      [&](std::string_view key, std::string_view value) { pairs.emplace_back(key, value); });
   if (!listed) return fail(in, listed.error());
   std::sort(pairs.begin(), pairs.end());
   print_pairs(in, pairs);
@@ -183,7 +183,8 @@ const std::vector<Command>& map_commands() {
       {"map",
        "build FILE... | query TABLE KEY... | list TABLE | -q KEY TABLE... | -s TABLE",
        "make lmdb: tables, ask and list any table",
-       {{"query,q", "KEY", "what the first of the tables says that knows KEY; -: of each line read"},
+       {{"query,q", "KEY",
+         "what the first of the tables says that knows KEY; -: of each line read"},
         {"sequence,s", "", "the same as list"}},
        run_map},
   };

@@ -119,9 +119,8 @@ void Dispatch::route(Message& message, const Routes* known) {
     mail::Recipient& recipient = message.state.envelope.recipients[i];
     if (known != nullptr && known->find(i) == known->end()) continue;
     const Result<Route> route =
-        known != nullptr
-            ? known->find(i)->second
-            : parts_.around.route(recipient.address, message.state.envelope.sender);
+        known != nullptr ? known->find(i)->second
+                         : parts_.around.route(recipient.address, message.state.envelope.sender);
     if (!route) {
       parts_.finish->settle_here(message, i,
                                  make_outcome(mail::Verdict::deferred, "4.3.0",

@@ -110,8 +110,7 @@ void Service::accept(daemon::Client client) {
   admit(std::move(client), std::move(peer));
 }
 
-ev::RootTask Service::identify_slowly(daemon::Client client,
-                                      std::shared_ptr<const Config> config) {
+ev::RootTask Service::identify_slowly(daemon::Client client, std::shared_ptr<const Config> config) {
   const int fd = client.fd.get();
   const std::function<Result<Peer>()> question = [&] { return identify(*config, fd); };
   const ev::Deadline deadline = context_.loop().after(config->timeout);

@@ -13,7 +13,7 @@ namespace postrider::maps {
 
 struct Built {
   std::uint64_t entries = 0;
-  std::uint64_t doubles = 0; // keys given again; their first value counts
+  std::uint64_t doubles = 0;         // keys given again; their first value counts
   std::vector<std::string> problems; // lines that were left out, and doubles
 };
 

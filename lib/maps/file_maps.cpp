@@ -186,9 +186,8 @@ Opened open_source_of(std::string_view type, std::string_view name, const MapOpt
     return bad(spec + ": there are no " + std::string(type) +
                ": tables here, and its source cannot be read (" + stamp.error().text() +
                "); use texthash:" + std::string(name) + " or lmdb:" + std::string(name));
-  options.warn(spec + ": there are no " + std::string(type) +
-               ": tables here; the text file " + path + " is read instead; write texthash:" +
-               std::string(name));
+  options.warn(spec + ": there are no " + std::string(type) + ": tables here; the text file " +
+               path + " is read instead; write texthash:" + std::string(name));
   return open_texthash(name, options);
 }
 

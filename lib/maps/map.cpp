@@ -20,10 +20,10 @@ struct Type {
 };
 
 constexpr Type kTypes[] = {
-    {"cidr", &open_cidr},           {"environ", &open_environ},   {"fail", &open_fail},
-    {"inline", &open_inline},       {"lmdb", &open_lmdb},         {"pcre", &open_pcre},
-    {"pipemap", &open_pipemap},     {"randmap", &open_randmap},   {"regexp", &open_regexp},
-    {"socketmap", &open_socketmap}, {"static", &open_static},     {"texthash", &open_texthash},
+    {"cidr", &open_cidr},           {"environ", &open_environ}, {"fail", &open_fail},
+    {"inline", &open_inline},       {"lmdb", &open_lmdb},       {"pcre", &open_pcre},
+    {"pipemap", &open_pipemap},     {"randmap", &open_randmap}, {"regexp", &open_regexp},
+    {"socketmap", &open_socketmap}, {"static", &open_static},   {"texthash", &open_texthash},
     {"unionmap", &open_unionmap},
 };
 
@@ -75,8 +75,7 @@ Result<std::unique_ptr<Map>> open_map(std::string_view spec, const MapOptions& o
     return opened;
   }
   if (is_map_type(type)) return open_source_of(type, name, options);
-  return Error(ErrorKind::config, "table type \"" +
-                                      std::string(type.substr(0, kMostInMessages)) +
+  return Error(ErrorKind::config, "table type \"" + std::string(type.substr(0, kMostInMessages)) +
                                       "\" is not known; there are: " + joined(map_types()));
 }
 

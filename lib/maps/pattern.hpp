@@ -17,7 +17,8 @@ class Pattern {
   virtual ~Pattern() = default;
   // Whether it matches somewhere in `text`. `groups`, unless null, then holds what each ( ) matched
   // (empty where it took no part); [0] is all of the match. Error limit: too much work.
-  virtual Result<bool> match(std::string_view text, std::vector<std::string_view>* groups) const = 0;
+  virtual Result<bool> match(std::string_view text,
+                             std::vector<std::string_view>* groups) const = 0;
   virtual std::size_t group_count() const = 0;
 };
 

@@ -154,8 +154,7 @@ class PatternTable::Reader {
       auto name = take_name(text);
       if (!name) return bad(name.error().text() + ": bad replacement syntax");
       const auto group = parse_decimal(*name);
-      if (!group)
-        return bad("non-numeric replacement index \"" + std::string(*name) + "\"");
+      if (!group) return bad("non-numeric replacement index \"" + std::string(*name) + "\"");
       if (*group < 1 || *group > rule.pattern->group_count())
         return bad("out of range replacement index \"" + std::string(*name) + "\"");
       if (rule.negated) return bad("$number found in negative match replacement text");

@@ -53,7 +53,8 @@ class PcrePattern final : public Pattern {
     groups->assign(groups_ + 1, std::string_view());
     const PCRE2_SIZE* places = ::pcre2_get_ovector_pointer(found_);
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
-      if (places[2 * i] != PCRE2_UNSET && places[2 * i] <= places[2 * i + 1]) // \K may turn them round
+      if (places[2 * i] != PCRE2_UNSET &&
+          places[2 * i] <= places[2 * i + 1]) // \K may turn them round
         (*groups)[i] = text.substr(places[2 * i], places[2 * i + 1] - places[2 * i]);
     return true;
   }
@@ -85,9 +86,8 @@ Result<std::unique_ptr<Pattern>> compile(const std::string& pattern, std::string
   }
   int code = 0;
   PCRE2_SIZE place = 0;
-  pcre2_code* compiled =
-      ::pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &code,
-                      &place, nullptr);
+  pcre2_code* compiled = ::pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()),
+                                         pattern.size(), options, &code, &place, nullptr);
   if (compiled == nullptr)
     return Error(ErrorKind::config,
                  "error in regex at offset " + std::to_string(place) + ": " + text_of(code));

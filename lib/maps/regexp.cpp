@@ -28,8 +28,9 @@ class RegexpPattern final : public Pattern {
     std::vector<regmatch_t> places(groups == nullptr ? 1 : group_count() + 1);
     places[0].rm_so = 0;
     places[0].rm_eo = static_cast<regoff_t>(text.size());
-    const int failed = ::regexec(&expression_, text.data() == nullptr ? "" : text.data(),
-                                 groups == nullptr ? 0 : places.size(), places.data(), REG_STARTEND);
+    const int failed =
+        ::regexec(&expression_, text.data() == nullptr ? "" : text.data(),
+                  groups == nullptr ? 0 : places.size(), places.data(), REG_STARTEND);
     if (failed == REG_NOMATCH) return false;
     if (failed != 0) return Error(ErrorKind::limit, text_of(failed));
     if (groups == nullptr) return true;

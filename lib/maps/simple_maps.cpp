@@ -145,7 +145,8 @@ std::optional<std::string_view> in_braces(std::string_view text) {
 
 Opened open_static(std::string_view name, const MapOptions&) {
   if (name.empty()) return bad("write static:text");
-  return std::unique_ptr<Map>(std::make_unique<StaticMap>(std::string(in_braces(name).value_or(name))));
+  return std::unique_ptr<Map>(
+      std::make_unique<StaticMap>(std::string(in_braces(name).value_or(name))));
 }
 
 Opened open_inline(std::string_view name, const MapOptions&) {

@@ -12,19 +12,21 @@ namespace {
 std::size_t key_length(std::string_view text) {
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (quoted && text[i] == '\\') ++i;
-    else if (text[i] == '"') quoted = !quoted;
-    else if (!quoted && is_space(text[i])) return i;
+    if (quoted && text[i] == '\\')
+      ++i;
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (!quoted && is_space(text[i]))
+      return i;
   }
   return quoted ? std::string_view::npos : text.size();
 }
 
 } // namespace
 
-Result<void>
-for_each_row(std::string_view text, Problems& problems,
-             const std::function<Result<void>(std::size_t line, std::string_view key,
-                                              std::string_view value)>& row) {
+Result<void> for_each_row(std::string_view text, Problems& problems,
+                          const std::function<Result<void>(std::size_t line, std::string_view key,
+                                                           std::string_view value)>& row) {
   LogicalLines lines(text);
   while (auto line = lines.next()) {
     const std::string_view content = line->text;

@@ -17,10 +17,9 @@ namespace postrider::maps {
 using TextTable = std::unordered_map<std::string, std::string>;
 
 // Calls `row` for each line that is right. Error: what `row` returns; it ends the reading.
-Result<void>
-for_each_row(std::string_view text, Problems& problems,
-             const std::function<Result<void>(std::size_t line, std::string_view key,
-                                              std::string_view value)>& row);
+Result<void> for_each_row(std::string_view text, Problems& problems,
+                          const std::function<Result<void>(std::size_t line, std::string_view key,
+                                                           std::string_view value)>& row);
 
 TextTable parse_text_table(std::string_view text, Problems& problems);
 

@@ -129,7 +129,8 @@ TEST_F(MapTest, WrongLinesAreLeftOutWithAWarning) {
 }
 
 TEST_F(MapTest, FilesOfOtherSystems) {
-  write("t", "\xef\xbb\xbf" "bom v\r\ncr v\r\nlast v");
+  write("t", "\xef\xbb\xbf"
+             "bom v\r\ncr v\r\nlast v");
   auto maps = open("texthash:t");
   for (const char* key : {"bom", "cr", "last"})
     EXPECT_EQ(get(*maps, key), "v");
@@ -186,10 +187,10 @@ TEST_F(MapTest, Cidr) {
 }
 
 TEST_F(MapTest, BadCidrRulesAreLeftOut) {
-  for (const char* text : {"10.0.0.1/8 host bits\n", "10.0.0.0/33 x\n", "10.0.0.0/-1 x\n", "x y\n",
-                           "10.0.0.0/8\n", "endif\n", "10.0.0.0/18446744073709551624 x\n",
-                           "if x\n10.0.0.1 not for all\nendif\n",
-                           "if 10.0.0.0/8 x\n10.0.0.1 not for all\nendif\n"}) {
+  for (const char* text :
+       {"10.0.0.1/8 host bits\n", "10.0.0.0/33 x\n", "10.0.0.0/-1 x\n", "x y\n", "10.0.0.0/8\n",
+        "endif\n", "10.0.0.0/18446744073709551624 x\n", "if x\n10.0.0.1 not for all\nendif\n",
+        "if 10.0.0.0/8 x\n10.0.0.1 not for all\nendif\n"}) {
     write("c", text + std::string("10.0.0.0/8 good\n"));
     warnings_.clear();
     auto maps = open("cidr:c");
@@ -266,17 +267,39 @@ TEST_F(MapTest, CompiledTypesAreReadFromTheirSource) {
   auto missing = open("hash:/nonexistent/t");
   ASSERT_FALSE(missing.ok());
   EXPECT_EQ(missing.error().kind(), ErrorKind::config);
-  EXPECT_THAT(missing.error().text(), EndsWith("use texthash:/nonexistent/t or lmdb:/nonexistent/t"));
+  EXPECT_THAT(missing.error().text(),
+              EndsWith("use texthash:/nonexistent/t or lmdb:/nonexistent/t"));
 }
 
 TEST_F(MapTest, BadSpecs) {
-  for (const char* spec :
-       {"/file", "hash:/nonexistent", "texthash:", "lmdb:", "cidr:", "pcre:", "hash:",
-        "inline:{novalue}", "inline:{a=b", "inline:{}", "inline:a=b", "nosuch:x", "static:",
-        "unionmap:{}", "unionmap:static:a", "unionmap:{static}", "pipemap:{nosuch:x}", "randmap:{}",
-        "randmap:a", "pcre:{/x/ y}", "regexp:{ /x/ y }", "cidr:{10.0.0.0/8 x}", "socketmap:x",
-        "socketmap:inet:127.0.0.1:name", "socketmap:inet:127.0.0.1:99999:name",
-        "socketmap:unix:/path", "socketmap:inet:127.0.0.1:25:", "socketmap:tcp:127.0.0.1:25:n"}) {
+  for (const char* spec : {"/file",
+                           "hash:/nonexistent",
+                           "texthash:",
+                           "lmdb:",
+                           "cidr:",
+                           "pcre:",
+                           "hash:",
+                           "inline:{novalue}",
+                           "inline:{a=b",
+                           "inline:{}",
+                           "inline:a=b",
+                           "nosuch:x",
+                           "static:",
+                           "unionmap:{}",
+                           "unionmap:static:a",
+                           "unionmap:{static}",
+                           "pipemap:{nosuch:x}",
+                           "randmap:{}",
+                           "randmap:a",
+                           "pcre:{/x/ y}",
+                           "regexp:{ /x/ y }",
+                           "cidr:{10.0.0.0/8 x}",
+                           "socketmap:x",
+                           "socketmap:inet:127.0.0.1:name",
+                           "socketmap:inet:127.0.0.1:99999:name",
+                           "socketmap:unix:/path",
+                           "socketmap:inet:127.0.0.1:25:",
+                           "socketmap:tcp:127.0.0.1:25:n"}) {
     auto opened = open(spec);
     ASSERT_FALSE(opened.ok()) << spec;
     EXPECT_EQ(opened.error().kind(), ErrorKind::config) << spec;
@@ -296,7 +319,7 @@ TEST_F(MapTest, TablesWithoutFiles) {
   for (const SimpleCase& c : std::initializer_list<SimpleCase>{
            {"static:{ a, b }", "x", "a, b"},
            {"{static:a b}", "x", "a b"},
-           {"inline:{a=1, A=2}", "a", "2"}, // unlike in files
+           {"inline:{a=1, A=2}", "a", "2"},  // unlike in files
            {"inline:{a = b}", "a", "ERROR"}, // three items
            {"inline:{{a = b}}", "a", "b"},
            {"inline:{ {a=b=c} }", "a", "b=c"},
@@ -347,9 +370,9 @@ TEST_F(MapTest, WhichTablesTakePartsOfAddresses) {
   for (const char* spec : {"static:x", "inline:{k=x}", "unionmap:{inline:{k=x} regexp:{{/y/ x}}}",
                            "pipemap:{static:x regexp:{{/x/ x}}}"})
     EXPECT_EQ(part_of(spec), "x") << spec;
-  for (const char* spec : {"regexp:{{/k/ x}}", "pcre:{{/k/ x}}", "randmap:{x}", "fail:",
-                           "unionmap:{pcre:{{/k/ x}} inline:{k=x}}",
-                           "pipemap:{pcre:{{/k/ x}} static:x}"})
+  for (const char* spec :
+       {"regexp:{{/k/ x}}", "pcre:{{/k/ x}}", "randmap:{x}",
+        "fail:", "unionmap:{pcre:{{/k/ x}} inline:{k=x}}", "pipemap:{pcre:{{/k/ x}} static:x}"})
     EXPECT_EQ(part_of(spec), "(none)") << spec;
 }
 

@@ -117,7 +117,8 @@ INSTANTIATE_TEST_SUITE_P(PatternTable, Regexp,
 TEST(PatternTable, AZeroByteDoesNotEndTheKey) {
   for (const Dialect* dialect : {&kRegexp, &kPcre}) {
     Problems problems("t");
-    const auto table = PatternTable::parse("/^the.*(end)$/ <$1>\n/(end)$/ <$1>", *dialect, problems);
+    const auto table =
+        PatternTable::parse("/^the.*(end)$/ <$1>\n/(end)$/ <$1>", *dialect, problems);
     EXPECT_EQ(get(table, std::string_view("the \0end", 8)), "<end>");
   }
 }
@@ -160,12 +161,11 @@ TEST(PatternTable, WrongRulesAreLeftOut) {
 TEST(PatternTable, ProblemsThatKeepTheRule) {
   Problems problems("t");
   PatternTable::parse("/x/\nif /x/ y\nendif z\n/x/X y\nif /a/\n", kPcre, problems);
-  EXPECT_THAT(problems.texts(),
-              ElementsAre("t, line 1: no replacement text: using empty string",
-                          "t, line 2: ignoring extra text after IF statement",
-                          "t, line 3: ignoring extra text after ENDIF",
-                          "t, line 4: ignoring obsolete regexp option \"X\"",
-                          "t, line 5: IF has no matching ENDIF"));
+  EXPECT_THAT(problems.texts(), ElementsAre("t, line 1: no replacement text: using empty string",
+                                            "t, line 2: ignoring extra text after IF statement",
+                                            "t, line 3: ignoring extra text after ENDIF",
+                                            "t, line 4: ignoring obsolete regexp option \"X\"",
+                                            "t, line 5: IF has no matching ENDIF"));
 }
 
 // A pattern that tries everything must not take the processor: the lookup is temporary trouble, and

@@ -44,7 +44,8 @@ class SocketMapTest : public testing::Test {
       Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd) return;
       ++connections_;
-      servers_.spawn(serve(*this, std::make_unique<net::TcpStream>(loop_, std::move(fd))), "server");
+      servers_.spawn(serve(*this, std::make_unique<net::TcpStream>(loop_, std::move(fd))),
+                     "server");
     }
   }
 
@@ -73,9 +74,9 @@ class SocketMapTest : public testing::Test {
   }
 
   std::string ask_for(std::string_view key, ev::Deadline deadline = ev::Deadline::never()) {
-    auto answer =
-        test::run_task<Answer>(loop_, [&] { return map_->fetch(loop_, key, deadline); });
-    if (!answer) return std::string(to_string(answer.error().kind())) + ": " + answer.error().text();
+    auto answer = test::run_task<Answer>(loop_, [&] { return map_->fetch(loop_, key, deadline); });
+    if (!answer)
+      return std::string(to_string(answer.error().kind())) + ": " + answer.error().text();
     return answer->value_or("(none)");
   }
 
@@ -127,7 +128,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"Lowercase", "4:ok x,", "protocol: socketmap server: unknown error"},
         {"TheLongest", netstring("OK " + kLongest), kLongest},
         {"TooLong", "100001:", "limit: socketmap server: the answer is too long"},
-        {"MuchTooLong", "99999999999999999999:x", "protocol: socketmap server: the answer is no netstring"},
+        {"MuchTooLong", "99999999999999999999:x",
+         "protocol: socketmap server: the answer is no netstring"},
         {"NoNumber", "x:OK a,", "protocol: socketmap server: the answer is no netstring"},
         {"NoLength", ":OK a,", "protocol: socketmap server: the answer is no netstring"},
         {"Negative", "-4:OK a,", "protocol: socketmap server: the answer is no netstring"},

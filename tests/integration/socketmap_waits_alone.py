@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""Tables that ask another process: who waits for a slow answer waits alone, in smtpd and in qmgr; a
+server that fails, lies or is gone makes mail wait, and is asked again."""
+import contextlib
+import pathlib
+import socket
+import threading
+
+import sinks
+from suite import Suite, expect, expect_equal, expect_match
+
+
+class Server:
+    """answers: {(table, key): text of the answer, bytes to be sent as they are, or an Event that has
+    to be set first}; what is not there is NOTFOUND."""
+
+    def __init__(self, path):
+        self.answers, self.asked = {}, []
+        self.path = pathlib.Path(path)
+        self.open()
+
+    def open(self):
+        self.path.unlink(missing_ok=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.path.chmod(0o666)
+        self.listener.listen(50)
+        self.connections = []
+        threading.Thread(target=self.listen, args=(self.listener,), daemon=True).start()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def listen(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                self.connections.append(connection)
+                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        text = b""
+        with connection, contextlib.suppress(OSError):
+            while piece := connection.recv(65536):
+                text += piece
+                length, colon, rest = text.partition(b":")
+                if not colon or len(rest) <= int(length):
+                    continue
+                text = rest[int(length) + 1:]
+                table, _, key = rest[:int(length)].decode().partition(" ")
+                self.asked.append((table, key))
+                answer = self.answers.get((table, key), "NOTFOUND ")
+                if isinstance(answer, threading.Event):
+                    answer.wait()
+                    answer = self.answers[table, key, "then"]
+                if isinstance(answer, str):
+                    answer = f"{len(answer)}:{answer},".encode()
+                connection.sendall(answer)
+
+
+with sinks.Sink() as general, sinks.Sink() as special, \
+        Suite(start=False, relayhost=general.place) as suite:
+    server = Server(suite.top / "socket")
+    suite.configure(transport_maps=f"socketmap:unix:{suite.top}/socket:transport",
+                    relay_domains=f"socketmap:unix:{suite.top}/socket:relay",
+                    minimal_backoff_time="1s", maximal_backoff_time="2s", queue_run_delay="1s")
+    server.answers["transport", "user@quick.example"] = f"OK smtp:{special.place}"
+    suite.start()
+
+    # qmgr: one recipient's route is not known yet, others go.
+    gate = threading.Event()
+    server.answers["transport", "user@slow.example"] = gate
+    server.answers["transport", "user@slow.example", "then"] = f"OK smtp:{special.place}"
+    suite.send("a@example.org", ["user@slow.example"])
+    suite.send("a@example.org", ["user@quick.example"])
+    special.wait(1)
+    suite.send("a@example.org", ["user@other.example"])
+    general.wait(1)
+    expect_equal([m.recipients for m in special.messages], [["user@quick.example"]], "before the gate")
+    gate.set()
+    special.wait(2)
+    suite.wait_empty()
+
+    # An operator drops mail whose route is being looked up: no trace of it goes out.
+    gate = threading.Event()
+    server.answers["transport", "user@dropped.example"] = gate
+    server.answers["transport", "user@dropped.example", "then"] = f"OK smtp:{special.place}"
+    suite.send("a@example.org", ["user@dropped.example"])
+    suite.wait_log(r"from=<a@example.org>.*\(queue active\)", 4)
+    suite.cli("delete", "ALL")
+    suite.wait_empty()
+    gate.set()
+
+    # smtpd: a session waits for the answer about its recipient, another one does not.
+    gate = threading.Event()
+    server.answers["relay", "slow-relay.example"] = gate
+    server.answers["relay", "slow-relay.example", "then"] = "OK yes"
+    slow, quick = suite.raw(), suite.raw()
+    for session in (slow, quick):
+        session.command("EHLO client.example")
+        session.command("MAIL FROM:<a@example.org>")
+    slow.write(b"RCPT TO:<user@slow-relay.example>\r\n")
+    expect_match("^250", quick.command("RCPT TO:<user@quick.example>"), "the other session")
+    expect(slow.silent(), "the first session waits")
+    gate.set()
+    expect_match("^250", slow.reply(), "the answer came")
+    slow.close()
+    quick.close()
+
+    # Trouble: temporary for the client of smtpd, a deferral in qmgr, until the answer is good.
+    for number, answer in enumerate(["TEMP later", "PERM wrong", "WHAT", b"9999999:x", b"\xff" * 5000,
+                                     "OK a\r\nb", "TIMEOUT "]):
+        server.answers["relay", "bad.example"] = answer
+        session = suite.raw()
+        session.command("EHLO client.example")
+        session.command("MAIL FROM:<a@example.org>")
+        expect_match("^451 4.3.0", session.command("RCPT TO:<user@bad.example>"), f"{answer!r}")
+        session.close()
+    server.answers["transport", "user@bad.example"] = b"4:OK x;"
+    server.answers["relay", "bad.example"] = "NOTFOUND "
+    suite.send("a@example.org", ["user@bad.example"])
+    suite.wait_log(r"to=<user@bad.example>.*status=deferred \(cannot route: .*socketmap server")
+    server.answers["transport", "user@bad.example"] = f"OK smtp:{special.place}"
+    special.wait(3)
+    suite.wait_empty()
+
+    # The server is gone, and comes back.
+    server.close()
+    session = suite.raw()
+    session.command("EHLO client.example")
+    session.command("MAIL FROM:<a@example.org>")
+    expect_match("^451", session.command("RCPT TO:<user@quick.example>"), "no server")
+    server.open()
+    expect_match("^250", session.command("RCPT TO:<user@quick.example>"), "the server is back")
+    session.close()
+    expect(all(key.count("@") == (1 if table == "transport" else 0) for table, key in server.asked),
+           f"whole keys only: {server.asked}")
