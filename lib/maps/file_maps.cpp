@@ -125,26 +125,36 @@ Opened open_rules(std::string_view type, std::string_view name, const MapOptions
   return std::unique_ptr<Map>(std::make_unique<FileMap<Content>>(std::move(path), options));
 }
 
-// A table made by build_lmdb: never written to, only replaced.
+// A table made by build_lmdb: never written to, only replaced. One that Postfix's postmap made may
+// have a zero byte behind each key and value.
 class LmdbMap final : public Map {
  public:
   LmdbMap(std::string path, const MapOptions& options) : file_(std::move(path), options, &open) {}
   Answer lookup(std::string_view key) override {
     POSTRIDER_TRY(const db::Env* env, file_.current());
     POSTRIDER_TRY(const db::Txn txn, env->read());
-    POSTRIDER_TRY(const std::optional<std::string_view> value, txn.get(lowercase(key)));
-    return value ? std::optional(std::string(*value)) : std::nullopt;
+    std::string at = lowercase(key);
+    POSTRIDER_TRY(std::optional<std::string_view> value, txn.get(at));
+    if (!value) {
+      at.push_back('\0');
+      POSTRIDER_TRY(value, txn.get(at));
+    }
+    return value ? std::optional(std::string(without_zero(*value))) : std::nullopt;
   }
   Result<void> list(const Visit& visit) override {
     POSTRIDER_TRY(const db::Env* env, file_.current());
     POSTRIDER_TRY(const db::Txn txn, env->read());
     return txn.prefix("", [&](std::string_view key, std::string_view value) {
-      visit(key, value);
+      visit(without_zero(key), without_zero(value));
       return true;
     });
   }
 
  private:
+  static std::string_view without_zero(std::string_view text) {
+    if (text.ends_with('\0')) text.remove_suffix(1);
+    return text;
+  }
   // The stamp comes first: when the file is replaced in between, it is opened once more.
   static Result<Loaded<db::Env>> open(const std::string& path) {
     POSTRIDER_TRY(const FileStamp stamp, stamp_of(path));

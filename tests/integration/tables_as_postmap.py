@@ -155,6 +155,7 @@ TABLES = [  # (specification with {dir}, keys)
     ("texthash:{dir}/text", TEXT_KEYS),
     # postmap gives up on keys that LMDB cannot hold; here they are not found
     ("lmdb:{dir}/text", [key for key in TEXT_KEYS if 0 < len(key) < 500]),
+    ("lmdb:{dir}/theirs", [key for key in TEXT_KEYS if 0 < len(key) < 500]),
     ("regexp:{dir}/rules", RULE_KEYS),
     ("pcre:{dir}/rules", RULE_KEYS),
     ("pcre:{dir}/pcre", PCRE_KEYS),
@@ -273,6 +274,8 @@ with tempfile.TemporaryDirectory(prefix="postrider-test-") as top:
     types = subprocess.run(["postconf", "-c", top, "-m"], capture_output=True, text=True,
                            check=True).stdout.split()
     subprocess.run([POSTRIDER, "map", "build", top / "text"], check=True, capture_output=True)
+    (top / "theirs").write_text(TEXT, newline="")
+    subprocess.run(["postmap", "-c", top, f"lmdb:{top}/theirs"], check=True, capture_output=True)
     local = socket.socket(socket.AF_UNIX)
     local.bind(str(top / "socket"))
     internet = socket.create_server(("127.0.0.1", 0))

@@ -89,6 +89,55 @@ TEST(MatchList, HostsByNameOrAddress) {
   EXPECT_FALSE(list.matches_host("unknown", "203.0.113.1").value());
 }
 
+struct HostCase {
+  const char* name;
+  const char* list;
+  bool parents;
+  const char* host;
+  const char* address;
+  bool match;
+};
+class Hosts : public testing::TestWithParam<HostCase> {};
+TEST_P(Hosts, Decides) {
+  MatchList list = make(GetParam().list, GetParam().parents);
+  EXPECT_EQ(list.matches_host(GetParam().host, GetParam().address).value(), GetParam().match);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Lists, Hosts,
+    testing::ValuesIn<HostCase>({
+        {"Name", "mx.example.com", false, "MX.Example.com", "192.0.2.1", true},
+        {"NameOfParent", "example.com", true, "mx.example.com", "192.0.2.1", true},
+        {"NameOfParentNot", "example.com", false, "mx.example.com", "192.0.2.1", false},
+        {"DottedParent", ".example.com", false, "mx.example.com", "192.0.2.1", true},
+        {"Address", "192.0.2.1", false, "mx.example.com", "192.0.2.1", true},
+        {"Network", "192.0.2.0/24", false, "unknown", "192.0.2.77", true},
+        {"SixNetwork", "[2001:db8::]/32", false, "unknown", "2001:db8::77", true},
+        {"UnknownByName", "unknown", false, "unknown", "192.0.2.1", true},
+        {"NegatedFirst", "!192.0.2.1, example.com", true, "mx.example.com", "192.0.2.1", false},
+        {"NegatedLater", "example.com, !192.0.2.1", true, "mx.example.com", "192.0.2.1", true},
+        {"TableByName", "inline:{mx.example.com=x}", false, "mx.example.com", "192.0.2.1", true},
+        {"TableByAddress", "inline:{192.0.2.1=x}", false, "mx.example.com", "192.0.2.1", true},
+        {"TableByParent", "inline:{.example.com=x}", false, "mx.example.com", "192.0.2.1", true},
+        {"TableEmptyAnswer", "inline:{192.0.2.1=}", false, "unknown", "192.0.2.1", true},
+        {"TableNegated", "!inline:{192.0.2.1=x} static:all", false, "unknown", "192.0.2.1", false},
+        {"Cidr", "cidr:{{192.0.2.0/24 x}}", false, "unknown", "192.0.2.9", true},
+        {"PatternName", "pcre:{{/^mx\\./ x}}", false, "mx.example.com", "192.0.2.1", true},
+        {"PatternNoParents", "regexp:{{/^\\.?example/ x}}", false, "mx.example.com", "192.0.2.1",
+         false},
+        {"PatternAddress", "regexp:{{/^192\\.0/ x}}", false, "unknown", "192.0.2.1", true},
+        {"Several", "pcre:{{/zz/ x}}, !b.example.com 192.0.2.0/24", false, "b.example.com",
+         "192.0.2.1", false},
+    }),
+    [](const auto& tested) { return std::string(tested.param.name); });
+
+TEST(MatchList, SaysWhetherATableHasToBeWaitedFor) {
+  EXPECT_FALSE(make("192.0.2.1, example.com, inline:{a=b}").may_wait());
+  MatchList list = make("192.0.2.1, !unionmap:{static:a socketmap:unix:/nonexistent:name}");
+  EXPECT_TRUE(list.may_wait());
+  EXPECT_TRUE(list.matches_address("192.0.2.1").value());
+  EXPECT_FALSE(list.matches_address("192.0.2.2").ok());
+}
+
 TEST(MatchList, TableTroubleIsAnError) {
   MatchList list = make("texthash:/nonexistent/table, example.com");
   EXPECT_FALSE(list.matches_domain("example.com").ok());
