@@ -3,6 +3,7 @@
 #include "dns/resolver.hpp"
 
 #include <arpa/nameser.h>
+#include <set>
 
 #include "base/ascii.hpp"
 #include "mail/domain.hpp"
@@ -25,6 +26,7 @@ std::string_view to_string(Type type) {
 namespace {
 
 constexpr std::uint32_t kLongestTtl = 0x7fffffff;
+constexpr std::size_t kMaxAliases = 16; // in a row
 
 std::string without_root_dot(std::string_view name) {
   if (!name.empty() && name.back() == '.') name.remove_suffix(1);
@@ -91,6 +93,8 @@ Answer parse_reply(ByteView packet, std::string_view name, Type type) {
   const int count = ns_msg_count(message, ns_s_an);
   bool malformed = false;
   bool no_hosts = false;
+  std::set<std::string> aliases = {answer.canonical};
+  bool loops = false;
   for (int i = 0; i < count && answer.records.size() < kMaxRecords; ++i) {
     ns_rr rr;
     if (ns_parserr(&message, ns_s_an, i, &rr) < 0) {
@@ -99,8 +103,9 @@ Answer parse_reply(ByteView packet, std::string_view name, Type type) {
     }
     if (ns_rr_type(rr) == ns_t_cname) {
       std::string target;
-      if (expand_name(message, ns_rr_rdata(rr), target) && mail::is_domain(target))
-        answer.canonical = target;
+      if (!expand_name(message, ns_rr_rdata(rr), target) || !mail::is_domain(target)) continue;
+      loops = loops || !aliases.insert(target).second || aliases.size() > kMaxAliases;
+      answer.canonical = target;
     } else if (static_cast<unsigned>(ns_rr_type(rr)) == static_cast<unsigned>(type)) {
       Record record;
       switch (read_record(message, rr, type, record, answer)) {
@@ -113,9 +118,9 @@ Answer parse_reply(ByteView packet, std::string_view name, Type type) {
   switch (ns_msg_getflag(message, ns_f_rcode)) {
   case ns_r_noerror:
     answer.status = answer.records.empty() ? Status::no_data : Status::ok;
-    if (answer.records.empty() && malformed) {
+    if (answer.records.empty() && (malformed || loops)) {
       answer.status = Status::temporary;
-      answer.reason = "malformed DNS reply";
+      answer.reason = malformed ? "malformed DNS reply" : "CNAME loop";
     } else if (answer.records.empty() && no_hosts) {
       answer.status = Status::unusable;
     }

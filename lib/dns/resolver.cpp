@@ -91,7 +91,7 @@ void UnboundResolver::Impl::on_answer(void* data, int rcode, void* packet, int l
   if (security == 1) {
     answer.reason = log::printable(std::string("DNSSEC validation failed: ") + (why ? why : ""));
     answer.security = Security::bogus;
-  } else if (packet && length > 0) {
+  } else if (rcode == 0 && packet && length > 0) { // else the buffer is that of another query
     answer = parse_reply(ByteView(static_cast<char*>(packet), static_cast<std::size_t>(length)),
                          owned->name, owned->type);
     if (security == 2) answer.security = Security::secure;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <arpa/inet.h>
+#include <atomic>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -145,6 +146,22 @@ TEST(ReplyOfTheDns, LeavesOutWhatIsNoHostName) {
             "numeric domain name in resource data of MX record for a.example: 192.0.2.1");
 }
 
+TEST(ReplyOfTheDns, AliasesThatLeadNowhereAreTemporary) {
+  Message once(1, 0, "a.example", Type::mx);
+  once.add(kCname, Message::name("b.example"));
+  EXPECT_EQ(parse_reply(once.bytes(), "a.example", Type::mx).status, Status::no_data);
+  Message self(1, 0, "a.example", Type::mx);
+  self.add(kCname, Message::name("A.example"));
+  EXPECT_EQ(parse_reply(self.bytes(), "a.example", Type::mx).status, Status::temporary);
+  Message circle(1, 0, "a.example", Type::mx);
+  circle.add(kCname, Message::name("b.example")).add(kCname, Message::name("a.example"));
+  EXPECT_EQ(parse_reply(circle.bytes(), "a.example", Type::mx).reason, "CNAME loop");
+  Message chain(1, 0, "a.example", Type::mx);
+  for (int i = 0; i < 100; ++i)
+    chain.add(kCname, Message::name("c" + std::to_string(i) + ".example"));
+  EXPECT_EQ(parse_reply(chain.bytes(), "a.example", Type::mx).status, Status::temporary);
+}
+
 TEST(ReplyOfTheDns, CountsAndPointersMayLie) {
   Message m(1, 0, "a.example", Type::mx);
   m.add(kMx, Message::mx(1, "mx.example"));
@@ -268,7 +285,12 @@ class Server {
   }
   std::string name() const { return "127.0.0.1@" + std::to_string(port_); }
 
+  int asked() const { return asked_; }
+
  private:
+  static int rcode_of(std::string_view label) {
+    return label == "servfail" ? 2 : label == "gone" ? 3 : label == "notimp" ? 4 : 0;
+  }
   void serve() {
     char buffer[2048];
     for (;;) {
@@ -279,21 +301,26 @@ class Server {
       if (got < 12) return;
       std::string reply(buffer, static_cast<std::size_t>(got));
       const std::string label(buffer + 13, static_cast<std::size_t>(buffer[12]));
+      ++asked_;
       if (label == "silent") continue;
       reply[2] = static_cast<char>(0x81);
-      reply[3] = static_cast<char>(0x80 | (label == "servfail" ? 2 : label == "gone" ? 3 : 0));
+      reply[3] = static_cast<char>(0x80 | rcode_of(label));
       std::size_t end = 12;
       while (reply[end] != 0)
         end += static_cast<std::size_t>(reply[end]) + 1;
       const bool asks_a = reply[end + 2] == 1;
       reply.resize(end + 5);
-      reply[7] = static_cast<char>(asks_a && label == "host" ? 1 : 0);
+      const bool is_host = label == "host" || label == "zero";
+      reply[7] = static_cast<char>(asks_a && is_host ? 1 : 0);
       reply[9] = reply[11] = 0;
       if (reply[7] != 0) reply += "\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04\xc0\0\x02\x07"s;
+      if (label == "zero") reply[reply.size() - 7] = 0;       // its time to live
+      if (label == "cut") reply[2] = static_cast<char>(0x83); // more by TCP, where nobody listens
       sendto(fd_, reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&from), length);
     }
   }
   int fd_ = -1;
+  std::atomic<int> asked_{0};
   std::uint16_t port_ = 0;
   std::thread thread_;
 };
@@ -326,6 +353,43 @@ TEST(Unbound, AsksItsForwarder) {
   EXPECT_EQ(late.status, Status::temporary);
   EXPECT_EQ(late.reason, "time limit exceeded");
   EXPECT_EQ((*resolver)->unanswered(), 1U);
+}
+
+// libunbound hands out a buffer with every failure; what is in it belongs to other queries.
+TEST(Unbound, AFailureIsNoAnswerToAnotherQuestion) {
+  Server server;
+  ev::Loop loop;
+  dns::Setup setup;
+  setup.forwarders = {server.name()};
+  auto resolver = UnboundResolver::create(loop, setup);
+  ASSERT_TRUE(resolver) << resolver.error().text();
+  int number = 0;
+  for (int i = 0; i < 4; ++i)
+    for (const auto kind : {"host", "cut", "other", "cut", "gone", "cut", "servfail", "notimp"}) {
+      const std::string name = std::string(kind) + "." + std::to_string(++number) + ".example";
+      const auto answer = test::run_task<Result<Answer>>(
+          loop, [&] { return (*resolver)->query(name, Type::a, loop.after(20s)); });
+      const Status expected = kind == "host"sv    ? Status::ok
+                              : kind == "other"sv ? Status::no_data
+                              : kind == "gone"sv  ? Status::no_domain
+                                                  : Status::temporary;
+      EXPECT_EQ(answer->status, expected) << name << ": " << answer->reason;
+    }
+}
+
+TEST(Unbound, AsksOnceForWhatHasNoTimeToLive) {
+  Server server;
+  ev::Loop loop;
+  dns::Setup setup;
+  setup.forwarders = {server.name()};
+  auto resolver = UnboundResolver::create(loop, setup);
+  ASSERT_TRUE(resolver) << resolver.error().text();
+  for (int i = 0; i < 100; ++i) {
+    const auto answer = test::run_task<Result<Answer>>(
+        loop, [&] { return (*resolver)->query("zero.example", Type::a, loop.after(20s)); });
+    ASSERT_EQ(answer->status, Status::ok);
+  }
+  EXPECT_LT(server.asked(), 50);
 }
 
 TEST(Unbound, RefusesWrongSetup) {
