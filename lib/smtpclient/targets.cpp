@@ -2,6 +2,7 @@
 #include "smtpclient/targets.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <netinet/in.h>
 
 #include "base/ascii.hpp"
@@ -258,23 +259,14 @@ bool TargetFinder::enough(const std::vector<Endpoint>& endpoints) const {
   const std::size_t limit = options_.address_limit;
   if (endpoints.size() >= kMaxEndpoints) return true;
   // Whether this host is an MX decides about fallback relays.
-  if (limit == 0 || endpoints.size() < limit || !options_.fallback_relays.empty()) return false;
-  if (!options_.balance_families || !options_.use_ipv4 || !options_.use_ipv6) return true;
-  const auto four = static_cast<std::size_t>(
-      std::count_if(endpoints.begin(), endpoints.end(),
-                    [](const Endpoint& e) { return e.address.family() == AF_INET; }));
-  return four > limit / 2 && endpoints.size() - four > limit / 2;
-}
-
-// Of two families one may have no way out of this host. It takes no part then, unless there is
-// nothing else to report.
-void TargetFinder::leave_out_unrouted(std::vector<Endpoint>& endpoints) {
-  const int family = endpoints.front().address.family();
-  const auto differs = [family](const Endpoint& e) { return e.address.family() != family; };
-  if (std::none_of(endpoints.begin(), endpoints.end(), differs)) return;
-  const auto routed = [this](const Endpoint& e) { return has_route_(e.address); };
-  const auto rest = std::stable_partition(endpoints.begin(), endpoints.end(), routed);
-  if (rest != endpoints.begin()) endpoints.erase(rest, endpoints.end());
+  if (limit == 0 || !options_.fallback_relays.empty()) return false;
+  std::size_t four = 0;
+  std::size_t six = 0;
+  for (const Endpoint& endpoint : endpoints)
+    if (endpoint.routed) ++(endpoint.address.family() == AF_INET ? four : six);
+  if (four + six < limit) return false;
+  const bool balances = options_.balance_families && options_.use_ipv4 && options_.use_ipv6;
+  return !balances || (four > limit / 2 && six > limit / 2);
 }
 
 // Equal preferences: shuffled, then by the preferred family.
@@ -328,6 +320,7 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
       endpoint.address = address;
       endpoint.host = host.name;
       endpoint.preference = host.preference;
+      endpoint.routed = !(options_.use_ipv4 && options_.use_ipv6) || has_route_(address);
       all.push_back(std::move(endpoint));
     }
     if (is_me) own_preference = host.preference;
@@ -357,7 +350,10 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
     co_return failed(cause, worst.text);
   }
 
-  leave_out_unrouted(all);
+  // A family that has no way out of this host takes no part, unless there is nothing else to
+  // report.
+  const auto routed = [](const Endpoint& e) { return e.routed; };
+  if (std::any_of(all.begin(), all.end(), routed)) std::erase_if(all, std::not_fn(routed));
   arrange(all);
   const std::size_t limit =
       options_.address_limit > 0 ? std::min(options_.address_limit, kMaxEndpoints) : kMaxEndpoints;

@@ -20,6 +20,7 @@ struct Endpoint {
   net::Address address;
   std::string host; // name for the log and, one day, for TLS
   std::uint16_t preference = 0;
+  bool routed = true; // this host has a way to it; not asked when there is only one IP version
   Peer peer() const;
 };
 
@@ -61,7 +62,6 @@ class TargetFinder {
                                       ev::Deadline deadline);
   ev::Deadline one_answer(ev::Deadline all) const;
   bool enough(const std::vector<Endpoint>& endpoints) const;
-  void leave_out_unrouted(std::vector<Endpoint>& endpoints);
   void arrange(std::vector<Endpoint>& endpoints);
 
   ev::Loop& loop_;

@@ -131,6 +131,7 @@ class Sink:
 
     async def serve(self, reader, writer):
         session = Session(len(self.sessions))
+        session.peer = writer.get_extra_info("peername")
         with self.changed:
             self.sessions.append(session)
             self.open += 1

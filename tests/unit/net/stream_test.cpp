@@ -115,6 +115,7 @@ TEST(AddressKinds, OfTheNeighbourhood) {
     EXPECT_FALSE(Address::parse_ip(far, 25)->is_link_local_or_group()) << far;
 }
 
+// shows: tcp_windowsize
 TEST(Connect, FromAnAddressAndWithAWindow) {
   ev::Loop loop;
   ListenOptions small;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// shows: smtp_dns_reply_filter smtp_dns_resolver_options mydomain
 #include "smtpclient/name_service.hpp"
 
 #include <string>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// shows: smtp_defer_if_no_mx_address_found ignore_mx_lookup_error smtp_mx_address_limit
+// shows: smtp_address_preference smtp_balance_inet_protocols smtp_randomize_addresses inet_protocols
 #include "smtpclient/targets.hpp"
 
 #include <set>
@@ -208,6 +210,9 @@ TEST_F(Finding, AFamilyWithoutARouteTakesNoPart) {
   options.address_limit = 2;
   EXPECT_EQ(addresses("two.example"), (std::vector<std::string>{"192.0.2.1", "192.0.2.2"}));
   EXPECT_EQ(addresses("sixes.example"), (std::vector<std::string>{"192.0.2.2", "192.0.2.1"}));
+  options.address_limit = 1;
+  options.balance_families = false; // its addresses fill no place either
+  EXPECT_EQ(addresses("sixes.example"), (std::vector<std::string>{"192.0.2.2"}));
   // With nothing else, let the attempt say why.
   EXPECT_EQ(addresses("[2001:db8::5]"), (std::vector<std::string>{"2001:db8::5"}));
   has_route = [](const net::Address&) { return false; };
