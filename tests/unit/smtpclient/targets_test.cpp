@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // shows: smtp_defer_if_no_mx_address_found ignore_mx_lookup_error smtp_mx_address_limit
-// shows: smtp_address_preference smtp_balance_inet_protocols smtp_randomize_addresses inet_protocols
+// shows: smtp_address_preference smtp_balance_inet_protocols smtp_randomize_addresses
+// inet_protocols
 #include "smtpclient/targets.hpp"
 
 #include <set>
@@ -215,6 +216,7 @@ TEST_F(Finding, AFamilyWithoutARouteTakesNoPart) {
   EXPECT_EQ(addresses("sixes.example"), (std::vector<std::string>{"192.0.2.2"}));
   // With nothing else, let the attempt say why.
   EXPECT_EQ(addresses("[2001:db8::5]"), (std::vector<std::string>{"2001:db8::5"}));
+  options.address_limit = 2;
   has_route = [](const net::Address&) { return false; };
   EXPECT_EQ(addresses("two.example").size(), 2U);
 }
