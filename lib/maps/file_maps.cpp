@@ -51,11 +51,11 @@ struct Cidr {
   CidrTable table;
 };
 
-template <const Dialect& dialect>
+template <const Dialect& dialect, bool substitution>
 struct Patterns {
   static constexpr bool kParts = false;
   static Patterns parse(std::string_view text, Problems& problems) {
-    return {PatternTable::parse(text, dialect, problems)};
+    return {PatternTable::parse(text, dialect, problems, substitution)};
   }
   Answer find(std::string_view key) const { return table.find(key); }
   PatternTable table;
@@ -182,11 +182,13 @@ Opened open_cidr(std::string_view name, const MapOptions& options) {
 }
 
 Opened open_regexp(std::string_view name, const MapOptions& options) {
-  return open_rules<Patterns<kRegexp>>("regexp", name, options);
+  return options.substitution ? open_rules<Patterns<kRegexp, true>>("regexp", name, options)
+                              : open_rules<Patterns<kRegexp, false>>("regexp", name, options);
 }
 
 Opened open_pcre(std::string_view name, const MapOptions& options) {
-  return open_rules<Patterns<kPcre>>("pcre", name, options);
+  return options.substitution ? open_rules<Patterns<kPcre, true>>("pcre", name, options)
+                              : open_rules<Patterns<kPcre, false>>("pcre", name, options);
 }
 
 Opened open_source_of(std::string_view type, std::string_view name, const MapOptions& options) {

@@ -51,6 +51,9 @@ struct MapOptions {
   std::string base_directory; // of relative file names
   Clock* clock = &system_clock();
   Warn warn = &log_warning;
+  // $1 in results of pattern tables. Not where what a stranger wrote must not choose the result:
+  // transports and relay hosts. A rule that has it is left out there, as in Postfix.
+  bool substitution = true;
 };
 
 // One table. Error config: no such type, or no file name. A file that cannot be read is no error

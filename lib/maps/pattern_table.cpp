@@ -73,8 +73,8 @@ Result<std::string_view> take_name(std::string_view& text) {
 
 class PatternTable::Reader {
  public:
-  Reader(PatternTable& table, const Dialect& dialect, Problems& problems)
-      : table_(table), dialect_(dialect), problems_(problems) {}
+  Reader(PatternTable& table, const Dialect& dialect, Problems& problems, bool substitution)
+      : table_(table), dialect_(dialect), problems_(problems), substitution_(substitution) {}
 
   void read(const LogicalLine& line) {
     line_ = line.number;
@@ -121,6 +121,8 @@ class PatternTable::Reader {
     Rule rule;
     auto done = compile(rule, text);
     if (done) done = parse_result(rule, text);
+    if (done && rule.wants_groups && !substitution_)
+      done = bad("regular expression substitution is not allowed");
     if (!done) return problems_.add(line_, done.error().text() + ": skipping this rule");
     if (text.empty()) problems_.add(line_, "no replacement text: using empty string");
     table_.rules_.push_back(std::move(rule));
@@ -169,15 +171,16 @@ class PatternTable::Reader {
   PatternTable& table_;
   const Dialect& dialect_;
   Problems& problems_;
+  const bool substitution_;
   std::size_t line_ = 0;
   std::vector<std::size_t> open_; // blocks
 };
 
-PatternTable PatternTable::parse(std::string_view text, const Dialect& dialect,
-                                 Problems& problems) {
+PatternTable PatternTable::parse(std::string_view text, const Dialect& dialect, Problems& problems,
+                                 bool substitution) {
   PatternTable table;
   table.name_ = problems.table();
-  Reader reader(table, dialect, problems);
+  Reader reader(table, dialect, problems, substitution);
   LogicalLines lines(text);
   while (auto line = lines.next())
     reader.read(*line);

@@ -16,7 +16,9 @@ namespace postrider::maps {
 
 class PatternTable {
  public:
-  static PatternTable parse(std::string_view text, const Dialect& dialect, Problems& problems);
+  // Without `substitution`, rules with $1 are wrong.
+  static PatternTable parse(std::string_view text, const Dialect& dialect, Problems& problems,
+                            bool substitution = true);
   // The key is matched as it is. Error limit: a pattern needs too much work; says which.
   Answer find(std::string_view key) const;
 

@@ -103,7 +103,8 @@ Result<Router> Router::create(const config::Settings& settings,
   for (const std::string& text : o.own_addresses)
     if (auto address = maps::parse_address(text)) router.own_.push_back(*address);
 
-  const maps::MapOptions where{.base_directory = settings.config_directory(), .clock = &clock};
+  const maps::MapOptions where{
+      .base_directory = settings.config_directory(), .clock = &clock, .substitution = false};
   const auto open_list = [&](const char* name, const std::string& spec, maps::MatchList& list) {
     auto opened =
         maps::MatchList::open(spec, {.parents_match = parents_match(settings, name)}, where);

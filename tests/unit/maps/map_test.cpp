@@ -376,6 +376,18 @@ TEST_F(MapTest, WhichTablesTakePartsOfAddresses) {
     EXPECT_EQ(part_of(spec), "(none)") << spec;
 }
 
+TEST_F(MapTest, SubstitutionCanBeForbidden) {
+  write("p", "/(x)/ $1\n/./ literal\n");
+  for (const char* spec : {"pcre:p", "regexp:p", "pcre:{{/(x)/ $1}, {/./ literal}}"}) {
+    warnings_.clear();
+    const Warn warn = [this](std::string_view text) { warnings_.emplace_back(text); };
+    auto maps =
+        open_maps(spec, {.base_directory = directory_, .warn = warn, .substitution = false});
+    EXPECT_EQ(get(*maps, "x"), "literal") << spec;
+    EXPECT_EQ(warnings_.size(), 1u) << spec;
+  }
+}
+
 TEST_F(MapTest, PatternFilesAreReadAgain) {
   write("p", "/old/ 1\n");
   auto maps = open("pcre:p regexp:p");

@@ -158,6 +158,16 @@ TEST(PatternTable, WrongRulesAreLeftOut) {
   }
 }
 
+TEST(PatternTable, SubstitutionCanBeForbidden) {
+  for (const Dialect* dialect : {&kRegexp, &kPcre}) {
+    Problems problems("t");
+    const auto table = PatternTable::parse("/(.)x/ $1\n/x/ $$1\n", *dialect, problems, false);
+    EXPECT_EQ(get(table, "ax"), "$1");
+    EXPECT_THAT(problems.texts(), ElementsAre("t, line 1: regular expression substitution is not "
+                                              "allowed: skipping this rule"));
+  }
+}
+
 TEST(PatternTable, ProblemsThatKeepTheRule) {
   Problems problems("t");
   PatternTable::parse("/x/\nif /x/ y\nendif z\n/x/X y\nif /a/\n", kPcre, problems);
