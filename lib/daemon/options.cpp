@@ -46,10 +46,12 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     po::variables_map map;
     // No guessing: a new option must not change what an old abbreviation meant.
     const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    const po::options_description known = description();
-    const po::positional_options_description none;
+    po::options_description known = description();
+    known.add_options()("word", po::value<std::vector<std::string>>());
+    po::positional_options_description words;
+    words.add("word", -1);
     po::command_line_parser parser(argc, argv);
-    po::store(parser.options(known).positional(none).style(style).run(), map);
+    po::store(parser.options(known).positional(words).style(style).run(), map);
     if (map.count("config")) out.config_directory = map["config"].as<std::string>();
     if (map.count("name")) out.service_name = map["name"].as<std::string>();
     if (map.count("type")) out.service_type = map["type"].as<std::string>();
@@ -59,6 +61,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
     out.stdio = map["stdio"].as<bool>();
     out.check = map["check"].as<bool>();
     out.help = map["help"].as<bool>();
+    if (map.count("word")) out.words = map["word"].as<std::vector<std::string>>();
     if (map.count("override")) {
       for (const std::string& text : map["override"].as<std::vector<std::string>>()) {
         const std::size_t equals = text.find('=');

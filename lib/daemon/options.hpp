@@ -21,6 +21,7 @@ struct Options {
   bool check = false;
   bool help = false;
   std::vector<config::Override> overrides; // -o name=value
+  std::vector<std::string> words;          // behind them: "flags=DRX"
 };
 
 // Error config says what is wrong with the command line.

@@ -78,6 +78,7 @@ struct Needs {
 struct Program {
   std::string_view name;
   Needs needs = {};
+  bool takes_words = false; // of its own, behind the options
   // Opens what needs privilege, before the jail; may be empty.
   std::function<Result<void>(Context&)> open = {};
   std::function<Result<std::unique_ptr<Service>>(Context&)> start;
@@ -97,6 +98,7 @@ class Context {
   std::string program_name() const;
   const std::string& service_name() const; // first column of master.cf; the program's without it
   const std::string& service_type() const; // "inet" or "unix"
+  const std::vector<std::string>& words() const; // as in master.cf: "flags=DRX"
   // Local addresses of the listening sockets: "127.0.0.1:2525", "[::1]:25", or a path.
   const std::vector<std::string>& listeners() const;
   bool stdio() const; // one client on descriptor 0

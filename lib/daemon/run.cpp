@@ -368,6 +368,7 @@ Clock& Context::clock() { return system_clock(); }
 const config::Settings& Context::settings() const { return *runner_.settings_; }
 std::string Context::program_name() const { return std::string(runner_.program_.name); }
 const std::string& Context::service_name() const { return runner_.options_.service_name; }
+const std::vector<std::string>& Context::words() const { return runner_.options_.words; }
 const std::string& Context::service_type() const { return runner_.options_.service_type; }
 const std::vector<std::string>& Context::listeners() const { return runner_.listener_names_; }
 bool Context::stdio() const { return runner_.options_.stdio; }
@@ -388,6 +389,11 @@ int run(int argc, char** argv, const Program& program) {
     std::fprintf(stderr, "%s: %s\n%s", std::string(program.name).c_str(),
                  options.error().text().c_str(), usage(program.name).c_str());
     return 64; // EX_USAGE of sysexits.h
+  }
+  if (!program.takes_words && !options->words.empty()) {
+    std::fprintf(stderr, "%s: unexpected argument: %s\n", std::string(program.name).c_str(),
+                 options->words[0].c_str());
+    return 64;
   }
   if (options->help) {
     std::fputs(usage(program.name).c_str(), stdout);

@@ -144,7 +144,7 @@ void Parser::enter_header(Where where, bool digest) {
 // `whole`: nothing more of it comes.
 void Parser::give_header(bool whole) {
   if (!given_) {
-    Header header{where_, {}, header_, name_length_, header_ends_};
+    Header header{where_, {}, header_, name_length_, header_ends_, whole};
     header.field = find_field(header.name());
     if (depth_ == Depth::parts && header.field.field == Field::content_type) {
       entity_.type = parse_content_type(header.value());

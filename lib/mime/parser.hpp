@@ -52,7 +52,8 @@ struct Header {
   FieldInfo field;
   std::string_view text; // "Name: value"; its lines stand between line feeds
   std::size_t name_length = 0;
-  bool ends = true; // the last line is complete. Otherwise, and perhaps even so, more() follows
+  bool ends = true;  // the last line is complete
+  bool whole = true; // false: more() follows
 
   std::string_view name() const { return text.substr(0, name_length); }
   std::string_view value() const { return text.substr(text.find(':', name_length) + 1); }

@@ -23,7 +23,7 @@ void append_address(std::string& out, const std::string& address, bool quote) {
 void append_mail(std::string& out, const Transaction& t, const Features& f) {
   out.append("MAIL FROM:");
   append_address(out, t.envelope->sender, t.quote_addresses);
-  if (f.size) out.append(" SIZE=").append(std::to_string(t.facts->size));
+  if (f.size && !t.converted) out.append(" SIZE=").append(std::to_string(t.facts->size));
   if (f.eight_bit_mime) {
     if (t.facts->has_8bit)
       out.append(" BODY=8BITMIME");

@@ -30,6 +30,7 @@ struct Transaction {
   const std::vector<mail::Recipient>* recipients = nullptr; // REQUIRED
   const mail::ContentFacts* facts = nullptr;                // REQUIRED
   bool quote_addresses = true;                              // smtp_quote_rfc821_envelope
+  bool converted = false; // the content is changed on the way, so that its size is not known
 };
 
 // What the peer must offer, or the message cannot go to it.

@@ -2,6 +2,7 @@
 #include "smtp/dot.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "base/check.hpp"
 
@@ -48,22 +49,66 @@ void append_stuffed(std::string& out, ByteView content, bool& at_line_start) {
   at_line_start = content.back() == '\n';
 }
 
+// A limit of 1 leaves no room behind the space.
+LineFolder::LineFolder(std::size_t limit, Framing framing)
+    : limit_(limit == 1 ? 2 : limit), dots_(framing == Framing::dot) {}
+LineFolder::LineFolder(std::size_t limit) : LineFolder(limit, Framing::dot) {}
+
 void LineFolder::append(std::string& out, ByteView content) {
-  for (const char c : content) {
-    if (c == '\r') continue; // stored content holds no bare CR: it comes back with its LF
-    if (c == '\n') {
-      out.append("\r\n");
-      length_ = 0;
-      continue;
+  while (!content.empty()) {
+    if (length_ == 0 && !cr_) {
+      content.remove_prefix(whole_lines(out, content));
+      if (content.empty()) return;
     }
-    if (length_ == 0 && c == '.') out.push_back('.');
-    if (limit_ > 0 && length_ == limit_) {
-      out.append("\r\n ");
-      length_ = 1;
+    // To the end of this line.
+    bool ended = false;
+    while (!content.empty() && !ended) {
+      const char c = content.front();
+      const bool held = std::exchange(cr_, c == '\r');
+      if (held && c != '\n') put(out, " ");
+      if (c == '\n') {
+        out.append("\r\n");
+        length_ = 0;
+        ended = true;
+      } else if (c == '\0') {
+        put(out, " ");
+      } else if (c != '\r') {
+        const std::size_t plain = plain_bytes(content);
+        put(out, content.substr(0, plain));
+        content.remove_prefix(plain);
+        continue;
+      }
+      content.remove_prefix(1);
     }
-    out.push_back(c);
-    ++length_;
   }
+}
+
+// The lines at the front that go out as they are, but for their dots. Returns how much that was.
+std::size_t LineFolder::whole_lines(std::string& out, ByteView content) {
+  std::size_t done = 0;
+  for (;;) {
+    const std::size_t end = content.find('\n', done);
+    if (end == ByteView::npos || end == done || content[end - 1] != '\r') return done;
+    const ByteView line = content.substr(done, end - 1 - done);
+    if ((limit_ > 0 && line.size() > limit_) || has_cr_or_nul(line)) return done;
+    if (dots_ && !line.empty() && line.front() == '.') out.push_back('.');
+    out.append(content.substr(done, end + 1 - done));
+    done = end + 1;
+  }
+}
+
+void LineFolder::put(std::string& out, ByteView part) {
+  if (part.empty()) return;
+  if (dots_ && length_ == 0 && part.front() == '.') out.push_back('.');
+  while (limit_ > 0 && length_ + part.size() > limit_) {
+    const std::size_t fits = limit_ - length_;
+    out.append(part.substr(0, fits)).append("\r\n ");
+    part.remove_prefix(fits);
+    length_ = 1;
+    folded_ = true;
+  }
+  out.append(part);
+  length_ += part.size();
 }
 
 DataDecoder::Fed DataDecoder::feed(ByteView in, std::string& out) {

@@ -16,16 +16,26 @@ namespace postrider::smtp {
 // carries over from piece to piece; begin with true.
 void append_stuffed(std::string& out, ByteView content, bool& at_line_start);
 
-// The same for content whose lines are longer than `limit` (smtp_line_length_limit; 0: no limit):
-// such a line goes on behind CR LF SP. Carries the place in the line from piece to piece.
+// The same, whatever the content is: a line longer than `limit` (smtp_line_length_limit; 0: no
+// limit) goes on behind CR LF SP, a bare LF becomes CR LF, a bare CR and a NUL become a space.
+// Carries the place in the line from piece to piece. With Framing::chunk dots are left alone.
+enum class Framing : std::uint8_t;
 class LineFolder {
  public:
-  explicit LineFolder(std::size_t limit) : limit_(limit) {}
+  explicit LineFolder(std::size_t limit);
+  LineFolder(std::size_t limit, Framing framing);
   void append(std::string& out, ByteView content);
+  bool folded() const { return folded_; } // some line was too long
 
  private:
+  std::size_t whole_lines(std::string& out, ByteView content);
+  void put(std::string& out, ByteView part_of_line);
+
   std::size_t limit_;
+  bool dots_;
   std::size_t length_ = 0; // of the current line
+  bool cr_ = false;        // the last byte was a CR: what it is depends on the next
+  bool folded_ = false;
 };
 
 // A bare LF or CR never ends the message, whatever the mode says.

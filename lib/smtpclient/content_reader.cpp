@@ -5,20 +5,100 @@
 #include <cerrno>
 #include <unistd.h>
 
+#include "base/check.hpp"
+#include "base/log.hpp"
+#include "maps/ask.hpp"
+#include "mime/seven_bit.hpp"
+#include "smtpclient/rewriter.hpp"
+
 namespace postrider::smtpclient {
 namespace {
 
 constexpr std::size_t kPiece = 64 << 10; // content read at a time
 
+smtp::Framing to_smtp(ContentReader::Framing framing) {
+  return framing == ContentReader::Framing::dot ? smtp::Framing::dot : smtp::Framing::chunk;
+}
+
+// The end of the pipeline: lines become bytes of the wire.
+class Wire final : public mime::Sink {
+ public:
+  explicit Wire(smtp::LineFolder& folder) : folder_(folder) {}
+  void to(std::string* out) { out_ = out; }
+
+  void header(const mime::Header& header, const mime::Entity&) override {
+    std::string_view text = header.text;
+    for (;;) {
+      const std::size_t end = text.find('\n');
+      put({text.substr(0, end), true, end != std::string_view::npos || header.ends});
+      if (end == std::string_view::npos) return;
+      text.remove_prefix(end + 1);
+    }
+  }
+  void more(const mime::Line& line) override { put(line); }
+  void header_end(mime::Where, const mime::Entity&, mime::HeaderEnd) override {}
+  void body(const mime::Line& line, const mime::Entity&) override { put(line); }
+
+ private:
+  void put(const mime::Line& line) {
+    folder_.append(*out_, line.text);
+    if (line.ends) folder_.append(*out_, "\r\n");
+  }
+  smtp::LineFolder& folder_;
+  std::string* out_ = nullptr;
+};
+
 } // namespace
 
+// parser -> (8-bit to 7-bit) -> (tables) -> wire, the order of Postfix: tables see what is sent.
+struct ContentReader::Pipeline {
+  Pipeline(const Rewriting& what, const Options& options, std::string id, smtp::LineFolder& folder)
+      : wire(folder) {
+    mime::Sink* first = &wire;
+    if (what.tables != nullptr)
+      first = &rewriter.emplace(*what.tables, options, std::move(id), wire);
+    if (what.to_seven_bit) first = &seven_bit.emplace(*first);
+    const bool parts = what.to_seven_bit || checks(*what.tables);
+    mime::Limits limits;
+    limits.header = options.header_size_limit;
+    limits.nesting = options.mime_nesting_limit;
+    limits.boundary = options.mime_boundary_limit;
+    parser.emplace(limits, parts ? mime::Parser::Depth::parts : mime::Parser::Depth::header_only,
+                   *first);
+  }
+  static bool checks(const Tables& t) {
+    return !t.header_checks.empty() || !t.mime_header_checks.empty() ||
+           !t.nested_header_checks.empty() || !t.body_checks.empty();
+  }
+
+  Wire wire;
+  std::optional<Rewriter> rewriter;
+  std::optional<mime::SevenBit> seven_bit;
+  std::optional<mime::Parser> parser;
+};
+
 ContentReader::ContentReader(const Content& content, const mail::ContentFacts& facts,
-                             const Options& options, Framing framing)
-    : content_(content), facts_(facts),
+                             const Options& options, Framing framing, const Rewriting& rewriting)
+    : content_(content), facts_(facts), options_(options), rewriting_(rewriting),
       fold_(options.line_length_limit > 0 && facts.longest_line > options.line_length_limit),
-      as_it_is_(!fold_ && (framing == Framing::chunk || !facts.needs_dot_stuffing)),
+      as_it_is_(!fold_ && (framing == Framing::chunk || !facts.needs_dot_stuffing) &&
+                rewriting.tables == nullptr && !rewriting.to_seven_bit),
       check_(content.id, queue::Place{.tag = content.tag, .offset = content.record_offset}),
-      folder_(options.line_length_limit) {}
+      folder_(options.line_length_limit, to_smtp(framing)) {
+  if (rewriting.tables != nullptr || rewriting.to_seven_bit)
+    pipeline_ = std::make_unique<Pipeline>(rewriting, options, content.id.text(), folder_);
+}
+
+ContentReader::~ContentReader() = default;
+
+bool ContentReader::may_wait() const {
+  return pipeline_ && pipeline_->rewriter && pipeline_->rewriter->may_wait();
+}
+
+Error ContentReader::fail(Cause cause, Error error) {
+  trouble_ = Trouble{cause, smtp::Step::body, {}, error.text()};
+  return error;
+}
 
 Result<void> ContentReader::read_piece(std::string& out, std::size_t count) {
   const std::size_t had = out.size();
@@ -37,29 +117,90 @@ Result<void> ContentReader::read_piece(std::string& out, std::size_t count) {
   return {};
 }
 
-Result<bool> ContentReader::next(std::string& wire) {
+// One piece of the content through all that changes it. True: it was the last.
+Result<bool> ContentReader::read(std::string& wire) {
+  const bool first = from_ == 0;
   const auto count =
       static_cast<std::size_t>(std::min<std::uint64_t>(kPiece, content_.size - from_));
+  if (first && as_it_is_) wire.append(rewriting_.first_headers);
   std::string& raw = as_it_is_ ? wire : piece_;
-  if (!as_it_is_) piece_.clear();
-  if (from_ == 0) raw.reserve(raw.size() + count + 8);
+  if (!as_it_is_) piece_ = first ? rewriting_.first_headers : "";
+  if (first) raw.reserve(raw.size() + count + 8);
   Result<void> read = read_piece(raw, count);
   const bool last = read.ok() && from_ == content_.size;
   if (last) read = check_.confirm(real_file_system(), content_.fd);
   if (!read) {
     const bool changed = read.error().kind() == ErrorKind::protocol;
-    trouble_ = Trouble{changed ? Cause::content_changed : Cause::content_unreadable,
-                       smtp::Step::body,
-                       {},
-                       read.error().text()};
-    return read.error();
+    return fail(changed ? Cause::content_changed : Cause::content_unreadable, read.error());
   }
-  if (fold_)
-    folder_.append(wire, piece_);
-  else if (!as_it_is_)
-    smtp::append_stuffed(wire, piece_, at_line_start_);
-  if (last && !facts_.ends_with_newline) wire.append("\r\n");
+  const bool lacks_line_end = last && !facts_.ends_with_newline;
+  if (pipeline_) {
+    pipeline_->wire.to(&wire);
+    pipeline_->parser->feed(piece_);
+    if (last) pipeline_->parser->finish();
+  } else {
+    if (!as_it_is_) folder_.append(wire, piece_);
+    if (lacks_line_end && as_it_is_)
+      wire.append("\r\n");
+    else if (lacks_line_end)
+      folder_.append(wire, "\r\n");
+  }
   return last;
+}
+
+// Behind read(), when no answer is lacking.
+Result<bool> ContentReader::finish(bool last) {
+  if (folder_.folded() && !std::exchange(logged_folding_, true)) {
+    log::event("content", content_.id.text(),
+               "breaking line > " + std::to_string(options_.line_length_limit) +
+                   " bytes with <CR><LF>SPACE",
+               {});
+  }
+  if (!pipeline_) return last;
+  if (pipeline_->rewriter && pipeline_->rewriter->error()) {
+    const Error error = table_error(*pipeline_->rewriter->error(), content_.id.text());
+    return fail(to_cause(error), error);
+  }
+  if (!pipeline_->seven_bit) return last;
+  if (pipeline_->parser->too_deep())
+    return fail(Cause::mime_nesting, Error(ErrorKind::limit, "MIME nesting exceeds safety limit"));
+  if (last && pipeline_->seven_bit->converted() && pipeline_->parser->saw_signed())
+    log::warning(content_.id.text() + ": signed content was converted to quoted-printable for a "
+                                      "server without 8BITMIME: its signature is broken");
+  return last;
+}
+
+Result<bool> ContentReader::next(std::string& wire) {
+  POSTRIDER_CHECK(!may_wait());
+  const std::size_t had = wire.size();
+  bool last = false;
+  // A long header may swallow a piece.
+  while (!last && wire.size() == had) {
+    POSTRIDER_TRY(const bool read_last, read(wire));
+    POSTRIDER_TRY(last, finish(read_last));
+  }
+  return last;
+}
+
+ev::Task<Result<bool>> ContentReader::next(std::string& wire, ev::Loop& loop,
+                                           ev::Deadline deadline) {
+  const std::size_t had = wire.size();
+  bool last = false;
+  while (!last && wire.size() == had) {
+    const Result<bool> read_last = read(wire);
+    if (!read_last) co_return read_last.error();
+    Rewriter& rewriter = *pipeline_->rewriter;
+    const std::function<maps::Answer()> question = [&rewriter] { return rewriter.question(); };
+    while (rewriter.lacks_answer()) {
+      const maps::Answer answer =
+          co_await maps::ask<std::optional<std::string>>(loop, question, deadline);
+      rewriter.answer(answer);
+    }
+    const Result<bool> finished = finish(*read_last);
+    if (!finished) co_return finished.error();
+    last = *finished;
+  }
+  co_return last;
 }
 
 } // namespace postrider::smtpclient

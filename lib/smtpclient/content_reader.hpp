@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT
 // The content of one message as it goes over the wire, piece by piece: read from the descriptor we
-// were lent, changed where it has to be (dots, long lines), and checked against its record. What
-// needs no change is passed on byte for byte.
+// were lent, checked against its record, and changed where it has to be: by the administrator's
+// tables, for a server without 8BITMIME, for long lines, for dots. What needs no change is passed
+// on byte for byte.
 //
 //   X2  the last piece is given out only after the record was found to be the one asked for
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "ev/task.hpp"
 #include "queue/message_record.hpp"
 #include "smtp/dot.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/options.hpp"
+#include "smtpclient/tables.hpp"
 
 namespace postrider::smtpclient {
 
@@ -27,6 +31,13 @@ struct Content {
   std::uint64_t tag = 0;
 };
 
+// What is to be changed in it for this transaction.
+struct Rewriting {
+  Tables* tables = nullptr;  // when they have a say in content
+  bool to_seven_bit = false; // RFC 6152: the server cannot take 8-bit content
+  std::string first_headers; // in front of it; lines with CR LF
+};
+
 class ContentReader {
  public:
   enum class Framing : std::uint8_t {
@@ -35,29 +46,42 @@ class ContentReader {
   };
   // All of it must outlive the reader.
   ContentReader(const Content& content, const mail::ContentFacts& facts, const Options& options,
-                Framing framing);
+                Framing framing, const Rewriting& rewriting);
+  ~ContentReader();
 
-  // Appends the next piece, at most about 64 KiB, to `wire`. True: it was the last one; the line
-  // end that the content may lack is in it, the final dot is not. Blocks on the local disk only.
-  // An Error is a Trouble of the step `body`: see trouble().
+  // Appends the next piece to `wire`: about 64 KiB, or up to four times that when it is converted.
+  // True: it was the last one; the line end that the content may lack is in it, the final dot is
+  // not. Blocks on the local disk only. An Error is a Trouble of the step `body`: see trouble().
+  // REQUIRES !may_wait().
   Result<bool> next(std::string& wire);
+  // The same, and WAITS for the answers of tables.
+  ev::Task<Result<bool>> next(std::string& wire, ev::Loop& loop, ev::Deadline deadline);
+  bool may_wait() const;
+
   // Why next() failed.
   const Trouble& trouble() const { return *trouble_; }
   // Whether the bytes go out as they are stored, so that their number is known.
-  bool unchanged() const { return as_it_is_; }
+  bool unchanged() const { return as_it_is_ && rewriting_.first_headers.empty(); }
 
  private:
+  struct Pipeline; // what content runs through when it is rewritten
   Result<void> read_piece(std::string& out, std::size_t count);
+  Result<bool> read(std::string& wire);
+  Result<bool> finish(bool last);
+  Error fail(Cause cause, Error error);
 
   const Content& content_;
   const mail::ContentFacts& facts_;
+  const Options& options_;
+  const Rewriting& rewriting_;
   const bool fold_;
   const bool as_it_is_;
   queue::ContentCheck check_;
   smtp::LineFolder folder_;
+  std::unique_ptr<Pipeline> pipeline_;
   std::optional<Trouble> trouble_;
   std::uint64_t from_ = 0;
-  bool at_line_start_ = true;
+  bool logged_folding_ = false;
   std::string piece_;
 };
 

@@ -5,6 +5,9 @@
 
 #include "base/log.hpp"
 #include "maps/ask.hpp"
+#include "smtpclient/delivered_to.hpp"
+#include "smtpclient/generic.hpp"
+#include "smtpclient/rewriter.hpp"
 
 namespace postrider::smtpclient {
 
@@ -15,7 +18,8 @@ Delivery::Delivery(const Engine& engine, const Request& request)
 ev::Task<void> Delivery::run() {
   timing_.started = timing_.connected = engine_.loop.now();
   co_await decide_keeping();
-  co_await try_idle_sessions();
+  const bool go = co_await may_begin();
+  if (go) co_await try_idle_sessions();
   if (!done() && !stop_) {
     auto hops = parse_nexthops(request_.nexthop, engine_.options);
     if (!hops)
@@ -44,6 +48,51 @@ ev::Task<void> Delivery::decide_keeping() {
     log::warning("connection_cache_destinations: " + listed.error().text());
   else if (*listed)
     keep_ = Pool::Keep::always;
+}
+
+// What flags=D and O ask for before anybody is asked to take the mail.
+ev::Task<bool> Delivery::may_begin() {
+  const Options& options = engine_.options;
+  if (!options.add_delivered_to && !options.add_original_to) co_return true;
+  Trouble trouble{Cause::bad_nexthop, smtp::Step::lookup, {}, "mail system configuration error"};
+  if (request_.envelope.recipients.size() > 1) {
+    log::warning("flags D and O of master.cf require a destination_recipient_limit of 1");
+    fail_all(trouble, {}, false);
+    co_return false;
+  }
+  if (!options.add_delivered_to) co_return true;
+  std::string address = request_.envelope.recipients[0].address;
+  Result<void> mapped = co_await map_address(address);
+  if (!mapped) {
+    fail_all(trouble_from(mapped.error(), smtp::Step::lookup), {}, false);
+    co_return false;
+  }
+  const Result<bool> loop = was_delivered_to(request_.content, address);
+  if (loop && !*loop) co_return true;
+  trouble.cause = loop ? Cause::forwarding_loop : Cause::content_unreadable;
+  trouble.detail = loop ? "mail forwarding loop for " + request_.envelope.recipients[0].address
+                        : loop.error().text();
+  fail_all(trouble, {}, false);
+  co_return false;
+}
+
+ev::Task<Result<void>> Delivery::map_address(std::string& address) {
+  const Generic generic(engine_.tables, engine_.options);
+  const std::function<maps::Answer()> question = [&] { return generic.map(address); };
+  const ev::Deadline limit = engine_.loop.after(engine_.options.timeout(smtp::Step::mail));
+  maps::Answer found =
+      co_await maps::ask<std::optional<std::string>>(engine_.loop, question, limit);
+  if (!found) co_return table_error(found.error(), request_.content.id.text());
+  if (*found) address = std::move(**found);
+  co_return Result<void>();
+}
+
+ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
+                                              std::vector<mail::Recipient>& recipients) {
+  Result<void> mapped = co_await map_address(envelope.sender);
+  for (std::size_t i = 0; i < recipients.size() && mapped; ++i)
+    mapped = co_await map_address(recipients[i].address);
+  co_return mapped;
 }
 
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
@@ -161,8 +210,25 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     who.push_back(i);
     recipients.push_back(request_.envelope.recipients[i]);
   }
-  const smtp::Transaction what{&request_.envelope, &recipients, &request_.facts,
-                               engine_.options.quote_addresses};
+  smtp::Transaction what{&request_.envelope, &recipients, &request_.facts,
+                         engine_.options.quote_addresses};
+  mail::Envelope mapped;
+  if (!engine_.tables.generic.empty()) {
+    mapped = request_.envelope;
+    what.envelope = &mapped;
+    Result<void> done = co_await map_envelope(mapped, recipients);
+    if (!done) {
+      fail_all(trouble_from(done.error(), smtp::Step::mail), session->peer(), false);
+      co_return true;
+    }
+  }
+  Rewriting rewriting;
+  if (rewrites_content(engine_.tables)) rewriting.tables = &engine_.tables;
+  rewriting.to_seven_bit = engine_.options.convert_to_7bit && request_.facts.has_8bit &&
+                           !session->features().eight_bit_mime;
+  rewriting.first_headers =
+      first_headers(engine_.options, request_.envelope.sender, recipients[0].address);
+  what.converted = rewriting.to_seven_bit;
   const smtp::Obstacle obstacle = smtp::find_obstacle(what, session->features());
   if (obstacle != smtp::Obstacle::none) {
     ++sessions_;
@@ -180,7 +246,7 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     fail_all(trouble, session->peer(), more_hosts);
     co_return true;
   }
-  Transact transaction(*session, what, request_.content, request_.mark);
+  Transact transaction(*session, what, request_.content, rewriting, request_.mark);
   co_await transaction.run();
   // Gone, or "421 idle too long": the connection was over before this message, so nothing happened.
   const smtp::Judge& judge = transaction.judge();

@@ -68,6 +68,7 @@ class Delivery {
 
  private:
   ev::Task<void> decide_keeping();
+  ev::Task<bool> may_begin();
   ev::Task<void> try_idle_sessions();
   enum class Role : std::uint8_t { destination, relayhost, fallback };
   ev::Task<void> try_nexthops(const std::vector<Nexthop>& hops);
@@ -76,6 +77,10 @@ class Delivery {
   // False: failed on a reused session before MAIL was accepted, nothing happened. `more_hosts`: a
   // soft failure may still be tried elsewhere.
   ev::Task<bool> use(std::unique_ptr<Session>& session, bool reused, bool more_hosts);
+  // By smtp_generic_maps.
+  ev::Task<Result<void>> map_address(std::string& address);
+  ev::Task<Result<void>> map_envelope(mail::Envelope& envelope,
+                                      std::vector<mail::Recipient>& recipients);
   void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, Session& session,
              bool more_hosts);
   void settle(std::uint32_t recipient, mail::Outcome outcome, bool final);

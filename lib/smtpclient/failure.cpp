@@ -72,6 +72,8 @@ Row decide(Cause cause, Step step) {
   case Cause::needs_smtputf8: return {Verdict::bounced, Scope::message, Next::host, "5.6.7"};
   case Cause::content_unreadable:
   case Cause::content_changed: return {Verdict::deferred, Scope::message, Next::none, "4.3.0"};
+  case Cause::mime_nesting: return {Verdict::bounced, Scope::message, Next::none, "5.6.0"};
+  case Cause::forwarding_loop: return {Verdict::bounced, Scope::message, Next::none, "5.4.6"};
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -151,7 +153,9 @@ std::string_view notice_class(const Trouble& trouble) {
   case Cause::loop_elsewhere:
   case Cause::bad_nexthop:
   case Cause::too_large:
-  case Cause::needs_smtputf8: return "";
+  case Cause::needs_smtputf8:
+  case Cause::mime_nesting:
+  case Cause::forwarding_loop: return "";
   }
   POSTRIDER_UNREACHABLE();
 }
@@ -216,6 +220,8 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::cannot_bind:
   case Cause::content_unreadable:
   case Cause::content_changed:
+  case Cause::mime_nesting:
+  case Cause::forwarding_loop:
   case Cause::too_large:
   case Cause::needs_smtputf8: return t.detail;
   }

@@ -46,8 +46,10 @@ enum class Cause : std::uint8_t {
   needs_smtputf8,
   content_unreadable,
   content_changed,
+  mime_nesting,
+  forwarding_loop,
 };
-inline constexpr int kCauses = 28;
+inline constexpr int kCauses = 30;
 
 struct Trouble {
   Cause cause = Cause::closed;

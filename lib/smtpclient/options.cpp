@@ -111,7 +111,12 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.convert_to_7bit = !settings.flag("disable_mime_output_conversion");
   o.mime_nesting_limit = static_cast<std::size_t>(settings.number("mime_nesting_limit"));
   o.mime_boundary_limit = static_cast<std::size_t>(settings.number("mime_boundary_length_limit"));
+  o.header_size_limit = static_cast<std::size_t>(settings.size("header_size_limit"));
   o.address_delimiters = settings.text("recipient_delimiter");
+  const auto& extensions = settings.words("propagate_unmatched_extensions");
+  o.propagate_generic =
+      std::find(extensions.begin(), extensions.end(), "generic") != extensions.end();
+  o.origin = settings.text("myorigin");
 
   o.address_limit = static_cast<std::size_t>(client.number("mx_address_limit"));
   o.session_limit = static_cast<std::size_t>(client.number("mx_session_limit"));
@@ -188,6 +193,31 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.debug_level = static_cast<int>(settings.number("debug_peer_level"));
   o.notify_classes = settings.words("notify_classes");
   return o;
+}
+
+Result<void> Options::set_flags(const std::vector<std::string>& words, std::string_view service,
+                                const config::Settings& settings) {
+  for (const std::string& word : words) {
+    if (!istarts_with(word, "flags="))
+      return config_error("unknown attribute name: " + word + "; flags=DORX is all there is");
+    add_delivered_to = add_original_to = add_return_path = false;
+    for (const char c : std::string_view(word).substr(6)) {
+      switch (c) {
+      case 'D': add_delivered_to = true; break;
+      case 'O': add_original_to = true; break;
+      case 'R': add_return_path = true; break;
+      case 'X': assume_final = true; break;
+      default:
+        return config_error("unknown flag " + std::string(1, c) + " in " + word +
+                            "; there are D, O, R and X");
+      }
+    }
+  }
+  if ((add_delivered_to || add_original_to) &&
+      settings.per_transport(service, "destination_recipient_limit") != 1)
+    return config_error("flag " + std::string(add_delivered_to ? "D" : "O") + " requires " +
+                        std::string(service) + "_destination_recipient_limit = 1");
+  return {};
 }
 
 } // namespace postrider::smtpclient

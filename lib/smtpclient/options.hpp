@@ -42,7 +42,14 @@ struct Options {
   bool convert_to_7bit = true; // for servers without 8BITMIME
   std::size_t mime_nesting_limit = 100;
   std::size_t mime_boundary_limit = 2048;
+  std::size_t header_size_limit = 102400;
   std::string address_delimiters; // recipient_delimiter, for generic maps
+  bool propagate_generic = false; // an extension goes over to the new address
+  std::string origin;             // myorigin
+  // flags= in master.cf: headers in front of the content
+  bool add_return_path = false;
+  bool add_original_to = false;
+  bool add_delivered_to = false;
 
   bool defer_if_no_address = false;
   bool ignore_mx_lookup_error = false;
@@ -88,6 +95,10 @@ struct Options {
   // Error config names the parameter.
   static Result<Options> load(const config::Settings& settings, Flavor flavor,
                               const config::Machine& machine);
+  // The words behind the options in master.cf: flags=DORX. `service` is the first column. Error
+  // config: another word or flag, or D or O for a transport that may deliver to several at once.
+  Result<void> set_flags(const std::vector<std::string>& words, std::string_view service,
+                         const config::Settings& settings);
   std::chrono::milliseconds timeout(smtp::Step step) const {
     return timeouts[static_cast<std::size_t>(step)];
   }

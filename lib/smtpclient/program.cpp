@@ -61,9 +61,10 @@ int run_program(int argc, char** argv, const std::string& name, Flavor flavor) {
   daemon::Program program;
   program.name = name;
   program.needs.clients = 1; // qmgr
+  program.takes_words = true;
   program.open = [&setup, flavor](daemon::Context& context) -> Result<void> {
     POSTRIDER_TRY(setup, ClientSetup::load(context.settings(), flavor));
-    return {};
+    return setup.options.set_flags(context.words(), context.service_name(), context.settings());
   };
   program.start = [&setup, &name](daemon::Context& context) {
     return Service::create(context, std::move(setup), name);

@@ -31,6 +31,9 @@ Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
       return Error(ErrorKind::config, std::string(row.parameter) + ": " + opened.error().text());
     row.list = std::move(*opened);
   }
+  auto local = maps::MatchList::open(settings.list("mydestination"), {}, where);
+  if (!local) return Error(ErrorKind::config, "mydestination: " + local.error().text());
+  t.local_domains = std::move(*local);
   const auto& parents = settings.words("parent_domain_matches_subdomains");
   maps::MatchList::Rules rules;
   rules.parents_match =

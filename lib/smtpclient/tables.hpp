@@ -12,6 +12,7 @@ namespace postrider::smtpclient {
 struct Tables {
   // the content, and the addresses of the envelope
   maps::MapList generic;
+  maps::MatchList local_domains; // mydestination: generic(5) knows their users by name alone
   maps::MapList header_checks;
   maps::MapList mime_header_checks;
   maps::MapList nested_header_checks;

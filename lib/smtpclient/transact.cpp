@@ -14,8 +14,8 @@ constexpr auto kInDoubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
 } // namespace
 
 Transact::Transact(Session& session, const smtp::Transaction& what, const Content& content,
-                   FlightMark mark)
-    : session_(session), what_(what), content_(content), mark_(mark),
+                   const Rewriting& rewriting, FlightMark mark)
+    : session_(session), what_(what), content_(content), rewriting_(rewriting), mark_(mark),
       judge_(what.recipients->size()) {}
 
 void Transact::fail(const Error& error, Step step) {
@@ -79,13 +79,20 @@ ev::Task<void> Transact::end_empty() {
 }
 
 ev::Task<bool> Transact::content() {
-  ContentReader reader(content_, *what_.facts, session_.options(), ContentReader::Framing::dot);
+  ContentReader reader(content_, *what_.facts, session_.options(), ContentReader::Framing::dot,
+                       rewriting_);
   session_.begin_content();
   std::string wire;
   bool last = false;
   while (!last) {
     wire.clear();
-    const Result<bool> more = reader.next(wire);
+    Result<bool> more = false;
+    if (reader.may_wait()) {
+      const ev::Deadline limit = session_.loop().after(session_.options().timeout(Step::body));
+      more = co_await reader.next(wire, session_.loop(), limit);
+    } else {
+      more = reader.next(wire);
+    }
     if (!more) {
       session_.mark_broken();
       trouble_ = reader.trouble();

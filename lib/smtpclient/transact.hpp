@@ -36,7 +36,7 @@ class Transact {
  public:
   // REQUIRES smtp::find_obstacle() was none. All of it must outlive run().
   Transact(Session& session, const smtp::Transaction& what, const Content& content,
-           FlightMark mark);
+           const Rewriting& rewriting, FlightMark mark);
 
   // WAITS until every recipient is decided or the connection is of no more use.
   ev::Task<void> run();
@@ -58,6 +58,7 @@ class Transact {
   Session& session_;
   const smtp::Transaction& what_;
   const Content& content_;
+  const Rewriting& rewriting_;
   FlightMark mark_;
   smtp::Judge judge_;
   std::optional<Trouble> trouble_;

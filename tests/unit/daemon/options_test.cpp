@@ -31,6 +31,13 @@ TEST(DaemonOptions, WhatMasterWrites) {
               ElementsAre(Pair("a", "b"), Pair("c", "d e=f"), Pair("empty", "")));
 }
 
+TEST(DaemonOptions, WordsOfTheProgram) {
+  const auto options = parse({"-n", "relay", "-o", "a=b", "flags=DRX", "more"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_THAT(options->words, ElementsAre("flags=DRX", "more"));
+  EXPECT_EQ(options->service_name, "relay");
+}
+
 TEST(DaemonOptions, ConfigurationDirectory) {
   ::unsetenv("MAIL_CONFIG");
   EXPECT_EQ(parse({})->config_directory, "/etc/postrider");
@@ -62,7 +69,6 @@ INSTANTIATE_TEST_SUITE_P(Table, BadOptions,
                              {"NoEquals", {"-o", "name"}, "name=value"},
                              {"NoName", {"-o", "=value"}, "name=value"},
                              {"BadType", {"-t", "fifo"}, "fifo"},
-                             {"Positional", {"word"}, "positional"},
                          }),
                          [](const auto& row) { return row.param.name; });
 

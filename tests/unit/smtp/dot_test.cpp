@@ -163,6 +163,35 @@ TEST(LineFolding, BreaksLongLinesAndStuffs) {
   }
 }
 
+TEST(LineFolding, WhatCannotBeSentIsCleaned) {
+  for (const auto& [in, out] : std::vector<std::pair<std::string, std::string_view>>{
+           {"a\rb\r\n", "a b\r\n"},
+           {"a\r\r\n", "a \r\n"},
+           {"a\n.\r\nMAIL\r\n", "a\r\n..\r\nMAIL\r\n"},
+           {"a\r\n.\nb\r\n", "a\r\n..\r\nb\r\n"},
+           {"a\r.\r\n", "a .\r\n"},
+           {"\r.\r\n", " .\r\n"},
+           {std::string("a\0b\r\n", 5), "a b\r\n"},
+           {std::string("\0.\n", 3), " .\r\n"},
+           {"123456789\r\n", "123456789\r\n"}}) {
+    for (std::size_t piece = 1; piece <= in.size() + 1; ++piece) {
+      LineFolder folder(0);
+      std::string got;
+      for (std::size_t at = 0; at < in.size(); at += piece)
+        folder.append(got, ByteView(in).substr(at, piece));
+      EXPECT_EQ(got, out) << in << " in pieces of " << piece;
+    }
+  }
+}
+
+TEST(LineFolding, ChunksKeepTheirDots) {
+  LineFolder folder(5, Framing::chunk);
+  std::string got;
+  folder.append(got, ".bcdef\r\n.\r\n");
+  EXPECT_EQ(got, ".bcde\r\n f\r\n.\r\n");
+  EXPECT_TRUE(folder.folded());
+}
+
 TEST(DotStuffing, RoundTrips) {
   const std::string content = "..a\r\n.\r\n\r\nb.\r\n.c\r\n";
   std::string wire;

@@ -65,6 +65,8 @@ const std::vector<Case> kRows = {
     {Cause::cancelled, Step::body, Verdict::deferred, Scope::transport, Next::none, "4.3.2"},
     {Cause::content_unreadable, Step::body, Verdict::deferred, Scope::message, Next::none, "4.3.0"},
     {Cause::content_changed, Step::body, Verdict::deferred, Scope::message, Next::none, "4.3.0"},
+    {Cause::mime_nesting, Step::body, Verdict::bounced, Scope::message, Next::none, "5.6.0"},
+    {Cause::forwarding_loop, Step::lookup, Verdict::bounced, Scope::message, Next::none, "5.4.6"},
     {Cause::timeout, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.4.2"},
     {Cause::closed, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.4.2"},
     {Cause::unreachable, Step::end_of_data, Verdict::in_doubt, Scope::session, Next::none, "4.4.2"},

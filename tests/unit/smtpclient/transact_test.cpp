@@ -65,7 +65,8 @@ Ran run(const Script& script, Message& message, const Setting& setting,
     }
   };
   const smtp::Transaction what{&message.envelope, &message.envelope.recipients, &message.facts};
-  Transact transact(session, what, message.content, FlightMark(&mark));
+  const Rewriting rewriting;
+  Transact transact(session, what, message.content, rewriting, FlightMark(&mark));
   struct Once {
     static ev::Task<bool> run(Transact& t) {
       co_await t.run();
