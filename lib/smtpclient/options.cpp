@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include "base/ascii.hpp"
+#include "base/log.hpp"
 #include "dns/host.hpp"
 
 namespace postrider::smtpclient {
@@ -197,9 +198,11 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
 
 Result<void> Options::set_flags(const std::vector<std::string>& words, std::string_view service,
                                 const config::Settings& settings) {
+  std::string flags = "flags=";
   for (const std::string& word : words) {
     if (!istarts_with(word, "flags="))
       return config_error("unknown attribute name: " + word + "; flags=DORX is all there is");
+    flags = word;
     add_delivered_to = add_original_to = add_return_path = false;
     for (const char c : std::string_view(word).substr(6)) {
       switch (c) {
@@ -213,6 +216,8 @@ Result<void> Options::set_flags(const std::vector<std::string>& words, std::stri
       }
     }
   }
+  if (assume_final && flags.find('X') == std::string::npos)
+    log::warning("lmtp_assume_final is obsolete; instead, specify \"" + flags + "X\" in master.cf");
   if ((add_delivered_to || add_original_to) &&
       settings.per_transport(service, "destination_recipient_limit") != 1)
     return config_error("flag " + std::string(add_delivered_to ? "D" : "O") + " requires " +

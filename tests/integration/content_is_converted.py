@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """8-bit mail to servers with and without 8BITMIME: sent as it is to one, as quoted-printable to the
 other, and returned when it is nested too deep to be understood. Mail that needs no change has none."""
+# shows: disable_mime_output_conversion mime_nesting_limit mime_boundary_length_limit
 import hashlib
 
 import sinks
@@ -37,7 +38,8 @@ def digest(text):
 
 
 with sinks.Sink() as eight, sinks.Sink(extensions=SEVEN) as seven, \
-        Suite(relayhost=eight.place, transport_maps=f"inline:{{seven.example=smtp:{seven.place}}}") as suite:
+        Suite(relayhost=eight.place, mime_nesting_limit="50", mime_boundary_length_limit="60",
+              transport_maps=f"inline:{{seven.example=smtp:{seven.place}}}") as suite:
     for text in (PLAIN, LABELLED, UNLABELLED, MIXED, DEEP):
         send("to@eight.example", text)
         send("to@seven.example", text)
@@ -64,3 +66,11 @@ with sinks.Sink() as eight, sinks.Sink(extensions=SEVEN) as seven, \
     suite.wait_log("queue recovered", count=2)
     send("to@seven.example", LABELLED)
     expect_equal(text_of(seven.wait(5)[4]), LABELLED, "conversion is off")
+    suite.configure(disable_mime_output_conversion="no")
+    suite.reload()
+    suite.wait_log("queue recovered", count=3)
+    # Two boundaries that differ behind the limit are the same: the inner one ends nothing of its own.
+    common = "x" * 60
+    send("to@seven.example", "Subject: cut\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="
+         f"{common}1\n\n--{common}2\nContent-Transfer-Encoding: 8bit\n\n\u00e9\n")
+    expect("=C3=A9" in text_of(seven.wait(6)[5]), "boundaries are compared up to the limit")

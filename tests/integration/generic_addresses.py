@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """smtp_generic_maps: other addresses on the wire, the old ones in the log and in reports. A table
-that cannot be asked defers."""
+that cannot be asked defers. lmtp has tables of its own, and extensions go over when they should."""
+# shows: smtp_generic_maps lmtp_generic_maps propagate_unmatched_extensions
 import sinks
 from suite import Suite, expect, expect_equal, expect_match
 
@@ -36,3 +37,14 @@ with sinks.Sink(SCRIPT) as sink, \
                    r"\(local data error while talking to ")
     (suite.config / "missing").write_text("joe@in.example later@out.example\n")
     expect_equal(sink.wait(3)[2].sender, "later@out.example", "once the table is there")
+with sinks.Sink(lmtp=True) as store, \
+        Suite(default_transport=f"lmtp:inet:127.0.0.1:{store.port}", recipient_delimiter="+",
+              smtp_generic_maps="static:wrong@example.com", myorigin="origin.example",
+              lmtp_generic_maps="inline:{joe@in.example=jdoe, to=mailbox@box.example}",
+              propagate_unmatched_extensions="generic") as suite:
+    suite.send("joe+news@in.example", ["to+x@origin.example"], "From: joe+news@in.example\n\n")
+    message = store.wait(1)[0]
+    expect_equal((message.sender, message.recipients),
+                 ("jdoe+news@origin.example", ["mailbox+x@box.example"]), "with extensions")
+    expect("\r\nFrom: jdoe+news@origin.example\r\n" in message.data.decode(), "header")
+    suite.wait_empty()

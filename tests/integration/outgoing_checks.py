@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """smtp_header_checks and its like with regexp tables: what they change, what they log, and what they
-refuse to do."""
+refuse to do. lmtp has tables of its own."""
+# shows: smtp_header_checks smtp_mime_header_checks smtp_nested_header_checks smtp_body_checks
+# shows: lmtp_header_checks lmtp_mime_header_checks lmtp_nested_header_checks lmtp_body_checks
+# shows: header_size_limit
 import sinks
 from suite import Suite, expect_equal
 
@@ -57,4 +60,21 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place,
                  rf"{sent}: replace: body change this: this changed",
                  rf"{sent}: replace: header Subject: inner: Subject: \[inner\]"):
         suite.wait_log(line)
+    suite.wait_empty()
+with sinks.Sink(lmtp=True) as store, \
+        Suite(start=False, default_transport=f"lmtp:inet:127.0.0.1:{store.port}", header_size_limit="2000",
+              smtp_header_checks="static:IGNORE", smtp_body_checks="static:IGNORE",
+              lmtp_header_checks="regexp:header", lmtp_mime_header_checks="regexp:mime",
+              lmtp_nested_header_checks="regexp:nested", lmtp_body_checks="regexp:body") as suite:
+    for name, text in TABLES.items():
+        (suite.config / name).write_text(text)
+    with (suite.config / "header").open("a") as table:
+        table.write("/behind the limit/ IGNORE\n/^X-Long: /  WARN seen\n")
+    suite.start()
+    long = "X-Long: " + "\n ".join(["x" * 500] * 10) + "\n behind the limit\n"
+    sent = suite.send("from@example.org", ["to@example.net"], TEXT.replace("Subject: n", long + "Subject: n"))
+    text = store.wait(1)[0].data.decode().replace("\r\n", "\n")
+    expect_equal(text[text.index("X-Long"):], long + EXPECTED, "over LMTP")
+    suite.wait_log(rf"{sent}: warning: header X-Long: x+: seen")
+    suite.wait_log(r"warning: unsupported command in lmtp_header_checks map: REJECT no")
     suite.wait_empty()

@@ -443,6 +443,22 @@ TEST_P(Flags, OfMasterCf) {
       EXPECT_EQ(done.error().text(), GetParam().error);
   }
 }
+TEST(FlagWords, LmtpAssumeFinalIsTheOldName) {
+  config::Findings findings;
+  const auto settings =
+      config::Settings::parse("", {.config_directory = "/etc/postrider"}, {},
+                              {.hostname = "host.example", .addresses = {}}, findings);
+  ASSERT_TRUE(settings);
+  Options options;
+  options.assume_final = true;
+  Log log;
+  EXPECT_TRUE(options.set_flags({"flags=RX"}, "lmtp", *settings));
+  EXPECT_EQ(log.text(), "");
+  EXPECT_TRUE(options.set_flags({"flags=R"}, "lmtp", *settings));
+  EXPECT_THAT(log.text(),
+              HasSubstr("lmtp_assume_final is obsolete; instead, specify \"flags=RX\""));
+}
+
 const FlagCase kFlags[] = {
     {"none", "flags=", ""},
     {"return_path", "flags=R", ""},
