@@ -300,7 +300,6 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
                                                           : proto::ReportKind::success;
   request.id = message.id().number();
   request.send_to = entry.send_to;
-  request.final_delivery = message.relayed_final;
   request.handle = content->handle;
   request.content_offset = message.state.content_offset;
   request.recipient_indices = entry.recipients;
@@ -312,6 +311,7 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
   for (const std::uint32_t index : entry.recipients) {
     const queue::RecipientState& state = message.state.recipients[index];
     request.outcomes.push_back(state.last);
+    request.final_delivery = request.final_delivery || state.final_delivery;
     if (state.next_try > 0 && (request.next_try == 0 || state.next_try < request.next_try))
       request.next_try = state.next_try;
   }

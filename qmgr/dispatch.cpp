@@ -440,8 +440,7 @@ void Dispatch::delivered(Entry& entry, Agent& agent, const proto::Delivered& res
     if (outcome.scope == mail::Scope::transport) fault = &outcome;
   }
   parts_.finish->settle(*entry.message, entry.recipients, result.outcomes,
-                        result.relayed_without_dsn);
-  if (!entry.message->relayed.empty()) entry.message->relayed_final = agent.is_final();
+                        {result.relayed_without_dsn, agent.is_final()});
   done(entry);
   if (fault != nullptr) {
     if (++transport.faults >= kMostFaults) fail_transport(transport, fault->text);

@@ -62,7 +62,7 @@ void Finish::mark(Message& message, const queue::Event& event) {
 // --- outcomes ----------------------------------------------------------------------------------
 
 void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipients,
-                    const std::vector<mail::Outcome>& outcomes, bool relayed_without_dsn) {
+                    const std::vector<mail::Outcome>& outcomes, Success told) {
   const std::int64_t wall = parts_.wall();
   queue::Event run; // recipients that share a fate share an event
   const auto write_run = [&] {
@@ -80,6 +80,19 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
     }
     if (outcome.verdict == mail::Verdict::delivered) {
       ++parts_.counters.delivered;
+      const bool wanted =
+          told.relayed_without_dsn &&
+          has_notify(message.state.envelope.recipients[index], mail::notify_success);
+      if (wanted || (state.delay_reported && parts_.params.confirm_delay_cleared)) {
+        queue::Event relayed;
+        relayed.kind = EventKind::relayed;
+        relayed.recipients = {index};
+        relayed.attempts = state.attempts + 1;
+        relayed.outcome = std::move(outcome);
+        if (told.final_delivery) relayed.text = "final";
+        mark(message, relayed);
+        continue;
+      }
       parts_.queue.delivered(message.id(), index);
       message.dirty = true;
       ++state.attempts;
@@ -87,11 +100,6 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
       state.gate = mail::Gate::none;
       state.next_try = 0;
       state.last = std::move(outcome);
-      const bool wanted =
-          relayed_without_dsn &&
-          has_notify(message.state.envelope.recipients[index], mail::notify_success);
-      if (wanted || (state.delay_reported && parts_.params.confirm_delay_cleared))
-        message.relayed.push_back(index);
       continue;
     }
     const std::uint32_t attempts = state.attempts + 1;
@@ -122,7 +130,7 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
 
 void Finish::settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome) {
   log_recipient(message, recipient, outcome, parts_.wall(), parts_.params.log);
-  settle(message, {recipient}, {std::move(outcome)}, false);
+  settle(message, {recipient}, {std::move(outcome)}, {});
 }
 
 void Finish::in_doubt(Message& message, const std::vector<std::uint32_t>& recipients,
@@ -135,7 +143,7 @@ void Finish::in_doubt(Message& message, const std::vector<std::uint32_t>& recipi
   outcome.at = parts_.wall();
   for (const std::uint32_t index : recipients)
     log_recipient(message, index, outcome, outcome.at, parts_.params.log);
-  settle(message, recipients, std::vector<mail::Outcome>(recipients.size(), outcome), false);
+  settle(message, recipients, std::vector<mail::Outcome>(recipients.size(), outcome), {});
 }
 
 void Finish::suspend(Message& message, const std::vector<std::uint32_t>& recipients,
@@ -213,8 +221,11 @@ bool Finish::ask_for_reports(Message& message) {
     dispatch_report(message, Errand::report_failed, std::move(failed), sender);
     return true;
   }
-  if (!message.relayed.empty() && !sender.empty()) {
-    dispatch_report(message, Errand::report_success, std::exchange(message.relayed, {}), sender);
+  std::vector<std::uint32_t> delivered;
+  for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i)
+    if (queue::wants_report(message.state, i)) delivered.push_back(i);
+  if (!delivered.empty()) {
+    dispatch_report(message, Errand::report_success, std::move(delivered), sender);
     return true;
   }
   return false;
@@ -354,7 +365,6 @@ void Finish::drop(Message& message) {
   }
   if (!dropped.recipients.empty()) mark(message, dropped);
   if (!told.recipients.empty()) mark(message, told);
-  message.relayed.clear();
 }
 
 } // namespace postrider::qmgr

@@ -17,9 +17,13 @@ class Finish {
  public:
   explicit Finish(Parts& parts) : parts_(parts) {}
 
+  struct Success {
+    bool relayed_without_dsn = false; // NOTIFY=SUCCESS is ours to answer
+    bool final_delivery = false;      // in a mailbox
+  };
   // One outcome for each recipient, as an agent told them.
   void settle(Message& message, const std::vector<std::uint32_t>& recipients,
-              const std::vector<mail::Outcome>& outcomes, bool relayed_without_dsn);
+              const std::vector<mail::Outcome>& outcomes, Success told);
   // By qmgr itself, with a line in the log: final, or for now.
   void settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome);
   // An attempt that may have delivered.

@@ -76,9 +76,6 @@ struct Message {
   bool drop_wanted = false;    // by the operator, when its entries are back
   bool hold_wanted = false;
   std::string hold_reason;
-  std::vector<std::uint32_t> relayed; // NOTIFY=SUCCESS, next hop without DSN: to be reported
-
-  bool relayed_final = false; // ... because it is in a mailbox
 
   const queue::Id& id() const { return state.id; }
   Entry& add_entry();

@@ -11,6 +11,7 @@ namespace {
 
 // Compact bodies begin with a byte that no field can begin with: a field's name is never empty.
 constexpr char kCompact = 0;
+constexpr std::string_view kFinal = "final";
 
 bool is_plain(const Event& e) {
   switch (e.kind) {
@@ -29,6 +30,7 @@ bool is_plain(const Event& e) {
   case EventKind::held:
   case EventKind::released:
   case EventKind::requeued:
+  case EventKind::relayed:
   case EventKind::strike: return false;
   }
   return false;
@@ -46,6 +48,13 @@ void settle(RecipientState& r, Status status, const Event& event) {
 void apply_to(RecipientState& r, const Event& event) {
   switch (event.kind) {
   case EventKind::delivered: settle(r, Status::delivered, event); break;
+  case EventKind::relayed:
+    if (r.status == Status::open) {
+      r.success_due = true;
+      r.final_delivery = event.text == kFinal;
+    }
+    settle(r, Status::delivered, event);
+    break;
   case EventKind::bounced: settle(r, Status::bounced, event); break;
   case EventKind::dropped: settle(r, Status::dropped, event); break;
   case EventKind::deferred:
@@ -77,6 +86,7 @@ bool names_recipients(EventKind kind) {
   case EventKind::in_doubt:
   case EventKind::reported:
   case EventKind::delay_reported:
+  case EventKind::relayed:
   case EventKind::dropped: return true;
   case EventKind::none:
   case EventKind::held:
@@ -168,6 +178,7 @@ Result<void> apply(MessageState& state, const Event& event) {
   case EventKind::in_doubt:
   case EventKind::reported:
   case EventKind::delay_reported:
+  case EventKind::relayed:
   case EventKind::dropped: break;
   }
   return {};
@@ -211,7 +222,12 @@ std::vector<Event> events_of(const MessageState& state) {
           r.last == mail::Outcome{})
         return {};
       return attempted(EventKind::deferred, r);
-    case Status::delivered: return attempted(EventKind::delivered, r);
+    case Status::delivered: {
+      if (!r.success_due) return attempted(EventKind::delivered, r);
+      Event event = attempted(EventKind::relayed, r);
+      if (r.final_delivery) event.text = kFinal;
+      return event;
+    }
     case Status::bounced: return attempted(EventKind::bounced, r);
     case Status::dropped: return attempted(EventKind::dropped, r);
     }
@@ -245,7 +261,9 @@ bool all_settled(const MessageState& state) {
 bool wants_report(const MessageState& state, std::size_t recipient) {
   if (state.envelope.sender.empty()) return false; // never a report about a report
   const RecipientState& r = state.recipients[recipient];
-  if (r.reported || r.status != Status::bounced) return false;
+  if (r.reported) return false;
+  if (r.status == Status::delivered) return r.success_due;
+  if (r.status != Status::bounced) return false;
   const std::uint8_t notify = state.envelope.recipients[recipient].notify;
   return notify == 0 || (notify & mail::notify_failure) != 0;
 }

@@ -28,6 +28,8 @@ struct RecipientState {
   bool in_doubt = false; // an earlier attempt may have delivered: its reply was never read
   bool reported = false; // its failure or success is in a durable report
   bool delay_reported = false;
+  bool success_due = false;    // delivered, and the sender is to be told so
+  bool final_delivery = false; // ... that it is in a mailbox, not merely relayed
   mail::Gate gate = mail::Gate::none;
   std::int64_t next_try = 0; // unix time, microseconds; 0: at once
   mail::Outcome last;        // of the last attempt; dsn empty when there was none
@@ -50,8 +52,9 @@ enum class EventKind : std::uint8_t {
   dropped,  // recipients: removed by the operator without a report
   moved,    // ledger only: the message lives in a file now
   removed,  // nothing is left to do
+  relayed,  // recipients, outcome: delivered, and the sender is to be told; text "final": mailbox
 };
-constexpr EventKind highest(EventKind) { return EventKind::removed; }
+constexpr EventKind highest(EventKind) { return EventKind::relayed; }
 
 struct Event {
   EventKind kind = EventKind::none;
@@ -107,8 +110,8 @@ std::vector<Event> events_of(const MessageState& state);
 
 bool is_settled(const RecipientState& recipient); // not open
 bool all_settled(const MessageState& state);
-// Must this recipient's failure be told to the sender, and has it not been yet? (RFC 3461 section
-// 4.1.) Success reports are a courtesy: they do not keep a message in the queue.
+// Must this recipient's fate be told to the sender, and has it not been yet? (RFC 3461
+// section 4.1.)
 bool wants_report(const MessageState& state, std::size_t recipient);
 // The one condition under which a message may be removed: every recipient is settled and every
 // report that is due is durable (bounce first, remove last).

@@ -27,21 +27,29 @@ Event event(EventKind kind, std::vector<std::uint32_t> recipients, std::uint32_t
 }
 
 const std::vector<Event>& all_events() {
-  static const std::vector<Event> events = {
-      event(EventKind::delivered, {0}),       event(EventKind::bounced, {1}),
-      event(EventKind::deferred, {2}, 1),     event(EventKind::deferred, {0, 2}, 2),
-      event(EventKind::in_doubt, {2}, 3),     event(EventKind::reported, {1}),
-      event(EventKind::delay_reported, {2}),  event(EventKind::held, {}, 0, "why"),
-      event(EventKind::released, {}),         event(EventKind::requeued, {}),
-      event(EventKind::strike, {}, 2),        event(EventKind::dropped, {2}),
-      event(EventKind::delivered, {0, 1, 2}), event(EventKind::moved, {}),
-      event(EventKind::removed, {})};
+  static const std::vector<Event> events = {event(EventKind::delivered, {0}),
+                                            event(EventKind::bounced, {1}),
+                                            event(EventKind::deferred, {2}, 1),
+                                            event(EventKind::deferred, {0, 2}, 2),
+                                            event(EventKind::in_doubt, {2}, 3),
+                                            event(EventKind::reported, {1}),
+                                            event(EventKind::delay_reported, {2}),
+                                            event(EventKind::held, {}, 0, "why"),
+                                            event(EventKind::released, {}),
+                                            event(EventKind::requeued, {}),
+                                            event(EventKind::strike, {}, 2),
+                                            event(EventKind::dropped, {2}),
+                                            event(EventKind::delivered, {0, 1, 2}),
+                                            event(EventKind::moved, {}),
+                                            event(EventKind::removed, {}),
+                                            event(EventKind::relayed, {0}, 1),
+                                            event(EventKind::relayed, {1, 2}, 2, "final")};
   return events;
 }
 
 TEST(State, SettledRecipientNeverReopens) { // I1
   for (const Event& first : {event(EventKind::delivered, {0}), event(EventKind::bounced, {0}),
-                             event(EventKind::dropped, {0})}) {
+                             event(EventKind::dropped, {0}), event(EventKind::relayed, {0})}) {
     for (const Event& then : all_events()) {
       MessageState state = fresh(3);
       ASSERT_TRUE(apply(state, first));
@@ -91,14 +99,15 @@ TEST(State, EventsSurviveTheirEncoding) {
 }
 
 TEST(State, EventsOfRebuildTheState) {
-  MessageState state = fresh(4);
+  MessageState state = fresh(6);
   for (const Event& known :
-       {event(EventKind::delivered, {0}), event(EventKind::in_doubt, {1, 2}, 2),
+       {event(EventKind::relayed, {4}, 1), event(EventKind::relayed, {5}, 1, "final"),
+        event(EventKind::delivered, {0}), event(EventKind::in_doubt, {1, 2}, 2),
         event(EventKind::deferred, {1}, 3), event(EventKind::bounced, {2}),
         event(EventKind::reported, {2}), event(EventKind::delay_reported, {1}),
         event(EventKind::strike, {}, 2), event(EventKind::held, {}, 0, "why")})
     ASSERT_TRUE(apply(state, known));
-  MessageState again = fresh(4);
+  MessageState again = fresh(6);
   for (const Event& known : events_of(state))
     ASSERT_TRUE(apply(again, known));
   EXPECT_EQ(again, state);
@@ -136,6 +145,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"SuccessOnly", "a@b", mail::notify_success, EventKind::bounced, false},
         {"NullSender", "", 0, EventKind::bounced, false},
         {"Delivered", "a@b", mail::notify_success, EventKind::delivered, false},
+        {"Relayed", "a@b", mail::notify_success, EventKind::relayed, true},
+        {"RelayedAfterAWarning", "a@b", 0, EventKind::relayed, true},
+        {"RelayedReport", "", mail::notify_success, EventKind::relayed, false},
         {"DroppedByOperator", "a@b", 0, EventKind::dropped, false},
     }),
     [](const auto& param) { return std::string(param.param.name); });
