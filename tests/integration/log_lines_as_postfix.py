@@ -2,7 +2,7 @@
 """The to= lines of the log are those of Debian's Postfix: both suites deliver the same mail to the same
 servers, and their lines are equal but for delays, process numbers and queue ids.
 
-# shows: smtp_helo_timeout smtp_rcpt_timeout smtp_data_done_timeout
+# shows: default_delivery_status_filter smtp_helo_timeout smtp_rcpt_timeout smtp_data_done_timeout
 """
 import os
 import pathlib
@@ -30,7 +30,17 @@ mx1 A 127.0.0.9
 mx2 A 127.0.0.1
 empty TXT "nothing here"
 """
+# Of delivery_status_filter: what is there is replaced, what cannot be looked up stays as it is.
+FILTER = r"""
+/^2\.0\.0 250 2\.0\.0 taken for the filter$/  2.6.0 well taken
+/^5\.1\.1 .* said: (550) 5\.1\.1 to soft/     4.1.1 let us wait, in spite of $1
+/^4\.2\.0 .* said: 450 4\.2\.0 to hard/       5.2.0 do not wait
+/^5\.1\.1 .* said: 550 5\.1\.1 to success/    2.0.0 a lie
+/^5\.1\.1 .* said: 550 5\.1\.1 to nonsense/   hello
+"""
 SCRIPT = {
+    "RCPT TO:<TOSOFT@": "550 5.1.1 to soft", "RCPT TO:<TOHARD@": "450 4.2.0 to hard",
+    "RCPT TO:<TOSUCCESS@": "550 5.1.1 to success", "RCPT TO:<TONONSENSE@": "550 5.1.1 to nonsense",
     "RCPT TO:<LATER@": "450 4.2.0 <later>: greylisted",
     "RCPT TO:<NEVER@": "550 5.1.1 <never>: no such user",
     "RCPT TO:<PLAIN@": "550 no enhanced code",
@@ -83,6 +93,8 @@ with tempfile.TemporaryDirectory() as directory:
     for name, reply in GREETINGS.items():
         servers[name] = sinks.Sink({"connect": reply})
     servers["ehlo"] = sinks.Sink({"EHLO": "550 5.5.1 no", "HELO": "550 5.5.1 no"})
+    servers["filter"] = sinks.Sink({"dot": "250 2.0.0 taken for the filter"})
+    (top / "filter").write_text(FILTER)
     servers["data"] = sinks.Sink({"DATA": "451 4.3.0 later"})
     store = sinks.Sink({"dot never@lmtp.example": "550 5.2.1 closed",
                         "dot later@lmtp.example": "450 4.2.2 over quota"}, lmtp=True, unix=unix)
@@ -96,11 +108,13 @@ with tempfile.TemporaryDirectory() as directory:
     mail = [("from@a.example", r) for r in (
         "ok@rcpt.example", "later@rcpt.example", "never@rcpt.example", "plain@rcpt.example",
         "wrong@rcpt.example", "lines@rcpt.example", "cut@rcpt.example", "stall@rcpt.example",
-        "unqualified",
+        "tosoft@rcpt.example", "tohard@rcpt.example", "tosuccess@rcpt.example",
+        "tononsense@rcpt.example", "to@filter.example", "unqualified",
         '"quoted part"@rcpt.example', "to@ehlo.example", "to@data.example",
         *(f"to@dot{name}.example" for name in DOTS), *(f"to@{name}.example" for name in GREETINGS),
         "to@refused.example", "ok@lmtp.example", "never@lmtp.example", "later@lmtp.example",
-        "to@nosocket.example", "to@null.test")]
+        "to@nosocket.example", "to@missing.test", "to@null.test",
+        "to@noaddress.test", "to@empty.test")]
     mail += [("soft@a.example", "soft@rcpt.example"), ("hard@a.example", "hard@rcpt.example")]
     expected = {r if "@" in r else r + "@rcpt.example" for _, r in mail}
     settings = {
@@ -110,6 +124,7 @@ with tempfile.TemporaryDirectory() as directory:
         "lmtp_destination_concurrency_failed_cohort_limit": "0",
         "smtp_connection_cache_on_demand": "no", "lmtp_connection_cache_on_demand": "no",
         "myorigin": "rcpt.example",
+        "default_delivery_status_filter": f"regexp:{top}/filter, fail:always",
     }
     zones = {"test": ZONE}
     host = f"127.0.53.{os.getpid() % 250 + 1}"

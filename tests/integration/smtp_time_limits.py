@@ -18,8 +18,22 @@ class NoReader(sinks.Sink):
     """Takes no content."""
 
     async def text(self, session, reader, writer):
-        reader._transport.pause_reading()
+        writer.transport.pause_reading()
         await asyncio.Event().wait()
+
+
+class NoGoodbye(sinks.Sink):
+    """Does not answer QUIT, and sees when its client has had enough."""
+
+    async def talk(self, session, reader, writer):
+        self.reader = reader
+        await super().talk(session, reader, writer)
+
+    async def say(self, writer, reply):
+        if isinstance(reply, str) and reply.startswith("221"):
+            await self.reader.read()
+            raise EOFError
+        await super().say(writer, reply)
 
 
 STEPS = {  # where the server stands still -> what the log says
@@ -31,13 +45,14 @@ STEPS = {  # where the server stands still -> what the log says
     "text": "sending message body",
     "dot": "sending end of data -- message may be sent more than once",
 }
-LIMITS = ("helo", "mail", "rcpt", "data_init", "data_xfer", "data_done", "rset", "quit")
+LIMITS = ("smtp_helo_timeout", "smtp_mail_timeout", "smtp_rcpt_timeout", "smtp_data_init_timeout",
+          "smtp_data_xfer_timeout", "smtp_data_done_timeout", "smtp_rset_timeout", "smtp_quit_timeout")
 with contextlib.ExitStack() as stack:
     plain = ("SIZE 104857600", "ENHANCEDSTATUSCODES")
     servers = {step: stack.enter_context(NoReader() if step == "text" else
                                          sinks.Sink({step: sinks.STALL}, extensions=plain))
                for step in STEPS}
-    quits = stack.enter_context(sinks.Sink({"QUIT": sinks.STALL}))
+    quits = stack.enter_context(NoGoodbye())
     resets = stack.enter_context(sinks.Sink({"RCPT TO:<NO@": "550 5.1.1 no", "RSET": sinks.STALL}))
     routes = {f"{step.lower()}.example": server for step, server in servers.items()}
     routes |= {"quit.example": quits, "rset.example": resets}
@@ -45,8 +60,8 @@ with contextlib.ExitStack() as stack:
     suite = stack.enter_context(Suite(
         transport_maps=f"inline:{{ {table} }}", smtp_skip_quit_response="no",
         smtp_connection_cache_destinations="127.0.0.1",
-        smtp_connection_cache_time_limit="20s", message_size_limit="50000000",
-        **{f"smtp_{name}_timeout": "1s" for name in LIMITS}))
+        smtp_connection_cache_time_limit="8s", message_size_limit="50000000",
+        **dict.fromkeys(LIMITS, "1s")))
     for step in STEPS:
         text = "Subject: x\n\n" + ("x" * 70 + "\n") * (300000 if step == "text" else 1)
         suite.send("", [f"to@{step.lower()}.example"], text)
@@ -58,7 +73,7 @@ with contextlib.ExitStack() as stack:
     suite.send("", ["to@quit.example"])
     quits.wait(1)
     suite.wait_log(r"to=<to@quit\.example>.*status=sent")
-    ports.wait_until(lambda: quits.open == 0, 20, "the end of the session")
+    ports.wait_until(lambda: quits.open == 0, 40, "the end of the session")
     # A session that cannot be reset is not used again.
     suite.send("", ["no@rset.example"])
     suite.wait_log(r"to=<no@rset\.example>.*status=bounced")

@@ -132,6 +132,7 @@ class Sink:
     async def serve(self, reader, writer):
         session = Session(len(self.sessions))
         session.peer = writer.get_extra_info("peername")
+        session.task = asyncio.current_task()  # nobody else keeps one that waits for nothing
         with self.changed:
             self.sessions.append(session)
             self.open += 1

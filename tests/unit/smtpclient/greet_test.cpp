@@ -86,6 +86,9 @@ smtp::Features esmtp(bool pipelining = false, bool dsn = false) {
 }
 const Change kLmtp = [](Setting& s) { s.options.flavor = Flavor::lmtp; };
 
+// shows: smtp_helo_name smtp_always_send_ehlo smtp_never_send_ehlo smtp_skip_5xx_greeting
+// shows: smtp_pix_workarounds smtp_pix_workaround_maps smtp_discard_ehlo_keywords
+// shows: smtp_discard_ehlo_keyword_address_maps smtp_reply_filter
 const std::vector<Case> kCases = {
     {"ehlo", {}, hello("250-mx\r\n250 PIPELINING\r\n"), {}, esmtp(true)},
     {"any refusal of EHLO leads to HELO",

@@ -105,6 +105,8 @@ class Finding : public testing::Test {
   TargetFinder::HasRoute has_route = [](const net::Address&) { return true; };
 };
 
+// shows: smtp_address_preference smtp_mx_address_limit smtp_balance_inet_protocols
+// shows: smtp_randomize_addresses ignore_mx_lookup_error smtp_defer_if_no_mx_address_found
 TEST_F(Finding, OrdersByPreference) {
   EXPECT_EQ(addresses("two.example"),
             (std::vector<std::string>{"192.0.2.1", "2001:db8::1", "192.0.2.2"}));

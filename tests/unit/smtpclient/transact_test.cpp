@@ -296,6 +296,7 @@ TEST(Transaction, EarlyRepliesAreOutOfStep) {
   EXPECT_TRUE(ran.broken);
 }
 
+// shows: smtp_line_length_limit
 TEST(Transaction, ContentIsStuffedFoldedAndEnded) {
   const Script script = {expect("MAIL"), expect("RCPT"),
                          expect("DATA"), send("250 ok\r\n250 ok\r\n354 go\r\n"),
