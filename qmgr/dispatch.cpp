@@ -439,6 +439,7 @@ void Dispatch::delivered(Entry& entry, Agent& agent, const proto::Delivered& res
     if (outcome.scope == mail::Scope::site) site = &outcome;
     if (outcome.scope == mail::Scope::transport) fault = &outcome;
   }
+  parts_.finish->tell_postmaster(*entry.message, result);
   parts_.finish->settle(*entry.message, entry.recipients, result.outcomes,
                         {result.relayed_without_dsn, agent.is_final()});
   done(entry);

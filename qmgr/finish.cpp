@@ -128,6 +128,12 @@ void Finish::settle(Message& message, const std::vector<std::uint32_t>& recipien
   write_run();
 }
 
+void Finish::tell_postmaster(const Message& message, const proto::Delivered& told) {
+  const std::string& sender = message.state.envelope.sender;
+  if (!sender.empty() && !iequals(sender, parts_.params.double_bounce_sender))
+    notices_.add(message.id(), told);
+}
+
 void Finish::settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome) {
   log_recipient(message, recipient, outcome, parts_.wall(), parts_.params.log);
   settle(message, {recipient}, {std::move(outcome)}, {});

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "message.hpp"
+#include "notices.hpp"
 #include "parts.hpp"
 
 namespace postrider::qmgr {
 
 class Finish {
  public:
-  explicit Finish(Parts& parts) : parts_(parts) {}
+  explicit Finish(Parts& parts) : parts_(parts), notices_(parts) {}
 
   struct Success {
     bool relayed_without_dsn = false; // NOTIFY=SUCCESS is ours to answer
@@ -24,6 +25,8 @@ class Finish {
   // One outcome for each recipient, as an agent told them.
   void settle(Message& message, const std::vector<std::uint32_t>& recipients,
               const std::vector<mail::Outcome>& outcomes, Success told);
+  // What the postmaster should read, unless the message is itself a report or a notice.
+  void tell_postmaster(const Message& message, const proto::Delivered& told);
   // By qmgr itself, with a line in the log: final, or for now.
   void settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome);
   // An attempt that may have delivered.
@@ -59,6 +62,7 @@ class Finish {
   void wait(Message& message);
 
   Parts& parts_;
+  Notices notices_;
 };
 
 } // namespace postrider::qmgr
