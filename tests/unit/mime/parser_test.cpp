@@ -143,6 +143,17 @@ TEST(ParserTest, LongHeadersAreGivenOutEarly) {
   EXPECT_EQ(events("A: " + x + "yz\r\n", small), "MAIN|A: " + x + "...\nMORE|yz\nEND content\n");
 }
 
+// shows: mime_boundary_length_limit
+TEST(ParserTest, OnlyTheFrontOfALongBoundaryCounts) {
+  const std::string text = "Content-Type: multipart/mixed; boundary=abcdefgh\r\n\r\n--abcdXYZ\r\n"
+                           "A: b\r\n\r\nx\r\n";
+  Limits four;
+  four.boundary = 4;
+  EXPECT_NE(events(text, {}).find("BODY|--abcdXYZ"), std::string::npos); // another text
+  EXPECT_EQ(events(text, four).find("BODY|--abcdXYZ"), std::string::npos);
+}
+
+// shows: mime_nesting_limit
 TEST(ParserTest, NestingIsCapped) {
   const auto nested = [](int levels) {
     std::string text = "Content-Type: multipart/mixed; boundary=b0\r\n\r\n";
