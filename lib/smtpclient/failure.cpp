@@ -95,11 +95,7 @@ Cause to_cause(const Error& error) {
   case EMFILE:
   case ENFILE:
   case ENOBUFS:
-  case ENOMEM:
-  case EACCES:
-  case EPERM:
-  case EADDRINUSE:
-  case EADDRNOTAVAIL: return Cause::local_resources;
+  case ENOMEM: return Cause::local_resources;
   default: return Cause::unreachable;
   }
 }

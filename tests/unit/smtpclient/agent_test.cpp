@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/log.hpp"
 #include "stored_message.hpp"
 #include "support/fake_dns.hpp"
 #include "support/play_server.hpp"
@@ -89,7 +90,7 @@ class Serving : public testing::Test {
 
   ev::Loop loop;
   ClientSetup setup;
-  test::FakeDns dns{loop, ""};
+  test::FakeDns dns{loop, "mine.example MX 10 us.example\nus.example A 127.0.0.1\n"};
   std::unique_ptr<Agent> agent;
   std::unique_ptr<ipc::Channel> qmgr;
   Fd board;
@@ -144,6 +145,29 @@ TEST_F(Serving, TellsTheStatusThatTheFilterPutsInPlace) {
   EXPECT_EQ(outcome.verdict, mail::Verdict::deferred);
   EXPECT_EQ(outcome.dsn, "4.4.4");
   EXPECT_EQ(outcome.text, "it may come back");
+}
+
+// shows: best_mx_transport
+TEST_F(Serving, PassesOnWhatItIsTheBestMxOf) {
+  setup.options.best_mx_transport = "local:inbox";
+  Message message("x\r\n", 2);
+  send_board();
+  send_content(message, 5);
+  testing::internal::CaptureStderr();
+  qmgr->send(deliver(message, "mine.example"));
+  receive<ipc::Hello>();
+  receive<proto::Ready>();
+  const auto delivered = receive<proto::Delivered>();
+  log::flush();
+  const std::string logged = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(delivered.pass_to, "local:inbox");
+  EXPECT_EQ(delivered.outcomes.size(), 2U);
+  for (const mail::Recipient& recipient : message.envelope.recipients)
+    EXPECT_NE(
+        logged.find(kId.text() + ": passing <" + recipient.address + "> to transport=local\n"),
+        std::string::npos)
+        << logged;
+  EXPECT_EQ(logged.find("status="), std::string::npos) << logged;
 }
 
 TEST_F(Serving, RetiresWhenTheLastDeliveryIsDone) {

@@ -134,6 +134,9 @@ TEST(Causes, OfErrors) {
   EXPECT_EQ(to_cause(Error::from_errno("connect", EHOSTUNREACH)), Cause::unreachable);
   EXPECT_EQ(to_cause(Error::from_errno("connect", ETIMEDOUT)), Cause::timeout);
   EXPECT_EQ(to_cause(Error::from_errno("socket", EMFILE)), Cause::local_resources);
+  // A filter of packets, or a lack of ports, is about that destination.
+  for (const int problem : {EACCES, EPERM, EADDRNOTAVAIL})
+    EXPECT_NE(to_cause(Error::from_errno("connect", problem)), Cause::local_resources) << problem;
   EXPECT_EQ(to_cause(Error::from_errno("read", ECONNRESET)), Cause::closed);
   EXPECT_EQ(to_cause(Error(ErrorKind::limit, "")), Cause::too_much);
 }
