@@ -274,7 +274,7 @@ std::string AddressList::format(std::string_view name) const {
         (solid(next) && (solid(item) || dot)))
       piece += ' ';
   }
-  if (piece != " ") end_of_piece();
+  if (!items_.empty()) end_of_piece();
   return out;
 }
 

@@ -102,8 +102,9 @@ void Parser::header_line(const Line& line) {
   const bool empty = line.text.empty() && line.ends;
   sink_.header_end(where_, entity_, empty ? HeaderEnd::empty_line : HeaderEnd::other_line);
   in_header_ = false;
-  if (depth_ == Depth::parts && empty) {
-    if (entity_.type.is_rfc822)
+  if (depth_ != Depth::header_only && empty) {
+    const bool whole = depth_ == Depth::encodable && entity_.domain != Domain::seven_bit;
+    if (entity_.type.is_rfc822 || (entity_.type.is_global && !whole))
       enter_header(Where::nested, false);
     else if (entity_.type.type == Type::multipart)
       entity_ = Entity{.type = {}, .domain = Domain::seven_bit};
@@ -146,7 +147,7 @@ void Parser::give_header(bool whole) {
   if (!given_) {
     Header header{where_, {}, header_, name_length_, header_ends_, whole};
     header.field = find_field(header.name());
-    if (depth_ == Depth::parts && header.field.field == Field::content_type) {
+    if (depth_ != Depth::header_only && header.field.field == Field::content_type) {
       entity_.type = parse_content_type(header.value());
       saw_signed_ = saw_signed_ || entity_.type.is_signed;
       for (std::string& boundary : entity_.type.boundaries) {
@@ -159,7 +160,7 @@ void Parser::give_header(bool whole) {
       }
       entity_.type.boundaries.clear();
     }
-    if (depth_ == Depth::parts && header.field.field == Field::content_transfer_encoding)
+    if (depth_ != Depth::header_only && header.field.field == Field::content_transfer_encoding)
       entity_.domain = parse_transfer_encoding(header.value()).value_or(entity_.domain);
     sink_.header(header, entity_);
   }

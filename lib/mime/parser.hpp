@@ -78,6 +78,7 @@ class Parser {
   enum class Depth : std::uint8_t {
     header_only, // all behind the first header is body
     parts,
+    encodable, // parts; but a message/global that is not 7bit is one, to be encoded as a whole
   };
   Parser(const Limits& limits, Depth depth, Sink& sink);
 

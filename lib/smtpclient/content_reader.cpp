@@ -58,13 +58,17 @@ struct ContentReader::Pipeline {
     if (what.tables != nullptr)
       first = &rewriter.emplace(*what.tables, options, std::move(id), wire);
     if (what.to_seven_bit) first = &seven_bit.emplace(*first);
-    const bool parts = what.to_seven_bit || checks(*what.tables);
+    using Depth = mime::Parser::Depth;
+    Depth depth = Depth::header_only;
+    if (what.to_seven_bit)
+      depth = Depth::encodable;
+    else if (checks(*what.tables))
+      depth = Depth::parts;
     mime::Limits limits;
     limits.header = options.header_size_limit;
     limits.nesting = options.mime_nesting_limit;
     limits.boundary = options.mime_boundary_limit;
-    parser.emplace(limits, parts ? mime::Parser::Depth::parts : mime::Parser::Depth::header_only,
-                   *first);
+    parser.emplace(limits, depth, *first);
   }
   static bool checks(const Tables& t) {
     return !t.header_checks.empty() || !t.mime_header_checks.empty() ||

@@ -87,7 +87,7 @@ const ListCase kCases[] = {
      {"never <a@in.example>"},
      "To: \"never <a\"@in.example>"},
     {"empty", "", {}, "To:"},
-    {"only_a_comma", ",", {}, "To: ,"},
+    {"only_a_comma", ",", {}, "To: , "},
 };
 INSTANTIATE_TEST_SUITE_P(Rfc5322Section34, AddressListFormat, testing::ValuesIn(kCases),
                          [](const auto& row) { return std::string(row.param.name); });

@@ -78,7 +78,7 @@ std::string events(std::string_view content, const Limits& limits = {},
 std::string to_seven_bit(std::string_view content, std::size_t step = 1 << 20) {
   Writer writer;
   SevenBit seven(writer);
-  Parser parser({}, Parser::Depth::parts, seven);
+  Parser parser({}, Parser::Depth::encodable, seven);
   for (std::size_t i = 0; i < content.size(); i += step)
     parser.feed(content.substr(i, step));
   parser.finish();
@@ -183,6 +183,14 @@ TEST(ParserTest, AnUnterminatedPartEndsWithTheOneAround) {
             "END empty\nBODY|\nBODY|x\nBODY|--out--\nBODY|--inner\n");
 }
 
+TEST(ParserTest, AnInternationalizedMessageHasAHeaderUnlessItIsEncoded) {
+  const std::string text = "Content-Type: message/global\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+                           "A: b\r\n";
+  EXPECT_THAT(events(text), testing::EndsWith("BODY|\nNEST|A: b\nEND content\n"));
+  EXPECT_THAT(events(text, {}, Parser::Depth::encodable),
+              testing::EndsWith("BODY8|\nBODY8|A: b\n"));
+}
+
 TEST(ParserTest, PartsOfADigestAreMessages) {
   EXPECT_EQ(
       events("Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: x\r\n\r\n"),
@@ -239,7 +247,7 @@ TEST(ParserTest, HostileContentIsBoundedAndLinear) {
   for (const std::string& content : {many, boundaries, comments, huge_boundary}) {
     Writer writer;
     SevenBit seven(writer);
-    Parser parser({}, Parser::Depth::parts, seven);
+    Parser parser({}, Parser::Depth::encodable, seven);
     parser.feed(content);
     parser.finish();
     EXPECT_TRUE(writer.out == content) << content.substr(0, 40);
@@ -277,6 +285,11 @@ const SevenCase kSeven[] = {
      "Content-Transfer-Encoding: 8bit\n\n\xc3\xa9\n",
      "Content-Type: message/global\nContent-Transfer-Encoding: quoted-printable\n\n"
      "Subject: =C3=A9\nContent-Transfer-Encoding: 8bit\n\n=C3=A9\n"},
+    {"global_message_that_is_no_8bit",
+     "Content-Type: message/global\nContent-Transfer-Encoding: quoted-printable\n\n"
+     "Content-Transfer-Encoding: 8bit\n\n\xc3\xa9\n",
+     "Content-Type: message/global\nContent-Transfer-Encoding: quoted-printable\n\n"
+     "Content-Transfer-Encoding: quoted-printable\n\n=C3=A9\n"},
     {"multipart",
      "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 8bit\n\npre \xc3\xa9\n"
      "--b\nContent-Transfer-Encoding: 8bit\n\n\xc3\xa9\n--b--\n\xc3\xa9\n",
