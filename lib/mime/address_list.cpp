@@ -250,7 +250,7 @@ std::string AddressList::format(std::string_view name) const {
     if (line > 0 || out.size() > name.size() + 1) {
       if (out.size() - line + piece.size() >= kShortLine) {
         out += "\n\t";
-        line = out.size() - 1;
+        line = out.size();
         piece.erase(0, 1);
       }
     }

@@ -104,6 +104,15 @@ TEST(AddressListTest, LongListsAreBrokenBehindCommas) {
             "\tverylongname16@in.example, verylongname17@in.example, Joe Doe <x@y>");
 }
 
+TEST(AddressListTest, TheTabInFrontOfALineDoesNotCount) {
+  const AddressList list = AddressList::parse("\"u v\"@outer.example, \"u v\"@outer.example, "
+                                              "\"Joe\\\"s\" <A@out.example>, u@outer.example, "
+                                              "\"Q. D.\" <A@out.example>(c)");
+  EXPECT_EQ(list.format("From"),
+            "From: \"u v\"@outer.example, \"u v\"@outer.example,\n"
+            "\t\"Joe\\\"s\" <A@out.example>, u@outer.example, \"Q. D.\" <A@out.example>(c)");
+}
+
 TEST(AddressListTest, HostileTextIsLinear) {
   for (const std::string unit :
        {"(", "<", "\"", "\\", ":", ";", "a ", "a,", "<a>", "[", "@", ")"}) {
