@@ -193,7 +193,8 @@ TEST_F(ContentTest, HeaderChecksByPlace) {
   Log log;
   EXPECT_EQ(wire(text), text);
   std::vector<std::string> lines;
-  for (const auto line : split(log.text(), "\n"))
+  const std::string said = log.text();
+  for (const auto line : split(said, "\n"))
     lines.emplace_back(line.substr(line.find(kId.text()) + kId.text().size() + 2));
   EXPECT_THAT(lines,
               testing::ElementsAre(
