@@ -196,6 +196,19 @@ TEST(ClientTables, EachClientOpensItsOwn) {
     }
 }
 
+// shows: lmtp_connection_cache_destinations
+TEST(ClientTables, EachClientKeepsSessionsOfItsOwnDestinations) {
+  const config::Settings told = settings("smtp_connection_cache_destinations = a.example\n"
+                                         "lmtp_connection_cache_destinations = b.example\n");
+  for (const Flavor flavor : {Flavor::smtp, Flavor::lmtp}) {
+    auto tables = Tables::open(told, flavor);
+    ASSERT_TRUE(tables) << tables.error().text();
+    const bool is_lmtp = flavor == Flavor::lmtp;
+    EXPECT_EQ(tables->cache_destinations.matches_domain("a.example").value(), !is_lmtp);
+    EXPECT_EQ(tables->cache_destinations.matches_domain("b.example").value(), is_lmtp);
+  }
+}
+
 TEST(ClientTables, BothFollowTheDefaultStatusFilter) {
   const config::Settings told = settings("default_delivery_status_filter = static:x\n");
   for (const Flavor flavor : {Flavor::smtp, Flavor::lmtp}) {
