@@ -66,3 +66,25 @@ if(queue_crash)
   gtest_discover_tests(queue_crash TEST_PREFIX "fault." PROPERTIES LABELS fault
                        DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
 endif()
+
+# Mistakes made on purpose (tests/support/seeds.py): a changed copy of one source, linked with the
+# unit test that has to notice it. Nothing that is installed knows of them.
+set(seeds ${CMAKE_SOURCE_DIR}/tests/support/seeds.py)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${seeds})
+execute_process(COMMAND ${Python3_EXECUTABLE} ${seeds} list OUTPUT_VARIABLE seed_list
+                COMMAND_ERROR_IS_FATAL ANY)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/seeded)
+foreach(seed ${seed_list})
+  string(REPLACE "," ";" seed ${seed})
+  list(GET seed 0 name)
+  list(GET seed 1 source)
+  list(GET seed 2 test)
+  set(copy ${CMAKE_BINARY_DIR}/seeded/${name}.cpp)
+  add_custom_command(OUTPUT ${copy} COMMAND ${Python3_EXECUTABLE} ${seeds} ${name} ${copy}
+                     DEPENDS ${seeds} ${CMAKE_SOURCE_DIR}/${source} VERBATIM)
+  # The copy's symbols come first, so the library's own object is not linked.
+  add_executable(seeded_${name} ${copy} $<TARGET_OBJECTS:${test}_test>)
+  set_target_properties(seeded_${name} PROPERTIES OUTPUT_NAME ${name}_test RUNTIME_OUTPUT_DIRECTORY
+                        ${CMAKE_BINARY_DIR}/seeded)
+  target_link_libraries(seeded_${name} PRIVATE $<TARGET_PROPERTY:${test}_test,LINK_LIBRARIES>)
+endforeach()

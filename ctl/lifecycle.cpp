@@ -52,6 +52,9 @@ int run_start(const Invocation& in) {
   auto settings = load_settings(in);
   if (!settings) return fail(in, settings.error());
   if (is_running(*settings)) return already_running(in, *settings);
+  const std::string& log_file = settings->text("maillog_file");
+  if (log_file == "/dev/stdout" || log_file == "/dev/stderr")
+    return fail(in, exit_config, "to log to " + log_file + ", use `postrider start-fg`");
   const auto program = master_program(*settings);
   if (!program) return fail(in, program.error());
   // master returns when the one it leaves in the background listens on every socket.
@@ -66,9 +69,7 @@ int run_start(const Invocation& in) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
     return fail(in, exit_failed,
                 "not started; `postrider -c " + in.config_directory + " check` may tell more" +
-                    (settings->text("maillog_file").empty()
-                         ? ""
-                         : ", and " + settings->text("maillog_file")));
+                    (log_file.empty() ? "" : ", and " + log_file));
   const std::string& queue = settings->text("queue_directory");
   const auto now = ask_status(queue);
   if (!now) return fail(in, now.error());

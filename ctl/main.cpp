@@ -19,9 +19,9 @@ using namespace postrider::ctl;
 using Commands = const std::vector<Command>&;
 
 const Command* find_command(std::string_view name) {
-  for (Commands list : {std::cref(lifecycle_commands()), std::cref(queue_commands()),
-                        std::cref(action_commands()), std::cref(config_commands()),
-                        std::cref(map_commands())})
+  for (Commands list :
+       {std::cref(lifecycle_commands()), std::cref(queue_commands()), std::cref(action_commands()),
+        std::cref(config_commands()), std::cref(map_commands())})
     for (const Command& command : list)
       if (command.name == name) return &command;
   return nullptr;

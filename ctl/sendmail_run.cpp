@@ -192,14 +192,17 @@ Result<Fd> connect_to(const std::string& path) {
   return fd;
 }
 
-// -bs: standard input and output become the client of smtpd.
+// -bs: standard input and output become the client of smtpd. The greeting decides the status: a
+// caller that does not read replies shall notice that nothing was taken.
 int relay_stdio(int fd) {
   bool input_open = true;
+  char greeting = '\0';
   char bytes[8192];
   const auto copy = [&](int from, int to) {
     const ssize_t n = ::read(from, bytes, sizeof bytes);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
     if (n <= 0) return false;
+    if (from == fd && greeting == '\0') greeting = bytes[0];
     for (ssize_t done = 0; done < n;) {
       const ssize_t w = ::write(to, bytes + done, static_cast<std::size_t>(n - done));
       if (w < 0 && errno == EINTR) continue;
@@ -211,7 +214,8 @@ int relay_stdio(int fd) {
   while (true) {
     pollfd polls[2] = {{fd, POLLIN, 0}, {input_open ? STDIN_FILENO : -1, POLLIN, 0}};
     if (::poll(polls, 2, -1) < 0 && errno != EINTR) return EX_OSERR;
-    if (polls[0].revents != 0 && !copy(fd, STDOUT_FILENO)) return EX_OK;
+    if (polls[0].revents != 0 && !copy(fd, STDOUT_FILENO))
+      return greeting == '2' ? EX_OK : greeting == '5' ? EX_NOPERM : EX_TEMPFAIL;
     if (input_open && polls[1].revents != 0 && !copy(STDIN_FILENO, fd)) {
       input_open = false;
       ::shutdown(fd, SHUT_WR);

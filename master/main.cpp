@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 
 #include "base/log.hpp"
@@ -107,6 +108,10 @@ int main(int argc, char** argv) {
   bool test = false;
   if (const char* from_environment = std::getenv("MAIL_CONFIG"))
     options.config_directory = from_environment;
+  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+    usage();
+    return 0;
+  }
   for (int option; (option = ::getopt(argc, argv, "c:ditvwsh")) != -1;) {
     switch (option) {
     case 'c': options.config_directory = optarg; break;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "maps/match_list.hpp"
 #include "net/address.hpp"
 #include "qmgr.hpp"
 #include "route/transport.hpp"
@@ -103,32 +104,23 @@ std::string qualified(const std::string& address, const std::string& domain) {
   return address.find('@') == std::string::npos ? address + "@" + domain : address;
 }
 
-// authorized_*_users: names, !names, and static:anyone, in order; the first that fits decides.
-std::function<bool(std::uint32_t)> user_test(const std::vector<std::string>& words) {
-  struct Rule {
-    std::uint32_t uid = 0;
-    bool anyone = false;
-    bool allow = true;
-  };
-  std::vector<Rule> rules;
-  for (const std::string& word : words) {
-    Rule rule;
-    rule.allow = word.front() != '!';
-    const std::string name = rule.allow ? word : word.substr(1);
-    if (name.starts_with("static:")) {
-      rule.anyone = true;
-    } else if (const passwd* user = ::getpwnam(name.c_str()); user != nullptr) {
-      rule.uid = user->pw_uid;
-    } else {
-      log::warning("authorized users: no user is called '" + name + "'");
-      continue;
-    }
-    rules.push_back(rule);
+// authorized_*_users: names, !names, /file, type:table, static:anyone; the first that fits decides.
+std::function<bool(std::uint32_t)> user_test(const config::Settings& settings,
+                                             const std::string& parameter,
+                                             const std::string& users) {
+  maps::MapOptions options;
+  options.base_directory = settings.config_directory();
+  auto opened = maps::MatchList::open(users, {}, options);
+  if (!opened) {
+    log::error(parameter + ": " + opened.error().text() + "; nobody else is authorized");
+    return [](std::uint32_t) { return false; };
   }
-  return [rules](std::uint32_t uid) {
-    for (const Rule& rule : rules)
-      if (rule.anyone || rule.uid == uid) return rule.allow;
-    return false;
+  auto list = std::make_shared<maps::MatchList>(std::move(*opened));
+  return [list, parameter](std::uint32_t uid) {
+    const passwd* user = ::getpwuid(uid);
+    const Result<bool> may = list->matches_domain(user != nullptr ? user->pw_name : "unknown");
+    if (!may) log::warning(parameter + ": " + may.error().text());
+    return may && *may;
   };
 }
 
@@ -162,8 +154,10 @@ Params params_of(const config::Settings& settings) {
     params.double_bounce_recipient = qualified(settings.text("2bounce_notice_recipient"), origin);
   params.agents = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 64);
   params.owner = ::geteuid();
-  params.may_list = user_test(settings.words("authorized_mailq_users"));
-  params.may_flush = user_test(settings.words("authorized_flush_users"));
+  params.may_list =
+      user_test(settings, "authorized_mailq_users", settings.list("authorized_mailq_users"));
+  params.may_flush =
+      user_test(settings, "authorized_flush_users", settings.list("authorized_flush_users"));
   return params;
 }
 

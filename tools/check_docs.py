@@ -8,6 +8,7 @@
 - the SYNOPSIS of a worker's page has the options that lib/daemon/options.cpp takes, that of
   master(8) those of its getopt(3);
 - links in *.md lead somewhere;
+- the tests that doc/faults.md names exist;
 - the generated parameter page is what tools/gen_params.py would write today.
 
   check_docs.py [ROOT] | --self-test
@@ -116,6 +117,28 @@ def check_links(root):
     return problems
 
 
+def check_fault_table(root):
+    """The last column of each table names tests: Suite.Test, Suite.*, or a script below tests/."""
+    page = root / "doc/faults.md"
+    if not page.exists():
+        return []
+    known = set()
+    for source in (root / "tests").rglob("*.cpp"):
+        for suite, name in re.findall(r"^TEST(?:_F|_P)?\((\w+), (\w+)\)", source.read_text(), re.M):
+            known |= {f"{suite}.{name}", f"{suite}.*"}
+    problems = []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if not line.startswith("|") or line.startswith(("|---", "| fault |")):
+            continue
+        place = f"doc/faults.md:{number}"
+        named = re.findall(r"`([^`]+)`", line.rstrip("| ").rpartition("|")[2])
+        if not named:
+            problems.append(f"{place}: no test")
+        problems += [f"{place}: there is no test {name}" for name in named
+                     if name not in known and not (root / "tests" / name).is_file()]
+    return problems
+
+
 def check_parameters(root):
     script = root / "tools/gen_params.py"
     if not script.exists():
@@ -129,7 +152,8 @@ def check_parameters(root):
 
 
 def check(root):
-    return check_pages(root) + check_options(root) + check_links(root) + check_parameters(root)
+    return check_pages(root) + check_options(root) + check_links(root) + check_fault_table(root) + \
+        check_parameters(root)
 
 
 PAGE = """.Dd November 21, 2026
@@ -168,6 +192,11 @@ def self_test():
         ({"a.md": "see [b](b.md#two-words)", "b.md": "# One\n## Two `words`\n"}, None),
         ({"a.md": "see [b](c.md)", "b.md": ""}, "c.md does not exist"),
         ({"a.md": "\n[b](b.md#three)", "b.md": "# One\n"}, "a.md:2: b.md#three: no such heading"),
+        ({"doc/faults.md": "| fault | test |\n|---|---|\n| a `x` | `A.B`, `C.*`, `fault/d.py` |\n",
+          "tests/unit/a.cpp": "TEST(A, B) {}\nTEST_P(C, D) {}\n", "tests/fault/d.py": ""}, None),
+        ({"doc/faults.md": "| a | `A.B`, `A.C` |\n", "tests/a.cpp": "TEST_F(A, B) {\n"},
+         "doc/faults.md:1: there is no test A.C"),
+        ({"doc/faults.md": "| a | somehow |\n"}, "doc/faults.md:1: no test"),
         ({"tools/gen_params.py": "import sys\nprint('page is old')\nsys.exit(1)\n"}, "page is old"),
     ]
     failures = 0

@@ -62,6 +62,7 @@ void VerifyJob::run(FileSystem& fs) {
     if (!page) return fail(page.error());
     for (const IndexEntry& entry : *page) {
       const Id id(entry.number);
+      if (id <= after) return fail(Error(ErrorKind::protocol, "the index is out of order"));
       after = id;
       if (!fs.stat(layout.file(entry.folder, id))) lost.push_back(id);
     }
@@ -75,6 +76,7 @@ void VerifyJob::run(FileSystem& fs) {
     names = std::move(*list);
     listed = true;
   }
+  std::size_t odd = 0;
   while (!names.empty() && found.size() < kVerifyStep) {
     const std::string name = std::move(names.back());
     names.pop_back();
@@ -82,7 +84,7 @@ void VerifyJob::run(FileSystem& fs) {
     const bool temporary = name.ends_with(".tmp");
     const auto id = Id::parse(temporary ? name.substr(0, name.size() - 4) : name);
     if (!id || id->text().back() != shard) {
-      alarms.push_back(path + " is not a message file; left as it is");
+      ++odd;
       continue;
     }
     if (active.contains(*id)) continue;
@@ -108,6 +110,9 @@ void VerifyJob::run(FileSystem& fs) {
       alarms.push_back(path + ": " + contents.error().text() + "; left as it is");
     }
   }
+  if (odd > 0)
+    alarms.push_back(directory + ": " + std::to_string(odd) +
+                     " entries are not message files; left as they are");
   done = names.empty();
 }
 
@@ -143,6 +148,13 @@ void Queue::finish_verify(VerifyJob& job) {
   if (job.error) {
     alarms_.push_back("comparing index and files: " + job.error->text());
     verify_rest_.reset();
+    // The files have all of it.
+    if (job.error->kind() == ErrorKind::protocol && !index_busy_) {
+      if (auto cleared = index_->clear(); !cleared)
+        alarms_.push_back("index: " + cleared.error().text());
+      verify_next_ = 0;
+      verify_after_ = Id();
+    }
     return; // tried again
   }
   for (VerifyJob::Found& found : job.found) {

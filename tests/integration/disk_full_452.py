@@ -2,72 +2,59 @@
 """When the queue's file system is full, MAIL is answered 452 and nothing that was accepted is lost;
 deliveries go on, and mail is taken again when there is room."""
 import os
-import subprocess
-import tempfile
 
 import ports
 import sinks
-from suite import Suite, expect_equal, expect_match, skip
+import small_disk
+from suite import Suite, expect_equal, expect_match
 
-if os.geteuid() != 0:
-    skip("mounting a small file system needs root")
-directory = tempfile.mkdtemp()
-os.chmod(directory, 0o755)
-if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=755", "tmpfs", directory],
-                  capture_output=True, check=False).returncode != 0:
-    os.rmdir(directory)
-    skip("may not mount a tmpfs here")
-tempfile.tempdir = directory  # where the suite puts its instance
-try:
-    with sinks.Sink({"RCPT TO:<LATER@": "450 4.2.0 later"}) as sink, \
-            Suite(relayhost=sink.place, journal_segment_size="1048576", minimal_backoff_time="1s",
-                  maximal_backoff_time="1s") as suite:
-        kept = [suite.send("a@example.org", [f"later{i}@example.net"]) for i in range(5)]
-        filler = open(f"{directory}/filler", "wb", buffering=0)
-        try:
-            while True:
-                filler.write(b"x" * 4096)
-        except OSError:
-            pass
-        line = "x" * 998 + "\r\n"
-        body = "Subject: big\n\n" + line * 200
+with small_disk.mounted("size=96m") as directory, \
+        sinks.Sink({"RCPT TO:<LATER@": "450 4.2.0 later"}) as sink, \
+        Suite(relayhost=sink.place, journal_segment_size="1048576", minimal_backoff_time="1s",
+              maximal_backoff_time="1s") as suite:
+    kept = [suite.send("a@example.org", [f"later{i}@example.net"]) for i in range(5)]
+    filler = open(f"{directory}/filler", "wb", buffering=0)
+    try:
+        while True:
+            filler.write(b"x" * 4096)
+    except OSError:
+        pass
+    line = "x" * 998 + "\r\n"
+    body = "Subject: big\n\n" + line * 200
 
-        def refused():
-            with suite.raw() as client:
-                client.command("EHLO client.example")
-                reply = client.command("MAIL FROM:<a@example.org> SIZE=200000")
-                if reply.startswith("250"):
-                    client.command("RCPT TO:<b@example.net>")
-                    if client.command("DATA").startswith("354"):
-                        reply = client.command(body + ".")
-                return reply if reply.startswith("4") else None
-
-        # What is preallocated may still be filled; then it is 452, and never an acceptance that fails.
-        reply = ports.wait_until(refused, 60, "a refusal for want of space")
-        expect_match(r"^(452 4\.3\.1|451 4\.3\.)", reply, "full")
+    def refused():
         with suite.raw() as client:
             client.command("EHLO client.example")
-            ports.wait_until(lambda: client.command("MAIL FROM:<a@example.org>").startswith("452")
-                             or client.command("RSET") is None, 30, "452 at MAIL")
-        # Deliveries go on while the disk is full.
-        sink.script.clear()
-        ports.wait_until(lambda: {m.recipients[0] for m in sink.messages} >=
-                         {f"later{i}@example.net" for i in range(5)}, 60, "the kept mail")
-        filler.close()
-        os.remove(f"{directory}/filler")
+            reply = client.command("MAIL FROM:<a@example.org> SIZE=200000")
+            if reply.startswith("250"):
+                client.command("RCPT TO:<b@example.net>")
+                if client.command("DATA").startswith("354"):
+                    reply = client.command(body + ".")
+            return reply if reply.startswith("4") else None
 
-        def accepted():
-            try:
-                return suite.send("a@example.org", ["after@example.net"])
-            except Exception:  # still full for a moment
-                return None
+    # What is preallocated may still be filled; then it is 452, and never an acceptance that fails.
+    reply = ports.wait_until(refused, 60, "a refusal for want of space")
+    expect_match(r"^(452 4\.3\.1|451 4\.3\.)", reply, "full")
+    with suite.raw() as client:
+        client.command("EHLO client.example")
+        ports.wait_until(lambda: client.command("MAIL FROM:<a@example.org>").startswith("452")
+                         or client.command("RSET") is None, 30, "452 at MAIL")
+    # Deliveries go on while the disk is full.
+    sink.script.clear()
+    ports.wait_until(lambda: {m.recipients[0] for m in sink.messages} >=
+                     {f"later{i}@example.net" for i in range(5)}, 60, "the kept mail")
+    filler.close()
+    os.remove(f"{directory}/filler")
 
-        last = ports.wait_until(accepted, 60, "acceptance after space came back")
-        suite.wait_log(rf"{last}: to=<after@example\.net>.*status=sent")
-        suite.wait_empty(60)
-        names = [m.recipients[0] for m in sink.messages]
-        expect_equal([names.count(f"later{i}@example.net") for i in range(5)], [1] * 5, "delivered once")
-        expect_equal(len(kept), 5, "kept")
-finally:
-    subprocess.run(["umount", "-l", directory], check=False)
-    os.rmdir(directory)
+    def accepted():
+        try:
+            return suite.send("a@example.org", ["after@example.net"])
+        except Exception:  # still full for a moment
+            return None
+
+    last = ports.wait_until(accepted, 60, "acceptance after space came back")
+    suite.wait_log(rf"{last}: to=<after@example\.net>.*status=sent")
+    suite.wait_empty(60)
+    names = [m.recipients[0] for m in sink.messages]
+    expect_equal([names.count(f"later{i}@example.net") for i in range(5)], [1] * 5, "delivered once")
+    expect_equal(len(kept), 5, "kept")

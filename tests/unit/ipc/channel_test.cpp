@@ -132,6 +132,19 @@ INSTANTIATE_TEST_SUITE_P(Hostile, ChannelGarbage,
                          }),
                          [](const auto& row) { return row.param.name; });
 
+// Refused when it is announced, not when as much has come in.
+TEST(ChannelLimits, ALengthIsNotBelieved) {
+  for (const std::uint32_t length : {(1U << 20) + 1, 0x7fffffffU, 0xffffffffU}) {
+    Pair pair({.frame = 1 << 20, .unsent = 1 << 20, .descriptors = 16});
+    const std::string bytes = frame(length, 1, 1, 0, "x");
+    ASSERT_EQ(::send(pair.a->fd(), bytes.data(), bytes.size(), 0),
+              static_cast<ssize_t>(bytes.size()));
+    const auto label = pair.receive_label();
+    ASSERT_FALSE(label.ok());
+    EXPECT_EQ(label.error().kind(), ErrorKind::protocol) << label.error().text();
+  }
+}
+
 TEST(ChannelLimits, APeerThatDoesNotReadIsGivenUp) {
   Pair pair({.frame = 1 << 20, .unsent = 1 << 20, .descriptors = 16});
   for (int i = 0; i < 100 && pair.a->open(); ++i)

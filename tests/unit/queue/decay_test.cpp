@@ -261,6 +261,26 @@ TEST_F(Decay, FailedGroupIsNotDeliveredInThisRun) {
   EXPECT_NE(lend(fs, *queue, 2)->info().segment, 1u);
 }
 
+TEST_F(Decay, ForeignFilesInCrowdsAreOneLineInTheLogAndStay) {
+  Arrived arrived = start_with_mail();
+  migrate(arrived, Folder::deferred);
+  queue->park(arrived.state);
+  ASSERT_TRUE(queue->run_all());
+  const std::string shard = layout.shard(Folder::deferred, arrived.state.id);
+  for (int i = 0; i < 20'000; ++i)
+    ASSERT_TRUE(Fd(::creat((shard + "/junk" + std::to_string(i)).c_str(), 0600)));
+  stop();
+  open();
+  ASSERT_TRUE(queue->run_all());
+  const std::vector<std::string> told = queue->take_alarms();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_THAT(told[0], HasSubstr("20000 entries are not message files"));
+  EXPECT_EQ(fs.list(shard)->size(), 20'001u);
+  LoadJob job = queue->begin_load(*queue->due(INT64_MAX, 10));
+  job.run(fs);
+  EXPECT_EQ(queue->finish_load(job).size(), 1u);
+}
+
 // --- a writer that has been taken over -----------------------------------------------------------
 
 struct Tampering {
