@@ -87,10 +87,23 @@ std::string of_error(std::string_view text) {
   return text_of(out);
 }
 
-std::string of_object(const std::vector<std::pair<std::string, std::string>>& members) {
+namespace {
+
+Json object(const Members& members) {
   Json out = Json::object();
   for (const auto& [name, value] : members)
     out[name] = value;
+  return out;
+}
+
+} // namespace
+
+std::string of_object(const Members& members) { return text_of(object(members)); }
+
+std::string of_objects(const std::vector<Members>& objects) {
+  Json out = Json::array();
+  for (const Members& one : objects)
+    out.push_back(object(one));
   return text_of(out);
 }
 

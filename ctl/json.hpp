@@ -34,6 +34,8 @@ struct Parameter {
 std::string of(const std::vector<Parameter>& parameters);
 std::string of_findings(const std::vector<std::string>& errors,
                         const std::vector<std::string>& warnings);
-std::string of_object(const std::vector<std::pair<std::string, std::string>>& members);
+using Members = std::vector<std::pair<std::string, std::string>>;
+std::string of_object(const Members& members);
+std::string of_objects(const std::vector<Members>& objects); // an array of them
 
 } // namespace postrider::ctl::json

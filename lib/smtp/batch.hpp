@@ -31,13 +31,18 @@ struct Transaction {
   const mail::ContentFacts* facts = nullptr;                // REQUIRED
   bool quote_addresses = true;                              // smtp_quote_rfc821_envelope
   bool converted = false; // the content is changed on the way, so that its size is not known
+  bool chunked = false;   // the content goes by BDAT: there is no DATA
+  std::vector<std::string> xforward = {}; // lines ahead of MAIL (smtp/xforward.hpp)
 };
+
+// "rfc822;a@b": where the client did not say, the recipient as it came to us.
+std::string original_recipient(const mail::Recipient& recipient);
 
 // What the peer must offer, or the message cannot go to it.
 enum class Obstacle : std::uint8_t { none, too_large, needs_smtputf8 };
 Obstacle find_obstacle(const Transaction& transaction, const Features& features);
 
-// MAIL, RCPT..., DATA. REQUIRES find_obstacle() was none.
+// XFORWARD..., MAIL, RCPT..., DATA. REQUIRES find_obstacle() was none.
 Batch plan_transaction(const Transaction& transaction, const Features& features);
 
 } // namespace postrider::smtp

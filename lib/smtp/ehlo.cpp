@@ -12,6 +12,16 @@ bool is_discarded(std::string_view word, const std::vector<std::string>& discard
   return false;
 }
 
+// What stands behind the keyword, a blank between the words.
+std::string joined(const std::vector<std::string_view>& words) {
+  std::string out;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    if (i > 1) out.push_back(' ');
+    out.append(words[i]);
+  }
+  return out;
+}
+
 } // namespace
 
 Features parse_features(const Reply& reply, const std::vector<std::string>& discard) {
@@ -41,17 +51,14 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
     else if (iequals(word, "STARTTLS"))
       f.starttls = true;
     else if (iequals(word, "XFORWARD"))
-      f.xforward = true;
+      f.xforward = joined(words);
     else if (iequals(word, "SIZE")) {
       f.size = true;
       // A number that is none, or beyond 2^64, is as good as no limit.
       const auto limit = words.size() > 1 ? parse_decimal(words[1]) : std::nullopt;
       f.size_limit = limit.value_or(0);
     } else if (iequals(word, "AUTH")) {
-      for (std::size_t i = 1; i < words.size(); ++i) {
-        if (!f.auth.empty()) f.auth.push_back(' ');
-        f.auth.append(words[i]);
-      }
+      f.auth = joined(words);
     }
   }
   return f;

@@ -22,8 +22,8 @@ struct Features {
   bool enhanced_status = false; // RFC 2034
   bool chunking = false;        // RFC 3030
   bool starttls = false;        // RFC 3207
-  bool xforward = false;
-  std::string auth; // RFC 4954: the mechanisms, blanks between
+  std::string auth;             // RFC 4954: the mechanisms, blanks between
+  std::string xforward;         // the attributes it takes, blanks between (smtp/xforward.hpp)
 
   bool operator==(const Features&) const = default;
 };

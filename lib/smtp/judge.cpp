@@ -35,8 +35,11 @@ void Judge::rcpt(std::size_t recipient, const Reply& reply) {
     return;
   }
   replies_.push_back(reply);
-  // RFC 5321 section 4.5.3.1.10: 552 to RCPT is the old way to say "too many recipients".
-  if (reply.code == 552) {
+  // RFC 5321 section 4.5.3.1.10: 552 to RCPT is the old way to say "too many recipients". It is
+  // also said of mailboxes that are full, with a code of its own, or to the first recipient.
+  const bool too_many = reply.code == 552 && count(Decision::accepted) > 0 &&
+                        (reply.dsn.empty() || reply.dsn == "5.5.3");
+  if (too_many) {
     replies_.back().code = 452;
     if (!replies_.back().dsn.empty()) replies_.back().dsn[0] = '4';
   }
@@ -50,18 +53,18 @@ Judge::Next Judge::data(const Reply& reply) {
   return Next::stop;
 }
 
-void Judge::end_of_data(const Reply& reply) {
-  if (!reply.ok()) return refuse_all(Step::end_of_data, reply);
+void Judge::end_of_data(const Reply& reply, Step step) {
+  if (!reply.ok()) return refuse_all(step, reply);
   replies_.push_back(reply);
   for (One& one : recipients_)
-    if (one.decision == Decision::accepted) decide(one, Decision::delivered, Step::end_of_data);
+    if (one.decision == Decision::accepted) decide(one, Decision::delivered, step);
 }
 
-void Judge::end_of_data_next(const Reply& reply) {
+void Judge::end_of_data_next(const Reply& reply, Step step) {
   for (One& one : recipients_) {
     if (one.decision != Decision::accepted) continue;
     replies_.push_back(reply);
-    decide(one, reply.ok() ? Decision::delivered : Decision::refused, Step::end_of_data);
+    decide(one, reply.ok() ? Decision::delivered : Decision::refused, step);
     return;
   }
   POSTRIDER_UNREACHABLE();

@@ -30,11 +30,13 @@ class Judge {
     stop,    // no 354
   };
   Next data(const Reply& reply);
-  // SMTP: the one reply is about all who are accepted.
-  void end_of_data(const Reply& reply);
+  // The server wants no more of the content; `step` is what the reply is to.
+  void content_refused(const Reply& reply, Step step) { refuse_all(step, reply); }
+  // SMTP: the one reply is about all who are accepted. `step`: the final dot, or the last chunk.
+  void end_of_data(const Reply& reply, Step step = Step::end_of_data);
   // LMTP (RFC 2033 section 4.2): one reply for each accepted recipient, in order. REQUIRES
   // count(accepted) > 0.
-  void end_of_data_next(const Reply& reply);
+  void end_of_data_next(const Reply& reply, Step step = Step::end_of_data);
 
   Decision decision(std::size_t recipient) const { return recipients_[recipient].decision; }
   Step step(std::size_t recipient) const { return recipients_[recipient].step; }

@@ -15,15 +15,18 @@ enum class Step : std::uint8_t {
   ehlo,
   helo,
   lhlo,
+  xforward,
   mail,
   rcpt,
   data,
   body,
   end_of_data,
+  bdat,      // a chunk that is not the last
+  bdat_last, // takes the place of the final dot
   rset,
   quit,
 };
-inline constexpr int kSteps = 13;
+inline constexpr int kSteps = 16;
 
 struct StepInfo {
   Step step;
@@ -41,17 +44,27 @@ inline constexpr StepInfo kStepTable[kSteps] = {
     {Step::ehlo, "performing the EHLO handshake", "EHLO command", "helo_timeout", "4.1.1.1"},
     {Step::helo, "performing the HELO handshake", "HELO command", "helo_timeout", "4.1.1.1"},
     {Step::lhlo, "performing the LHLO handshake", "LHLO command", "helo_timeout", "RFC 2033 4.1"},
+    {Step::xforward, "sending XFORWARD command", "XFORWARD command", "xforward_timeout",
+     "an extension of Postfix"},
     {Step::mail, "sending MAIL FROM", "MAIL FROM command", "mail_timeout", "4.5.3.2.2"},
     {Step::rcpt, "sending RCPT TO", "RCPT TO command", "rcpt_timeout", "4.5.3.2.3"},
     {Step::data, "sending DATA command", "DATA command", "data_init_timeout", "4.5.3.2.4"},
     {Step::body, "sending message body", "message body", "data_xfer_timeout", "4.5.3.2.5"},
     {Step::end_of_data, "sending end of data -- message may be sent more than once",
      "end of DATA command", "data_done_timeout", "4.5.3.2.6"},
+    {Step::bdat, "sending message body", "BDAT command", "data_xfer_timeout", "RFC 3030 2"},
+    {Step::bdat_last, "sending end of data -- message may be sent more than once",
+     "BDAT LAST command", "data_done_timeout", "RFC 3030 2"},
     {Step::rset, "sending final RSET", "RSET command", "rset_timeout", "4.1.1.5"},
     {Step::quit, "sending QUIT", "QUIT command", "quit_timeout", "4.1.1.10"},
 };
 
 constexpr const StepInfo& info(Step step) { return kStepTable[static_cast<int>(step)]; }
+
+// Its command, once sent as a whole, ends the content: the message may be delivered from there on.
+constexpr bool ends_content(Step step) {
+  return step == Step::end_of_data || step == Step::bdat_last;
+}
 
 namespace steps_detail {
 constexpr bool in_order() {

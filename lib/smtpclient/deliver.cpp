@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "maps/ask.hpp"
+#include "smtp/xforward.hpp"
 #include "smtpclient/delivered_to.hpp"
 #include "smtpclient/generic.hpp"
 #include "smtpclient/rewriter.hpp"
@@ -42,7 +43,7 @@ ev::Task<void> Delivery::decide_keeping() {
   const std::function<Result<bool>()> question = [&] {
     return list.matches_domain(hops->front().name);
   };
-  const ev::Deadline deadline = engine_.loop.after(engine_.options.timeout(smtp::Step::connect));
+  const ev::Deadline deadline = engine_.loop.after(engine_.options.timeout(smtp::Step::greeting));
   Result<bool> listed = co_await maps::ask<bool>(engine_.loop, question, deadline);
   if (!listed)
     log::warning("connection_cache_destinations: " + listed.error().text());
@@ -90,8 +91,10 @@ ev::Task<Result<void>> Delivery::map_address(std::string& address) {
 ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
                                               std::vector<mail::Recipient>& recipients) {
   Result<void> mapped = co_await map_address(envelope.sender);
-  for (std::size_t i = 0; i < recipients.size() && mapped; ++i)
+  for (std::size_t i = 0; i < recipients.size() && mapped; ++i) {
+    recipients[i].orcpt = smtp::original_recipient(recipients[i]);
     mapped = co_await map_address(recipients[i].address);
+  }
   co_return mapped;
 }
 
@@ -246,6 +249,7 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     fail_all(trouble, session->peer(), more_hosts);
     co_return true;
   }
+  if (engine_.options.send_xforward) what.xforward = xforward_commands(session->features());
   Transact transaction(*session, what, request_.content, rewriting, request_.mark);
   co_await transaction.run();
   // Gone, or "421 idle too long": the connection was over before this message, so nothing happened.
@@ -260,6 +264,14 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   uses_ = session->uses();
   apply(transaction, who, *session, more_hosts);
   co_return true;
+}
+
+std::vector<std::string> Delivery::xforward_commands(const smtp::Features& features) const {
+  const mail::Envelope& from = request_.envelope;
+  const std::string id = request_.content.id.text();
+  const auto client = net::Address::parse_ip(from.client_address, 0);
+  const bool local = client ? engine_.options.is_own(*client) : from.local_submission;
+  return smtp::xforward_commands({.envelope = &from, .id = id, .local = local}, features);
 }
 
 void Delivery::apply(const Transact& transaction, const std::vector<std::uint32_t>& who,

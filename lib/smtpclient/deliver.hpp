@@ -81,6 +81,7 @@ class Delivery {
   ev::Task<Result<void>> map_address(std::string& address);
   ev::Task<Result<void>> map_envelope(mail::Envelope& envelope,
                                       std::vector<mail::Recipient>& recipients);
+  std::vector<std::string> xforward_commands(const smtp::Features& features) const;
   void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, Session& session,
              bool more_hosts);
   void settle(std::uint32_t recipient, mail::Outcome outcome, bool final);

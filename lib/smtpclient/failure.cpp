@@ -14,9 +14,8 @@ using mail::Verdict;
 using smtp::Step;
 
 Row decide(Cause cause, Step step) {
-  const bool dot =
-      step == Step::end_of_data;         // the final dot may have been read: duplicate possible
-  const bool early = step <= Step::lhlo; // no message has been named yet
+  const bool dot = smtp::ends_content(step); // it may have been read: duplicate possible
+  const bool early = step <= Step::lhlo;     // no message has been named yet
   const Scope session_or_site = early ? Scope::site : Scope::session;
   switch (cause) {
   case Cause::timeout:
@@ -239,10 +238,11 @@ mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer) {
   outcome.scope = row.scope;
   outcome.dsn = row.dsn;
   // The server's own enhanced code, unless it contradicts what we do about it.
-  const std::string given = trouble.reply.code == 0 ? std::string() : trouble.reply.status();
+  const bool says_no = trouble.reply.temporary() || trouble.reply.permanent();
+  const std::string given = says_no ? trouble.reply.status() : std::string();
   if (!given.empty() && given[0] == outcome.dsn[0])
     outcome.dsn = given;
-  else if (!given.empty() && given[0] != '2')
+  else if (!given.empty())
     outcome.dsn = mail::with_class(given, outcome.dsn[0]);
   outcome.text = text_of(trouble, peer);
   if (trouble.reply.code != 0) outcome.reply = trouble.reply.joined(" / ");

@@ -69,6 +69,8 @@ Options::Options() {
   set(smtp::Step::data, 120s);
   set(smtp::Step::body, 180s);
   set(smtp::Step::end_of_data, 600s);
+  set(smtp::Step::bdat, 180s);
+  set(smtp::Step::bdat_last, 600s);
   set(smtp::Step::rset, 20s);
 }
 

@@ -75,6 +75,7 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
   if (!session->may_be_reused() || options_.cache_time_limit.count() <= 0 ||
       !worth_keeping(destination, keep))
     return say_goodbye(std::move(session));
+  session->remark("kept for the next message");
   if (entries_.size() >= options_.capacity) say_goodbye(remove(entries_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
   const std::string endpoint = endpoint_key(session->peer());

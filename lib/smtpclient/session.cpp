@@ -30,6 +30,10 @@ void Session::log_conversation() {
   transcript_->log();
 }
 
+void Session::remark(std::string_view what) {
+  if (transcript_ && options_.debug_level > 1) transcript_->remark(what);
+}
+
 void Session::count_use() {
   ++uses_;
   if (uses_ > 1 && transcript_) transcript_->clear();

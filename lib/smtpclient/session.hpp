@@ -54,7 +54,11 @@ class Session {
   // Of this connection; null when nobody wants it.
   Transcript* transcript() { return transcript_.get(); }
   void log_conversation();
+  // For debug_peer_level 2 and up: what is no command and no reply.
+  void remark(std::string_view what);
 
+  // The server has said something that nobody has read.
+  bool has_input() const { return !stream_->buffered().empty(); }
   // Nothing may be sent any more (peer gone, 421, out of step).
   void mark_broken() { broken_ = true; }
   bool broken() const { return broken_; }

@@ -3,6 +3,9 @@
 // or from the trouble that ended it. The one dangerous interval, from the final dot to its reply,
 // is marked where qmgr can see it even after our death.
 //
+// The content goes by DATA, or by BDAT (RFC 3030) to servers that offer CHUNKING when it needs no
+// change. Then the last chunk is what the final dot is else.
+//
 //   X1  in_doubt() holds only between the final dot and its last reply
 //   X2  content is sent only after its record was found to be the one asked for, or the connection
 //       ends without the final dot
@@ -34,7 +37,7 @@ class FlightMark {
 
 class Transact {
  public:
-  // REQUIRES smtp::find_obstacle() was none. All of it must outlive run().
+  // REQUIRES smtp::find_obstacle() was none. What they refer to must outlive run().
   Transact(Session& session, const smtp::Transaction& what, const Content& content,
            const Rewriting& rewriting, FlightMark mark);
 
@@ -46,22 +49,37 @@ class Transact {
   const std::optional<Trouble>& trouble() const { return trouble_; }
   bool in_doubt() const { return in_doubt_; }
   // Nothing but MAIL and what went with it was sent, and no reply to it came.
-  bool failed_before_mail() const { return trouble_ && trouble_->step == smtp::Step::mail; }
+  bool failed_before_mail() const { return trouble_ && trouble_->step <= smtp::Step::mail; }
 
  private:
   ev::Task<bool> envelope(); // true: the content may follow
-  ev::Task<bool> content();  // true: all sent, dot included
+  ev::Task<bool> data();     // true: all sent, dot included
+  ev::Task<bool> chunks();   // true: all sent, and all but the last chunk accepted
+  ev::Task<bool> chunk_replies(std::size_t count, smtp::Step step);
   ev::Task<void> final_replies();
   ev::Task<void> end_empty();
+  ev::Task<bool> said_too_early();
+  ev::Task<void> parting_words(std::size_t replies_before);
+  // The next piece of the content, behind what `wire` holds: whether it is the last one; nullopt
+  // after a failure.
+  ev::Task<std::optional<bool>> next_piece(std::string& wire);
+  void note(const smtp::Batch::Command& command, const smtp::Reply& reply);
+  void enter_doubt();
+  void leave_doubt();
   void fail(const Error& error, smtp::Step step);
+  smtp::Step last_step() const {
+    return chunked_ ? smtp::Step::bdat_last : smtp::Step::end_of_data;
+  }
 
   Session& session_;
-  const smtp::Transaction& what_;
+  smtp::Transaction what_;
   const Content& content_;
-  const Rewriting& rewriting_;
   FlightMark mark_;
   smtp::Judge judge_;
+  smtp::Judge::Next after_data_ = smtp::Judge::Next::stop;
+  std::optional<ContentReader> reader_;
   std::optional<Trouble> trouble_;
+  bool chunked_ = false;
   bool in_doubt_ = false;
 };
 

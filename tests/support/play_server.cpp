@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/play_server.hpp"
 
+#include <algorithm>
 #include <sys/socket.h>
 
 #include "base/check.hpp"
@@ -40,43 +41,86 @@ void PlayServer::accept_all() {
   }
 }
 
+ev::Task<Result<void>> PlayServer::say(net::TcpStream& stream, const std::string& text) {
+  const ev::Deadline deadline = loop_.after(std::chrono::seconds(20));
+  for (std::size_t at = 0; at < text.size(); at += mode.piece) {
+    Result<void> sent = co_await stream.write(ByteView(text).substr(at, mode.piece), deadline);
+    if (!sent) co_return sent.error();
+  }
+  co_return Result<void>();
+}
+
+// False: the client went away, or did not keep to the script.
+ev::Task<bool> PlayServer::hear(net::TcpStream& stream, const ScriptStep& step) {
+  const ev::Deadline deadline = loop_.after(std::chrono::seconds(20));
+  std::string message;
+  while (true) {
+    Result<net::Stream::Line> line = co_await stream.read_line(100000, deadline);
+    if (!line) {
+      if (problem_.empty()) problem_ = "expected \"" + step.text + "\", got " + line.error().text();
+      co_return false;
+    }
+    if (step.kind == ScriptStep::Kind::expect_data) {
+      if (line->text != ".") {
+        message += line->text + "\r\n";
+        continue;
+      }
+      messages_.push_back(message);
+      co_return true;
+    }
+    lines_.push_back(line->text);
+    const bool chunk = step.kind == ScriptStep::Kind::expect_chunk;
+    const std::string wanted = chunk ? "BDAT " : step.text;
+    if (!line->text.starts_with(wanted) ||
+        (chunk && line->text.ends_with("LAST") == step.text.empty())) {
+      if (problem_.empty())
+        problem_ = "expected \"" + wanted + step.text + "\", got \"" + line->text + "\"";
+      co_return false;
+    }
+    if (!chunk) co_return true;
+    std::size_t left = std::stoul(line->text.substr(5));
+    while (left > 0) {
+      const std::size_t have = std::min(left, stream.buffered().size());
+      stream.consume(have);
+      left -= have;
+      if (left == 0) break;
+      Result<void> more = co_await stream.fill(deadline);
+      if (!more) co_return false;
+    }
+    co_return true;
+  }
+}
+
 ev::RootTask PlayServer::play(Fd fd, Script script) {
   net::TcpStream stream(loop_, std::move(fd));
-  const ev::Deadline deadline = loop_.after(std::chrono::seconds(20));
-  for (const ScriptStep& step : script) {
-    if (step.kind == ScriptStep::Kind::send) {
-      Result<void> sent = co_await stream.write(step.text, deadline);
+  for (played_ = 0; played_ < script.size() && played_ < mode.cut; ++played_) {
+    const ScriptStep& step = script[played_];
+    switch (step.kind) {
+    case ScriptStep::Kind::send: {
+      Result<void> sent = co_await say(stream, step.text);
       if (!sent) co_return;
-    } else if (step.kind == ScriptStep::Kind::close) {
+      break;
+    }
+    case ScriptStep::Kind::close: ++finished_; co_return;
+    case ScriptStep::Kind::deaf: {
       ++finished_;
+      Result<void> over = co_await ev::sleep_for(loop_, std::chrono::seconds(20));
       co_return;
-    } else if (step.kind == ScriptStep::Kind::stall) {
+    }
+    case ScriptStep::Kind::stall: {
       ++finished_;
+      const ev::Deadline deadline = loop_.after(std::chrono::seconds(20));
       Result<void> more;
       while (more)
         more = co_await stream.fill(deadline);
       co_return;
-    } else {
-      std::string message;
-      while (true) {
-        Result<net::Stream::Line> line = co_await stream.read_line(100000, deadline);
-        if (!line) {
-          if (problem_.empty())
-            problem_ = "expected \"" + step.text + "\", got " + line.error().text();
-          co_return;
-        }
-        if (step.kind == ScriptStep::Kind::expect) {
-          lines_.push_back(line->text);
-          if (!line->text.starts_with(step.text) && problem_.empty())
-            problem_ = "expected \"" + step.text + "\", got \"" + line->text + "\"";
-          break;
-        }
-        if (line->text == ".") {
-          messages_.push_back(message);
-          break;
-        }
-        message += line->text + "\r\n";
-      }
+    }
+    case ScriptStep::Kind::expect:
+    case ScriptStep::Kind::expect_data:
+    case ScriptStep::Kind::expect_chunk: {
+      const bool heard = co_await hear(stream, step);
+      if (!heard) co_return;
+    }
     }
   }
   ++finished_;

@@ -21,9 +21,12 @@ class PlayServer {
   ~PlayServer();
 
   void then(Script script) { scripts_.push_back(std::move(script)); }
+  // How all scripts are played: bytes per write, and steps after which the connection is closed.
+  ScriptStream::Mode mode;
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return connections_; }
   std::size_t finished() const { return finished_; } // scripts played to their end
+  std::size_t played() const { return played_; }     // steps, of the last connection
   const std::string& problem() const { return problem_; }
   const std::vector<std::string>& lines() const { return lines_; } // all that clients said
   const std::vector<std::string>& messages() const { return messages_; }
@@ -31,6 +34,8 @@ class PlayServer {
  private:
   void accept_all();
   ev::RootTask play(Fd fd, Script script);
+  ev::Task<Result<void>> say(net::TcpStream& stream, const std::string& text);
+  ev::Task<bool> hear(net::TcpStream& stream, const ScriptStep& step);
 
   ev::Loop& loop_;
   ev::Group group_;
@@ -40,6 +45,7 @@ class PlayServer {
   std::uint16_t port_ = 0;
   std::size_t connections_ = 0;
   std::size_t finished_ = 0;
+  std::size_t played_ = 0;
   std::string problem_;
   std::vector<std::string> lines_;
   std::vector<std::string> messages_;

@@ -28,6 +28,20 @@ bool ScriptStream::take_data() {
   return true;
 }
 
+bool ScriptStream::take_chunk() {
+  const std::size_t end = from_client_.find("\r\n");
+  if (end == std::string::npos) return false;
+  const std::string line = from_client_.substr(0, end);
+  const std::string& last = script_[at_].text;
+  const bool right = line.starts_with("BDAT ") && line.ends_with("LAST") == !last.empty();
+  if (!right && problem_.empty()) problem_ = "expected BDAT " + last + ", got \"" + line + "\"";
+  const std::size_t size = right ? std::stoul(line.substr(5)) : 0;
+  if (from_client_.size() < end + 2 + size) return false;
+  data_ += from_client_.substr(end + 2, size);
+  from_client_.erase(0, end + 2 + size);
+  return true;
+}
+
 ScriptStream::State ScriptStream::play() {
   while (to_client_.empty()) {
     if (closed_ || at_ >= mode_.cut || at_ >= script_.size()) {
@@ -42,9 +56,13 @@ ScriptStream::State ScriptStream::play() {
     case ScriptStep::Kind::expect_data:
       if (!take_data()) return State::blocked;
       break;
+    case ScriptStep::Kind::expect_chunk:
+      if (!take_chunk()) return State::blocked;
+      break;
     case ScriptStep::Kind::send: to_client_ = step.text; break;
     case ScriptStep::Kind::close: closed_ = true; break;
-    case ScriptStep::Kind::stall: return State::blocked;
+    case ScriptStep::Kind::stall:
+    case ScriptStep::Kind::deaf: return State::blocked;
     }
     if (on_step) on_step(step);
     ++at_;
@@ -52,7 +70,14 @@ ScriptStream::State ScriptStream::play() {
   return State::more;
 }
 
-ev::Task<Result<void>> ScriptStream::fill(ev::Deadline) {
+bool ScriptStream::passes(ev::Deadline deadline) {
+  if (mode_.clock == nullptr) return true;
+  mode_.clock->advance(mode_.pace);
+  return mode_.clock->steady() < deadline.time();
+}
+
+ev::Task<Result<void>> ScriptStream::fill(ev::Deadline deadline) {
+  if (!passes(deadline)) co_return Error(ErrorKind::timeout, "time limit exceeded");
   switch (play()) {
   case State::blocked: co_return Error(ErrorKind::timeout, "time limit exceeded");
   case State::closed: co_return Error(ErrorKind::closed, "connection closed by peer");
@@ -64,7 +89,8 @@ ev::Task<Result<void>> ScriptStream::fill(ev::Deadline) {
   co_return Result<void>();
 }
 
-ev::Task<Result<void>> ScriptStream::write(ByteView bytes, ev::Deadline) {
+ev::Task<Result<void>> ScriptStream::write(ByteView bytes, ev::Deadline deadline) {
+  if (!passes(deadline)) co_return Error(ErrorKind::timeout, "time limit exceeded");
   if (closed_ || at_ >= mode_.cut) co_return Error(ErrorKind::closed, "connection closed by peer");
   from_client_.append(bytes);
   co_return Result<void>();

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "net/stream.hpp"
+#include "support/manual_clock.hpp"
 
 namespace postrider::test {
 
 struct ScriptStep {
-  enum class Kind { expect, expect_data, send, close, stall };
+  enum class Kind { expect, expect_data, expect_chunk, send, close, stall, deaf };
   Kind kind;
   std::string text;
   ScriptStep(Kind k, std::string t) : kind(k), text(std::move(t)) {}
@@ -23,16 +24,25 @@ using Script = std::vector<ScriptStep>;
 inline ScriptStep expect(std::string text) { return {ScriptStep::Kind::expect, std::move(text)}; }
 // Everything up to and including the final dot.
 inline ScriptStep expect_data() { return {ScriptStep::Kind::expect_data, ""}; }
+// "BDAT n" or, with "LAST", "BDAT n LAST", and n bytes.
+inline ScriptStep expect_chunk(std::string last = "") {
+  return {ScriptStep::Kind::expect_chunk, std::move(last)};
+}
 inline ScriptStep send(std::string text) { return {ScriptStep::Kind::send, std::move(text)}; }
 inline ScriptStep close_now() { return {ScriptStep::Kind::close, ""}; }
 // Says nothing more; the client's time limit passes at once.
 inline ScriptStep stall() { return {ScriptStep::Kind::stall, ""}; }
+// Reads nothing more, and keeps the connection.
+inline ScriptStep deaf() { return {ScriptStep::Kind::deaf, ""}; }
 
 class ScriptStream final : public net::Stream {
  public:
   struct Mode {
     std::size_t piece = 1 << 20;                    // bytes given to the client at a time
     std::size_t cut = static_cast<std::size_t>(-1); // steps after which the connection is gone
+    // What each read and write takes; the client's time limits count then.
+    ManualClock* clock = nullptr;
+    Duration pace{};
   };
   ScriptStream(Script script, Mode mode) : script_(std::move(script)), mode_(mode) {}
 
@@ -44,7 +54,7 @@ class ScriptStream final : public net::Stream {
   // Called before each step is played.
   std::function<void(const ScriptStep&)> on_step;
   const std::string& problem() const { return problem_; } // the client did not keep to the script
-  const std::string& data() const { return data_; }       // of the last expect_data
+  const std::string& data() const { return data_; }       // of the last expect_data, or all chunks
   std::size_t played() const { return at_; }
   bool all_played() const { return at_ == script_.size(); }
 
@@ -53,6 +63,8 @@ class ScriptStream final : public net::Stream {
   State play();
   bool take_line();
   bool take_data();
+  bool take_chunk();
+  bool passes(ev::Deadline deadline);
 
   Script script_;
   Mode mode_;

@@ -48,6 +48,7 @@ class Session:
 
     def reset(self):
         self.sender, self.recipients, self.mail_line, self.rcpt_lines = None, [], "", []
+        self.chunks = bytearray()
 
 
 def address(line):
@@ -176,6 +177,9 @@ class Sink:
                 if reply.startswith("354"):
                     await self.text(session, reader, writer)
                 continue
+            elif verb == "BDAT":
+                await self.chunk(session, line, reader, writer)
+                continue
             elif verb == "MAIL":
                 reply = self.answer(session, line, "250 2.1.0 ok")
                 if isinstance(reply, str) and reply[0] == "2":
@@ -194,7 +198,7 @@ class Sink:
                 await self.say(writer, self.answer(session, line, "221 2.0.0 bye"))
                 return
             else:
-                known = verb in ("HELO", "NOOP")
+                known = verb in ("HELO", "NOOP", "XFORWARD")
                 reply = self.answer(session, line, "250 ok" if known else "500 5.5.2 what?")
             await self.say(writer, reply)
 
@@ -207,6 +211,19 @@ class Sink:
             if line == b".\r\n":
                 break
             data += line[1:] if line.startswith(b".") else line
+        await self.take(session, data, writer)
+
+    async def chunk(self, session, line, reader, writer):
+        size, *last = line.split(" ")[1:]
+        session.chunks += await reader.readexactly(int(size))
+        if not session.recipients:
+            await self.say(writer, "503 5.5.1 no recipients")
+        elif last:
+            await self.take(session, session.chunks, writer)
+        else:
+            await self.say(writer, self.answer(session, line, f"250 2.0.0 {size} bytes"))
+
+    async def take(self, session, data, writer):
         accepted, replies = [], []
         for recipient in session.recipients if self.lmtp else [None]:
             keys = {"dot"} if recipient is None else {"dot", f"dot {recipient}"}

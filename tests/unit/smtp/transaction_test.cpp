@@ -45,13 +45,68 @@ TEST(Planning, UsesWhatIsOffered) {
   p.envelope.envid = "a+b";
   p.envelope.smtputf8 = true;
   p.envelope.recipients = {{"d@e", "rfc822;d=d@e", mail::notify_success | mail::notify_delay},
-                           {"f@g", "utf-8;f@g", mail::notify_never}};
+                           {"f@g", "utf-8;f@g", mail::notify_never},
+                           {"h i@j", "", 0}};
   const Batch batch = p.plan();
-  EXPECT_EQ(batch.wire, "MAIL FROM:<> SIZE=77 BODY=8BITMIME RET=HDRS ENVID=a+2Bb SMTPUTF8\r\n"
-                        "RCPT TO:<d@e> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;d+3Dd@e\r\n"
-                        "RCPT TO:<f@g> NOTIFY=NEVER ORCPT=utf-8;f@g\r\nDATA\r\n");
+  EXPECT_EQ(batch.wire, "MAIL FROM:<> SIZE=77 BODY=8BITMIME ENVID=a+2Bb RET=HDRS SMTPUTF8\r\n"
+                        "RCPT TO:<d@e> ORCPT=rfc822;d+3Dd@e NOTIFY=SUCCESS,DELAY\r\n"
+                        "RCPT TO:<f@g> ORCPT=utf-8;f@g NOTIFY=NEVER\r\n"
+                        "RCPT TO:<\"h i\"@j> ORCPT=rfc822;\"h+20i\"@j\r\nDATA\r\n");
   for (std::size_t i = 0; i + 1 < batch.commands.size(); ++i)
     EXPECT_FALSE(batch.commands[i].last_of_group);
+  EXPECT_TRUE(batch.commands.back().last_of_group);
+}
+
+struct Utf8Case {
+  std::string name, sender, recipient;
+  bool requested, in_headers, in_body, offered;
+  std::string mail; // empty: it cannot be sent
+  std::string rcpt;
+};
+
+TEST(Planning, Utf8OnlyWhereItIsNeeded) {
+  const std::string local = "\xc3\xa9@b.example", domain = "a@\xc3\xa9.example";
+  const std::vector<Utf8Case> cases = {
+      {"not needed", "a@b", "c@d", true, false, false, true, "<a@b>", "<c@d>"},
+      {"perhaps in a part", "a@b", "c@d", true, false, true, true, "<a@b> SMTPUTF8", "<c@d>"},
+      {"8-bit mail of old", "a@b", "c@d", false, false, true, true, "<a@b>", "<c@d>"},
+      {"8-bit header of old", "a@b", "c@d", false, true, true, false, "<a@b>", "<c@d>"},
+      {"header", "a@b", "c@d", true, true, true, false, "", ""},
+      {"local part", "a@b", local, true, false, false, true, "<a@b> SMTPUTF8", "<" + local + ">"},
+      {"local part not offered", "a@b", local, true, false, false, false, "", ""},
+      {"domain", domain, domain, true, false, false, true, "<" + domain + "> SMTPUTF8",
+       "<" + domain + ">"},
+      {"domain not offered", domain, domain, true, false, false, false, "<a@xn--9ca.example>",
+       "<a@xn--9ca.example>"},
+      {"body only, not offered", "a@b", "c@d", true, false, true, false, "<a@b>", "<c@d>"},
+      {"no domain after all", "a@b", "a@\xc3\xa9..x", true, false, false, false, "", ""},
+  };
+  for (const Utf8Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    Planned p;
+    p.features.smtputf8 = c.offered;
+    p.envelope.sender = c.sender;
+    p.envelope.recipients = {{c.recipient, "", 0}};
+    p.envelope.smtputf8 = c.requested;
+    p.facts.utf8_headers = c.in_headers;
+    p.facts.has_8bit = c.in_body;
+    const Transaction t{&p.envelope, &p.envelope.recipients, &p.facts};
+    EXPECT_EQ(find_obstacle(t, p.features) == Obstacle::none, !c.mail.empty());
+    if (!c.mail.empty())
+      EXPECT_EQ(p.plan().wire, "MAIL FROM:" + c.mail + "\r\nRCPT TO:" + c.rcpt + "\r\nDATA\r\n");
+  }
+}
+
+TEST(Planning, ChunkedContentNeedsNoData) {
+  Planned p;
+  p.envelope.recipients = {{"a@b"}};
+  p.features.pipelining = true;
+  Transaction t{&p.envelope, &p.envelope.recipients, &p.facts};
+  t.chunked = true;
+  t.xforward = {"XFORWARD NAME=x\r\n"};
+  const Batch batch = plan_transaction(t, p.features);
+  EXPECT_EQ(batch.wire, "XFORWARD NAME=x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\n");
+  EXPECT_EQ(batch.commands.front().step, Step::xforward);
   EXPECT_TRUE(batch.commands.back().last_of_group);
 }
 
@@ -115,6 +170,25 @@ TEST(Judging, RefusedMailIsTheReasonForAll) {
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(judge.step(i), Step::mail);
     EXPECT_EQ(judge.reply(i).code, 550);
+  }
+}
+
+// RFC 5321 section 4.5.3.1.10, and the mailboxes that are full for good.
+TEST(Judging, TooManyRecipientsIsTemporary) {
+  const struct {
+    Reply reply;
+    bool after_accepted;
+    int code;
+  } cases[] = {{{552, "", "552 too many"}, true, 452},
+               {{552, "5.5.3", "552 5.5.3 too many"}, true, 452},
+               {{552, "5.2.2", "552 5.2.2 full"}, true, 552},
+               {{552, "", "552 too much"}, false, 552}};
+  for (const auto& c : cases) {
+    Judge judge(2);
+    judge.mail(kOk);
+    if (c.after_accepted) judge.rcpt(0, kOk);
+    judge.rcpt(1, c.reply);
+    EXPECT_EQ(judge.reply(1).code, c.code) << c.reply.text;
   }
 }
 

@@ -6,6 +6,7 @@
 // shows: lmtp_send_xforward_command lmtp_connect_timeout lmtp_lhlo_timeout
 // shows: lmtp_mail_timeout lmtp_rcpt_timeout lmtp_data_init_timeout lmtp_data_xfer_timeout
 // shows: lmtp_data_done_timeout lmtp_quit_timeout lmtp_rset_timeout lmtp_mx_address_limit
+// shows: lmtp_xforward_timeout
 // shows: lmtp_mx_session_limit lmtp_connection_cache_on_demand lmtp_connection_reuse_time_limit
 // shows: lmtp_connection_cache_time_limit lmtp_connection_reuse_count_limit
 // shows: lmtp_address_preference lmtp_bind_address lmtp_bind_address6 lmtp_lhlo_name
@@ -113,6 +114,7 @@ constexpr Row kRows[] = {
     {"data_init_timeout", "4s", limit<smtp::Step::data>, "4000ms", "120000ms", "120000ms"},
     {"data_xfer_timeout", "4s", limit<smtp::Step::body>, "4000ms", "180000ms", "180000ms"},
     {"data_done_timeout", "4s", limit<smtp::Step::end_of_data>, "4000ms", "600000ms", "600000ms"},
+    {"xforward_timeout", "9s", limit<smtp::Step::xforward>, "9000ms", "300000ms", "300000ms"},
     {"rset_timeout", "4s", limit<smtp::Step::rset>, "4000ms", "20000ms", "20000ms"},
     {"quit_timeout", "4s", limit<smtp::Step::quit>, "4000ms", "300000ms", "300000ms"},
     {"per_request_deadline", "yes", shown<&Options::per_request_deadline>, "1", "0", "0"},

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,9 @@ namespace postrider::smtpclient {
 namespace {
 
 using smtp::Decision;
+using test::close_now;
 using test::expect;
+using test::expect_chunk;
 using test::expect_data;
 using test::Script;
 using test::ScriptStep;
@@ -40,19 +43,24 @@ struct Setting {
   Flavor flavor = Flavor::smtp;
   smtp::Features features;
   std::size_t line_limit = 998;
+  std::function<void(Options&)> change;
+  bool delay_dot = false;
+  std::vector<std::string> xforward;
 };
 
 Ran run(const Script& script, Message& message, const Setting& setting,
         ScriptStream::Mode mode = {}) {
-  ev::Loop loop;
+  ev::Loop loop(mode.clock != nullptr ? *mode.clock : system_clock());
   Options options;
   options.flavor = setting.flavor;
   options.line_length_limit = setting.line_limit;
+  if (setting.change) setting.change(options);
   auto stream = std::make_unique<ScriptStream>(script, mode);
   ScriptStream* server = stream.get();
   Tables tables;
   Session session(loop, std::move(stream), options, tables, {"mx", "192.0.2.1", 25});
   session.set_features(setting.features);
+  session.delay_dot = setting.delay_dot;
   std::uint8_t mark = static_cast<std::uint8_t>(proto::SlotState::working);
   const auto in_doubt = static_cast<std::uint8_t>(proto::SlotState::in_doubt);
   server->on_step = [&](const ScriptStep& step) {
@@ -60,12 +68,14 @@ Ran run(const Script& script, Message& message, const Setting& setting,
     if (step.kind == ScriptStep::Kind::expect) {
       EXPECT_NE(mark, in_doubt) << step.text;
     }
-    if (step.kind == ScriptStep::Kind::expect_data && !server->data().empty()) {
+    const bool last_chunk = step.kind == ScriptStep::Kind::expect_chunk && !step.text.empty();
+    if (last_chunk || (step.kind == ScriptStep::Kind::expect_data && !server->data().empty())) {
       EXPECT_EQ(mark, in_doubt);
     }
   };
-  const smtp::Transaction what{&message.envelope, &message.envelope.recipients, &message.facts};
+  smtp::Transaction what{&message.envelope, &message.envelope.recipients, &message.facts};
   const Rewriting rewriting;
+  what.xforward = setting.xforward;
   Transact transact(session, what, message.content, rewriting, FlightMark(&mark));
   struct Once {
     static ev::Task<bool> run(Transact& t) {
@@ -161,22 +171,28 @@ TEST(Transaction, LmtpOneReplyPerAcceptedRecipient) {
 
 // The invariants of every cut: one verdict for each recipient, in doubt exactly between the final
 // dot and its reply.
-void cut_everywhere(const Script& script, std::size_t recipients, const Setting& setting) {
-  std::size_t dot = 0;
-  while (script[dot].kind != ScriptStep::Kind::expect_data)
-    ++dot;
+void cut_everywhere(const Script& script, std::size_t recipients, const Setting& setting,
+                    const std::string& text = kText) {
+  std::size_t content = 0;
+  while (script[content].kind != ScriptStep::Kind::expect_data &&
+         script[content].kind != ScriptStep::Kind::expect_chunk)
+    ++content;
+  std::size_t dot = content;
+  while (script[dot].kind == ScriptStep::Kind::expect_chunk && script[dot].text.empty())
+    while (script[++dot].kind != ScriptStep::Kind::expect_chunk) {
+    }
   for (std::size_t cut = 0; cut < script.size(); ++cut) {
     for (const std::size_t piece : {1U, 1000U}) {
       SCOPED_TRACE("cut behind step " + std::to_string(cut));
-      Message message(kText, recipients);
+      Message message(text, recipients);
       const Ran ran = run(script, message, setting, {.piece = piece, .cut = cut});
       EXPECT_EQ(ran.problem, "");
       ASSERT_TRUE(ran.trouble);
       EXPECT_TRUE(ran.broken);
       const bool dot_may_be_read = cut > dot;
-      // Before that step the script's stream takes no content any more, except when the cut is at
-      // the data itself: then the write fails, and it counts as in doubt.
-      if (cut < dot) {
+      // At the content itself the write fails: not all of the dot left. Between pipelined chunks
+      // the server is gone unnoticed.
+      if (cut <= content) {
         EXPECT_FALSE(ran.in_doubt);
       }
       if (dot_may_be_read) {
@@ -188,10 +204,10 @@ void cut_everywhere(const Script& script, std::size_t recipients, const Setting&
         if (decision == Decision::delivered) {
           EXPECT_TRUE(dot_may_be_read);
         }
-        if (decision == Decision::accepted && dot_may_be_read) {
-          EXPECT_EQ(row.verdict, mail::Verdict::in_doubt);
+        if (decision == Decision::accepted) {
+          EXPECT_EQ(row.verdict, ran.in_doubt ? mail::Verdict::in_doubt : mail::Verdict::deferred);
         }
-        if (decision == Decision::open || (decision == Decision::accepted && cut < dot)) {
+        if (decision == Decision::open) {
           EXPECT_EQ(row.verdict, mail::Verdict::deferred);
         }
       }
@@ -204,6 +220,222 @@ TEST(Transaction, PipelinedCutEverywhere) {
 }
 TEST(Transaction, LmtpCutEverywhere) {
   cut_everywhere(lmtp_script(), 3, {Flavor::lmtp, pipelining()});
+}
+
+// Three pieces of content, two of them whole.
+const std::string kLarge = [] {
+  std::string text = "Subject: x\r\n\r\n";
+  while (text.size() < 140000)
+    text += ".line\r\n";
+  return text;
+}();
+smtp::Features chunking(bool pipelined) {
+  smtp::Features f;
+  f.pipelining = pipelined;
+  f.chunking = true;
+  return f;
+}
+Script chunked_script() {
+  return {expect("MAIL"),        expect("RCPT"),
+          expect("RCPT"),        send("250 ok\r\n250 ok\r\n550 5.1.1 no\r\n"),
+          expect_chunk(),        expect_chunk(),
+          expect_chunk("LAST"),  send("250 got it\r\n250 got it\r\n"),
+          send("250 queued\r\n")};
+}
+Script one_by_one_script() {
+  return {expect("MAIL"), send("250 ok\r\n"), expect("RCPT"),       send("250 ok\r\n"),
+          expect("RCPT"), send("250 ok\r\n"), expect_chunk(),       send("250 ok\r\n"),
+          expect_chunk(), send("250 ok\r\n"), expect_chunk("LAST"), send("250 queued\r\n")};
+}
+
+TEST(Transaction, ChunksPipelinedAndOneByOne) {
+  for (const std::size_t piece : {777U, 1U << 20}) {
+    Message message(kLarge, 2);
+    Ran ran = run(chunked_script(), message, {.features = chunking(true)}, {.piece = piece});
+    EXPECT_EQ(ran.problem, "");
+    EXPECT_EQ(ran.decisions, (std::vector{Decision::delivered, Decision::refused}));
+    EXPECT_FALSE(ran.trouble || ran.in_doubt || ran.needs_reset || ran.broken);
+    EXPECT_EQ(ran.data, kLarge);
+    ran = run(one_by_one_script(), message, {.features = chunking(false)}, {.piece = piece});
+    EXPECT_EQ(ran.problem, "");
+    EXPECT_EQ(ran.decisions, (std::vector{Decision::delivered, Decision::delivered}));
+    EXPECT_EQ(ran.data, kLarge);
+  }
+}
+TEST(Transaction, ChunkedCutEverywhere) {
+  cut_everywhere(chunked_script(), 2, {.features = chunking(true)}, kLarge);
+  cut_everywhere(one_by_one_script(), 2, {.features = chunking(false)}, kLarge);
+}
+
+TEST(Transaction, SmallMessagesAreOneChunk) {
+  const Script script = {expect("MAIL"), expect("RCPT"), send("250 ok\r\n250 ok\r\n"),
+                         expect_chunk("LAST"), send("250 ok\r\n")};
+  for (const std::string text : {kText, std::string(), std::string("no end")}) {
+    Message message(text, 1);
+    const Ran ran = run(script, message, {.features = chunking(true)});
+    EXPECT_EQ(ran.problem, "");
+    EXPECT_EQ(ran.decisions.at(0), Decision::delivered);
+    EXPECT_EQ(ran.data, text == "no end" ? "no end\r\n" : text);
+  }
+}
+
+TEST(Transaction, DataWhereLinesMustBeFoldedOrChunkingIsOff) {
+  const Script script = {expect("MAIL"), expect("RCPT"),
+                         expect("DATA"), send("250 ok\r\n250 ok\r\n354 go\r\n"),
+                         expect_data(),  send("250 ok\r\n")};
+  Message message("abcdefgh\r\n", 1);
+  Ran ran = run(script, message, {.features = chunking(true), .line_limit = 6});
+  EXPECT_EQ(ran.data, "abcdef\r\n gh\r\n");
+  ran = run(script, message,
+            {.features = chunking(true), .change = [](Options& o) { o.chunking = false; }});
+  EXPECT_EQ(ran.data, "abcdefgh\r\n");
+}
+
+TEST(Transaction, LmtpAnswersTheLastChunkForEachRecipient) {
+  Message message(kLarge, 3);
+  const Ran ran = run({expect("MAIL"), expect("RCPT"), expect("RCPT"), expect("RCPT"),
+                       send("250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n"), expect_chunk(),
+                       send("250 ok\r\n"), expect_chunk(), send("250 ok\r\n"), expect_chunk("LAST"),
+                       send("250 ok\r\n452 full\r\n")},
+                      message, {Flavor::lmtp, chunking(true)});
+  EXPECT_EQ(ran.decisions,
+            (std::vector{Decision::delivered, Decision::refused, Decision::refused}));
+  EXPECT_FALSE(ran.in_doubt || ran.trouble || ran.broken);
+}
+
+// A refused chunk fails the transaction, whatever the server says to the next ones.
+TEST(Transaction, ARefusedChunkIsTheEnd) {
+  for (const bool pipelined : {false, true}) {
+    Message message(kLarge, 1);
+    Script script = {expect("MAIL"),
+                     expect("RCPT"),
+                     send("250 ok\r\n250 ok\r\n"),
+                     expect_chunk(),
+                     send("552 5.3.4 too big\r\n"),
+                     expect_chunk(),
+                     expect_chunk("LAST"),
+                     send("250 ok\r\n250 ok\r\n")};
+    if (!pipelined)
+      script = {expect("MAIL"),     send("250 ok\r\n"), expect("RCPT"),
+                send("250 ok\r\n"), expect_chunk(),     send("552 5.3.4 too big\r\n")};
+    const Ran ran = run(script, message, {.features = chunking(pipelined)});
+    EXPECT_EQ(ran.problem, "");
+    EXPECT_EQ(ran.decisions.at(0), Decision::refused);
+    EXPECT_FALSE(ran.in_doubt);
+    EXPECT_TRUE(ran.broken);
+  }
+}
+
+TEST(Transaction, NobodyAcceptedAndNoChunk) {
+  Message message(kText, 1);
+  const Ran ran = run({expect("MAIL"), expect("RCPT"), send("250 ok\r\n550 no\r\n")}, message,
+                      {.features = chunking(true)});
+  EXPECT_EQ(ran.decisions.at(0), Decision::refused);
+  EXPECT_EQ(ran.data, "");
+  EXPECT_TRUE(ran.needs_reset);
+  EXPECT_FALSE(ran.broken);
+}
+
+TEST(Transaction, XforwardThatIsRefusedDoesNoHarm) {
+  const Script pipelined = {
+      expect("XFORWARD A"), expect("XFORWARD B"),
+      expect("MAIL"),       expect("RCPT"),
+      expect("DATA"),       send("250 ok\r\n550 no\r\n250 ok\r\n250 ok\r\n354 go\r\n"),
+      expect_data(),        send("250 ok\r\n")};
+  const Script plain = {expect("XFORWARD A"), send("250 ok\r\n"), expect("XFORWARD B"),
+                        send("550 no\r\n"),   expect("MAIL"),     send("250 ok\r\n"),
+                        expect("RCPT"),       send("250 ok\r\n"), expect("DATA"),
+                        send("354 go\r\n"),   expect_data(),      send("250 ok\r\n")};
+  const std::vector<std::string> lines = {"XFORWARD A\r\n", "XFORWARD B\r\n"};
+  Message message(kText, 1);
+  for (const bool pipelining : {false, true}) {
+    Setting setting;
+    setting.features.pipelining = pipelining;
+    setting.xforward = lines;
+    const Script& script = pipelining ? pipelined : plain;
+    const Ran ran = run(script, message, setting);
+    EXPECT_EQ(ran.problem, "");
+    EXPECT_EQ(ran.decisions.at(0), Decision::delivered);
+    cut_everywhere(script, 1, setting);
+  }
+}
+
+// smtp_pix_workarounds: the dot alone, and late.
+TEST(Transaction, TheDotWaitsForOldMessages) {
+  const Script script = {expect("MAIL"), expect("RCPT"),
+                         expect("DATA"), send("250 ok\r\n250 ok\r\n354 go\r\n"),
+                         expect_data(),  send("250 ok\r\n")};
+  for (const bool old : {false, true}) {
+    Message message(kText, 1);
+    const auto delay = std::chrono::milliseconds(40);
+    message.envelope.arrival = to_unix_micros(system_clock().wall()) -
+                               (old ? 501'000'000 : 0); // smtp_pix_workaround_threshold_time: 500s
+    const SteadyTime began = system_clock().steady();
+    const Ran ran = run(script, message,
+                        {.features = pipelining(),
+                         .change = [&](Options& o) { o.pix_delay = delay; },
+                         .delay_dot = true});
+    EXPECT_EQ(ran.decisions.at(0), Decision::delivered);
+    EXPECT_EQ(ran.data, kText);
+    if (old) {
+      EXPECT_GE(system_clock().steady() - began, delay);
+    }
+  }
+}
+
+// 552 in the middle of the content, and then the connection is gone: the reply counts.
+TEST(Transaction, PartingWordsCount) {
+  const Script script = {expect("MAIL"), expect("RCPT"), expect("DATA"),
+                         send("250 ok\r\n250 ok\r\n354 go\r\n552 5.3.4 too big\r\n"), close_now()};
+  Message message(kLarge, 1);
+  const Ran ran = run(script, message, {.features = pipelining()}, {.cut = 4});
+  EXPECT_EQ(ran.decisions.at(0), Decision::refused);
+  EXPECT_FALSE(ran.in_doubt);
+  EXPECT_TRUE(ran.broken);
+}
+
+struct Limit {
+  std::string name;
+  std::size_t piece;
+  int seconds; // that each read and write takes
+  bool per_request;
+  std::size_t rate;
+  std::optional<smtp::Step> step; // where it times out; none: it is delivered
+};
+
+// shows: smtp_per_request_deadline smtp_min_data_rate
+// Time limits: 10 s each, against a server that is slow in its own way.
+TEST(Transaction, TimeLimits) {
+  const Script script = {expect("MAIL"), send("250 ok\r\n"), expect("RCPT"), send("250 ok\r\n"),
+                         expect("DATA"), send("354 go\r\n"), expect_data(),  send("250 ok\r\n")};
+  const std::vector<Limit> cases = {
+      {"quick", 1000, 1, false, 500, {}},
+      {"slow, but within each limit", 1000, 6, false, 500, {}},
+      {"command and reply together", 1000, 6, true, 500, smtp::Step::mail},
+      {"replies byte by byte", 1, 2, false, 500, smtp::Step::mail},
+      {"content that trickles", 2000, 4, false, 500, {}},
+      {"content that trickles below the rate", 2000, 4, true, 1000, smtp::Step::body},
+      {"content that trickles above the rate", 4000, 4, true, 1000, {}},
+  };
+  for (const Limit& c : cases) {
+    SCOPED_TRACE(c.name);
+    test::ManualClock clock;
+    Message message(kLarge, 1);
+    const auto all = [&](Options& o) {
+      o.timeouts.fill(std::chrono::seconds(10));
+      o.per_request_deadline = c.per_request;
+      o.min_data_rate = c.rate;
+    };
+    const Ran ran =
+        run(script, message, {.change = all},
+            {.piece = c.piece, .clock = &clock, .pace = std::chrono::seconds(c.seconds)});
+    EXPECT_EQ(ran.trouble.has_value(), c.step.has_value());
+    if (ran.trouble && c.step) {
+      EXPECT_EQ(ran.trouble->cause, Cause::timeout);
+      EXPECT_EQ(ran.trouble->step, *c.step);
+    }
+    EXPECT_EQ(ran.decisions.at(0) == Decision::delivered, !c.step.has_value());
+  }
 }
 
 TEST(Transaction, RefusedMailStopsAPlainDialogue) {
@@ -271,9 +503,9 @@ TEST(Transaction, HostileServers) {
        false},
       {"354 for the content",
        {expect("MAIL"), expect("RCPT"), expect("DATA"), go, expect_data(), send("354 more\r\n")},
-       Decision::refused,
-       std::nullopt,
-       false},
+       Decision::accepted,
+       Cause::reply_odd,
+       true},
   };
   for (const Hostile& c : cases) {
     SCOPED_TRACE(c.name);
