@@ -2,6 +2,7 @@
 """smtp_generic_maps: other addresses on the wire, the old ones in the log and in reports. A table
 that cannot be asked defers. lmtp has tables of its own, and extensions go over when they should."""
 # shows: smtp_generic_maps lmtp_generic_maps propagate_unmatched_extensions
+# shows: myorigin mydestination recipient_delimiter
 import sinks
 from suite import Suite, expect, expect_equal, expect_match
 
@@ -40,11 +41,16 @@ with sinks.Sink(SCRIPT) as sink, \
 with sinks.Sink(lmtp=True) as store, \
         Suite(default_transport=f"lmtp:inet:127.0.0.1:{store.port}", recipient_delimiter="+",
               smtp_generic_maps="static:wrong@example.com", myorigin="origin.example",
-              lmtp_generic_maps="inline:{joe@in.example=jdoe, to=mailbox@box.example}",
+              mydestination="dest.example",
+              lmtp_generic_maps="inline:{joe@in.example=jdoe, to=mailbox@box.example, ann=annie}",
               propagate_unmatched_extensions="generic") as suite:
     suite.send("joe+news@in.example", ["to+x@origin.example"], "From: joe+news@in.example\n\n")
     message = store.wait(1)[0]
     expect_equal((message.sender, message.recipients),
                  ("jdoe+news@origin.example", ["mailbox+x@box.example"]), "with extensions")
+    suite.send("ann@dest.example", ["to+x@origin.example"])
+    suite.send("ann@elsewhere.example", ["to+x@origin.example"])
+    expect_equal({m.sender for m in store.wait(3)[1:]}, {"annie@origin.example", "ann@elsewhere.example"},
+                 "users of mydestination are known by their names")
     expect("\r\nFrom: jdoe+news@origin.example\r\n" in message.data.decode(), "header")
     suite.wait_empty()
