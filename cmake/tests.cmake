@@ -51,7 +51,9 @@ endforeach()
 
 add_test(NAME tree.parameter_table_self_test
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/gen_parameter_table.py --self-test)
-set_tests_properties(tree.parameter_table_self_test PROPERTIES LABELS unit)
+add_test(NAME tree.parameter_table
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/gen_parameter_table.py --check)
+set_tests_properties(tree.parameter_table tree.parameter_table_self_test PROPERTIES LABELS unit)
 
 # Programs that master starts in tests.
 add_executable(echo_worker ${CMAKE_SOURCE_DIR}/tests/support/workers/echo_worker.cpp)
