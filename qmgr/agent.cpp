@@ -17,17 +17,25 @@ namespace postrider::qmgr {
 Result<std::unique_ptr<Board>> Board::create(std::uint32_t slots) {
   Fd fd(::memfd_create("flight-board", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return Error::from_errno("memfd_create", errno);
-  if (::ftruncate(fd.get(), slots) != 0)
+  const std::size_t size = proto::board_size(slots);
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
     return Error::from_errno("size of the flight board", errno);
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return Error::from_errno("seals of the flight board", errno);
-  void* bytes = ::mmap(nullptr, slots, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  void* bytes = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (bytes == MAP_FAILED) return Error::from_errno("mmap of the flight board", errno);
   return std::unique_ptr<Board>(
       new Board(std::move(fd), static_cast<unsigned char*>(bytes), slots));
 }
 
-Board::~Board() { ::munmap(bytes_, slots_); }
+Board::~Board() { ::munmap(bytes_, proto::board_size(slots_)); }
+
+std::optional<std::uint32_t> Board::running() const {
+  const auto* place = reinterpret_cast<const std::uint32_t*>(bytes_ + proto::running_at(slots_));
+  const std::uint32_t number = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+  if (number == 0 || number > slots_) return std::nullopt;
+  return number - 1;
+}
 
 proto::SlotState Board::at(std::uint32_t slot) const {
   const unsigned char value = __atomic_load_n(bytes_ + slot, __ATOMIC_ACQUIRE);
@@ -127,7 +135,8 @@ Result<void> Agent::take_delivered(const proto::Delivered& message) {
   if (message.slot >= slots_.size() || slots_[message.slot].entry == nullptr ||
       slots_[message.slot].entry->errand != Errand::deliver)
     return Error(ErrorKind::protocol, "agent answered for a delivery that it does not have");
-  if (message.outcomes.size() != slots_[message.slot].entry->recipients.size())
+  if (message.pass_to.empty() &&
+      message.outcomes.size() != slots_[message.slot].entry->recipients.size())
     return Error(ErrorKind::protocol, "agent answered for other recipients than it was given");
   POSTRIDER_TRY(const Slot slot, give_back(message.slot));
   parts_.dispatch->delivered(*slot.entry, *this, message);
@@ -149,7 +158,7 @@ std::vector<Agent::Left> Agent::take_left() {
     Slot& slot = slots_[number];
     if (slot.entry == nullptr) continue;
     slot.entry->agent = nullptr;
-    left.push_back({slot.entry, board_->at(number)});
+    left.push_back({slot.entry, board_->at(number), board_->running() == number});
     slot = Slot();
   }
   in_flight_ = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +30,8 @@ class Board {
 
   Result<Fd> share() const { return fd_.duplicate(); }
   proto::SlotState at(std::uint32_t slot) const;
+  // The slot whose delivery the agent's code works on, or worked on when it died.
+  std::optional<std::uint32_t> running() const;
   void clear(std::uint32_t slot);
 
  private:
@@ -63,6 +66,7 @@ class Agent {
   bool is_final() const { return final_; }
   pid_t pid() const { return pid_; }
   Transport& transport() { return transport_; }
+  const Transport& transport() const { return transport_; }
 
   // Sends the request. REQUIRES has_room(). Error: the content cannot be opened now.
   Result<void> send(Entry& entry, bool cache_hint);
@@ -71,6 +75,7 @@ class Agent {
   struct Left {
     Entry* entry;
     proto::SlotState state;
+    bool running; // the agent died in the code of this one
   };
   std::vector<Left> take_left();
 

@@ -14,6 +14,14 @@ namespace postrider::qmgr {
 
 struct Message;
 
+constexpr std::size_t kIndexPage = 500; // entries read from the index at a time
+
+proto::Where where_of(const Message& message);
+proto::Where where_of(queue::Folder folder);
+
+//   control.cpp         the conversation
+//   control_list.cpp    which messages there are     control_status.cpp  qmgr as a whole
+//   control_why.cpp     one message                  control_act.cpp     what operators change
 class Control {
  public:
   explicit Control(Parts& parts) : parts_(parts) {}

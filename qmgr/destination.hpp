@@ -64,14 +64,21 @@ struct Destination {
   SteadyTime next_start{};          // destination_rate_delay
   std::unique_ptr<ev::Timer> timer; // dead
   std::unique_ptr<ev::Timer> pause; // rate delay
-  std::uint32_t agent_deaths = 0;   // in a row, without a delivery that came back
+  // Agents that surely died of its mail (quarantine.cpp), in a row, without a delivery that came
+  // back.
+  std::uint32_t agent_deaths = 0;
+  queue::Id killer;           // whose death was the last
+  bool has_killers = false;   // not all of them were of one message
+  bool suspect = false;       // there were some
+  std::uint32_t suspects = 0; // its deliveries in quarantine
+  bool is_counted = false;    // in transport.busy
   SteadyTime idle_since{};
   // While one message is being routed: its entry for this destination that has room.
   std::uint64_t gather_round = 0;
   Entry* gather = nullptr;
 
   std::size_t queued() const { return small.size() + large.size(); }
-  bool is_idle() const { return queued() == 0 && in_flight == 0; }
+  bool is_idle() const { return queued() == 0 && in_flight == 0 && suspects == 0; }
   Size waiting_size() const { return small.empty() ? Size::large : Size::small; }
   void push(Entry& entry, bool in_front);
   void remove(Entry& entry);

@@ -2,14 +2,19 @@
 // From a message that is due to requests at agents, and back. Owns transports, destinations and
 // agents. What became of recipients is told to Finish, which writes it down.
 //
+//   dispatch.cpp        messages to deliveries, deliveries to the queues of destinations
+//   dispatch_send.cpp   whose turn it is, to which agent it goes, what comes back
+//   dispatch_agents.cpp agent processes, and transports that have none
+//   quarantine.cpp      mail that may have killed an agent
+//
 // Agents: the first connection to a service is made with the first mail for it, a further one when
 // those that are there are more than half full. Each agent process accepts one; a connection that
 // waits for its process does no harm. A destination's mail goes to the agent that had it last, as
-// long as that one has room, so that sessions are used again.
+// long as that one has room, so that sessions are used again. When agents are full, a destination
+// with less than an equal share of them goes on with the session that has just come free; what is
+// beyond the share goes by turns.
 #pragma once
 
-#include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,40 +24,9 @@
 #include "agent.hpp"
 #include "destination.hpp"
 #include "parts.hpp"
+#include "transport.hpp"
 
 namespace postrider::qmgr {
-
-class Dispatch;
-
-struct Transport {
-  Transport(Dispatch& dispatch_, std::string name_, const TransportLimits& limits_)
-      : dispatch(dispatch_), name(std::move(name_)), limits(limits_), round(limits.turns) {}
-
-  Dispatch& dispatch;
-  std::string name;
-  TransportLimits limits;
-  Round<Destination> round; // destinations that may send now
-  std::unordered_map<std::string, std::unique_ptr<Destination>> destinations;
-  std::vector<std::unique_ptr<Agent>> agents; // connected; not all of them ready yet
-  std::uint32_t capacity = 0;                 // of those that are ready
-  std::uint32_t in_flight = 0;
-  std::uint64_t queued = 0;
-  bool is_report = false;   // bounce: its requests wait and are never deferred
-  bool unavailable = false; // no agent to be had: mail is deferred until `again`
-  std::string problem;
-  std::uint32_t failures = 0;       // connections in a row that came to nothing
-  std::uint32_t faults = 0;         // outcomes in a row that blame the transport itself
-  std::unique_ptr<ev::Timer> again; // unavailable, or the next connection
-  std::unique_ptr<ev::Timer> pause; // transport_rate_delay
-  SteadyTime next_start{};
-  bool in_pump_list = false;
-  Entry* suspect = nullptr; // the one message that is tried alone; see Dispatch::agent_gone
-  EntryList suspects;       // those that wait for that
-  std::uint64_t gather_round = 0;
-  std::uint32_t gather_count = 0;
-
-  bool is_connecting() const;
-};
 
 class Dispatch {
  public:
@@ -93,6 +67,12 @@ class Dispatch {
   void reported(Entry& entry, const proto::Reported& message);
   void agent_retires(Agent& agent);
 
+  // --- for timers --------------------------------------------------------------------------
+  void restore(Transport& transport);
+  void resume(Transport& transport);
+  void resume(Destination& destination);
+  void probe(Destination& destination);
+
   // --- for Control -------------------------------------------------------------------------
   const std::unordered_map<std::string, std::unique_ptr<Transport>>& transports() const {
     return transports_;
@@ -109,31 +89,52 @@ class Dispatch {
   Transport& transport_of(const std::string& name);
   Destination& destination_of(Transport& transport, const Route& route);
   void route(Message& message, const Routes* known);
+  void place(Message& message, std::uint32_t recipient, const Route& route);
   bool settle_without_agent(Message& message, std::uint32_t recipient, const Route& route);
+  void pass_on(Entry& entry, const std::string& pass_to);
+  void enqueue_from(Message& message, std::size_t first);
   void enqueue(Entry& entry, bool in_front);
   void unqueue(Entry& entry);
-  void activate(Destination& destination);
-  std::uint32_t allowance(const Destination& destination) const;
-  bool may_start(const Destination& destination) const;
-  Agent* choose(Transport& transport, Destination& destination);
-  void pump(Transport& transport);
-  bool start(Entry& entry, Agent& agent);
-  void note(Transport& transport);
-  void want_agents(Transport& transport);
-  ev::RootTask run_agent(Agent* agent);
-  void agent_gone(Agent& agent, const Error& why);
-  void give_up_agent(Agent& agent, const Error& why);
-  void came_back(Entry& entry);
-  void done(Entry& entry);
-  void next_suspect(Entry& entry);
-  void lost(const Agent::Left& left, std::vector<Destination*>& blamed);
-  bool reports_wait() const;
+  void put_off(Message& message, const std::vector<std::uint32_t>& recipients,
+               const Destination& dead);
+  void put_off(Message& message, const std::vector<std::uint32_t>& recipients,
+               const Transport& unavailable);
+  void recount(Destination& destination);
   void forget(Transport& transport, Destination& destination);
   void sweep(Transport& transport, Duration idle);
   void apply(Destination& destination, Happening happening);
   void suspend_queued(Destination& destination);
+
+  std::uint32_t allowance(const Destination& destination) const;
+  bool may_start(const Destination& destination) const;
+  void activate(Destination& destination);
+  void note(Transport& transport);
+  Agent* choose(Transport& transport, Destination& destination);
+  void pump(Transport& transport);
+  void go_on(Destination& destination, Agent& agent);
+  bool start(Entry& entry, Agent& agent);
+  void came_back(Entry& entry);
+  void done(Entry& entry);
+  bool reports_wait() const;
+
+  void want_agents(Transport& transport);
+  ev::RootTask run_agent(Agent* agent);
+  void agent_gone(Agent& agent, const Error& why);
+  void give_up_agent(Agent& agent, const Error& why);
+  void lost(const Agent::Left& left);
   void fail_transport(Transport& transport, std::string problem);
   void restore_transport(Transport& transport);
+
+  bool needs_trial(const Entry& entry) const;
+  void quarantine(Entry& entry);
+  void end_trial(Entry& entry, bool on_trial);
+  void try_next(Destination& destination);
+  void hold_trials(Transport& transport);
+  bool is_closed(const Agent& agent) const;
+  void clear_of_suspicion(Entry& entry);
+  void accuse(Agent& agent, const std::vector<Agent::Left>& left);
+  void blame(Message& message, Destination& destination);
+  void withdraw_condemned(const std::vector<queue::Id>& ids);
 
   Parts& parts_;
   std::unordered_map<std::string, std::unique_ptr<Transport>> transports_;

@@ -83,6 +83,7 @@ class Intake {
   ev::RootTask lend(std::shared_ptr<Writer> writer);
   ev::RootTask accept_file(std::shared_ptr<Writer> writer, std::uint64_t id);
   bool may_lend(const Writer& writer, Duration waited) const;
+  bool has_room() const;
   void activate(Message& message);
   ev::RootTask route_slowly(queue::Id id, std::uint64_t number);
   Message* next_in_turn();
@@ -101,6 +102,7 @@ class Intake {
   bool turn_of_loaded_ = false;
   std::size_t active_ = 0, storing_ = 0;
   std::uint64_t routings_ = 0; // begun so far
+  std::size_t active_recipients_ = 0;
   std::deque<queue::Id> again_;
   std::multimap<std::int64_t, queue::Id> resting_;
   std::deque<std::pair<SteadyTime, queue::Id>> by_age_; // those that came through the journal

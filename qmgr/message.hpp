@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ struct Entry {
   std::string send_to;                   // reports: to whom
   Agent* agent = nullptr;                // while in flight
   bool queued = false;
-  bool suspect = false;  // sent alone, because agents died of its message
+  bool suspect = false;  // in quarantine: it waits for its trial, or is on trial
   Entry* next = nullptr; // EntryList
   Entry* previous = nullptr;
 };
@@ -76,6 +77,9 @@ struct Message {
   bool drop_wanted = false;    // by the operator, when its entries are back
   bool hold_wanted = false;
   std::string hold_reason;
+  bool suspect = false;           // an agent may have died of it: it goes into quarantine
+  std::uint32_t deaths = 0;       // of agents that had it, since it is in memory and not cleared
+  std::set<std::uint32_t> passed; // recipients that an agent passed on, this round
 
   const queue::Id& id() const { return state.id; }
   Entry& add_entry();

@@ -51,8 +51,10 @@ struct Surroundings {
 
 struct Params {
   RetryLimits retry;
-  std::size_t active_limit = 20000;      // qmgr_message_active_limit
-  std::size_t destination_limit = 20000; // qmgr_message_recipient_limit: idle ones remembered
+  std::size_t active_limit = 20000; // qmgr_message_active_limit
+  // qmgr_message_recipient_limit: of active messages; as many idle destinations are remembered.
+  std::size_t recipient_limit = 20000;
+  std::string recipient_delimiter;
   Duration residence = std::chrono::seconds(30);       // journal_residence_time
   Duration transport_retry = std::chrono::seconds(60); // transport_retry_time
   Duration ipc_limit = std::chrono::seconds(60);       // qmgr_ipc_timeout

@@ -133,8 +133,9 @@ Params params_of(const config::Settings& settings) {
   params.retry.bounce_lifetime = micros(settings.time("bounce_queue_lifetime"));
   params.retry.delay_warning = micros(settings.time("delay_warning_time"));
   params.active_limit = static_cast<std::size_t>(settings.number("qmgr_message_active_limit"));
-  params.destination_limit =
+  params.recipient_limit =
       static_cast<std::size_t>(settings.number("qmgr_message_recipient_limit"));
+  params.recipient_delimiter = settings.text("recipient_delimiter");
   params.residence = settings.time("journal_residence_time");
   params.transport_retry = settings.time("transport_retry_time");
   params.ipc_limit = settings.time("qmgr_ipc_timeout");

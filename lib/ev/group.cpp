@@ -12,13 +12,14 @@ void RootTask::promise_type::Finish::await_suspend(
 
 Group::~Group() { POSTRIDER_CHECK(tasks_.empty(), "a Group is destroyed with live tasks"); }
 
-void Group::spawn(RootTask task, std::string label) {
+void Group::spawn(RootTask task, std::string label, std::uint32_t number) {
   if (closed_) return;
   const RootTask::Handle handle = std::exchange(task.handle_, nullptr);
   RootTask::promise_type& promise = handle.promise();
   promise.state.loop = &loop_;
   promise.state.group = this;
   promise.state.label = std::move(label);
+  promise.state.number = number;
   promise.place = tasks_.insert(tasks_.end(), handle);
   loop_.resume_soon(handle);
 }

@@ -31,7 +31,10 @@ class [[nodiscard]] RootTask {
       explicit Start(promise_type& p) : promise(p) {}
       bool await_ready() const noexcept { return false; }
       void await_suspend(std::coroutine_handle<>) const noexcept {}
-      void await_resume() const noexcept { promise.queued = false; }
+      void await_resume() const noexcept {
+        promise.queued = false;
+        promise.state.loop->runs(promise.state.number);
+      }
     };
     struct Finish {
       Finish() noexcept {}
@@ -68,8 +71,9 @@ class Group {
 
   Loop& loop() { return loop_; }
   // The task begins in this or the next turn of the loop. `label` is what status shows.
-  // After close() the task is dropped unstarted.
-  void spawn(RootTask task, std::string label);
+  // `number`: what Loop::show_running() shows while it runs. After close() the task is dropped
+  // unstarted.
+  void spawn(RootTask task, std::string label, std::uint32_t number = 0);
   void close() { closed_ = true; }
   bool closed() const { return closed_; }
   void cancel(); // every task of the group, now; the group may be used on unless closed

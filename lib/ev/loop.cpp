@@ -148,12 +148,19 @@ void Loop::forget(std::coroutine_handle<> handle) {
     if (running_[i] == handle) running_[i] = nullptr;
 }
 
+void Loop::show_running(std::uint32_t* place) {
+  shown_ = place != nullptr ? place : &nobody_looks_;
+  runs(0);
+}
+
 void Loop::run_ready() {
   // What becomes ready meanwhile runs in the next turn, so that sockets are never starved.
   running_.swap(ready_);
   for (running_at_ = 0; running_at_ < running_.size();) {
     const std::coroutine_handle<> handle = running_[running_at_++];
-    if (handle) handle.resume();
+    if (!handle) continue;
+    handle.resume();
+    runs(0);
   }
   running_.clear();
   running_at_ = 0;

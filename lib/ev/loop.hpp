@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -96,6 +97,15 @@ class Loop {
 
   ::event_base* base() { return base_; } // for lib/dns only
 
+  // From now on `place` says for whom code runs: the number of the root task (Group::spawn), 0 when
+  // it is no task's, or one's without a number. The memory may be another process's to read when
+  // this one has died of what it ran. Null: nowhere.
+  void show_running(std::uint32_t* place);
+  void runs(std::uint32_t number) {
+    __atomic_store_n(shown_, number, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); // before whatever it is that runs
+  }
+
   // C6: counts awaits that did not suspend; true every 64th, when the awaiter must hop.
   bool should_hop() { return ++awaits_ % 64 == 0; }
 
@@ -119,6 +129,8 @@ class Loop {
   std::size_t next_hook_ = 1;
   std::vector<std::unique_ptr<Signal>> signals_;
   std::uint32_t awaits_ = 0;
+  std::uint32_t nobody_looks_ = 0;
+  std::uint32_t* shown_ = &nobody_looks_;
   bool stopping_ = false;
 };
 

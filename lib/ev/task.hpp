@@ -34,6 +34,7 @@ struct PromiseBase {
     void await_resume() const noexcept {
       promise.started = true;
       promise.queued = false;
+      promise.root->loop->runs(promise.root->number);
     }
   };
   struct Finish {

@@ -35,6 +35,7 @@ void Wait::finish(State state) {
 Result<void> Wait::result() const {
   // await_resume runs in the resumed coroutine: the ready queue no longer holds the handle.
   const_cast<Wait*>(this)->queued_ = false;
+  if (root_ != nullptr) loop_.runs(root_->number);
   switch (state_) {
   case State::timed_out: return Error(ErrorKind::timeout, std::string(what_) + " timed out");
   case State::cancelled: return Error(ErrorKind::cancelled, std::string(what_) + " cancelled");

@@ -24,6 +24,7 @@ struct RootState {
   Group* group = nullptr;
   Wait* wait = nullptr; // the leaf it waits in now; null while it runs or is ready
   std::string label;
+  std::uint32_t number = 0; // see Loop::show_running
   bool cancelled = false;
   bool torn_down = false; // frames are being destroyed from outside
 };

@@ -16,7 +16,9 @@
 // The board is shared memory, one byte per slot, written by the agent: idle, working, in_doubt.
 // The agent stores `in_doubt` before the final dot leaves, and `working` again when every recipient
 // was refused; after a delivery the byte stays until the slot is used again. So qmgr, which only
-// reads it, knows after the agent's death which deliveries may have happened.
+// reads it, knows after the agent's death which deliveries may have happened. Behind the bytes it
+// says for which slot code of the agent runs right now (running_at), so that qmgr knows as well of
+// which delivery it died, if of any.
 // A slot is in use from Deliver to Delivered. Messages are types 32-47.
 #pragma once
 
@@ -48,7 +50,12 @@ struct Ready {
   }
 };
 
-struct Board { // one descriptor: memfd of `slots` bytes, size sealed
+// Where the board has the number of the slot, plus one, whose delivery the agent works on at this
+// instant: 32 bits in the byte order of the machine; 0: none, or the agent does not say.
+constexpr std::size_t running_at(std::uint32_t slots) { return (std::size_t{slots} + 3) / 4 * 4; }
+constexpr std::size_t board_size(std::uint32_t slots) { return running_at(slots) + 4; }
+
+struct Board { // one descriptor: memfd of board_size(slots) bytes, size sealed
   static constexpr std::uint16_t kType = 33;
   std::uint32_t slots = 0;
   template <typename V, typename S>

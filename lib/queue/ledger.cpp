@@ -171,7 +171,10 @@ Result<std::unique_ptr<Ledger>> Ledger::start(FileSystem& fs, Layout layout, Led
   }
   RotateJob job = ledger->begin_rotation(last_loan, snapshot);
   job.continues = UINT64_MAX; // all of it
+  const std::string purpose =
+      "2 x " + std::to_string(limits.room >> 20) + " MiB for the ledger (see ledger_size_limit)";
   job.run(fs);
+  if (job.error) return job.error->in(purpose);
   POSTRIDER_TRY_VOID(ledger->finish_rotation(job));
   // Room for the next rotation, taken while there is some.
   const std::string other = layout.ledger(1 - ledger->which_);
@@ -179,7 +182,7 @@ Result<std::unique_ptr<Ledger>> Ledger::start(FileSystem& fs, Layout layout, Led
     POSTRIDER_TRY(Fd fd, fs.open(other, O_WRONLY | O_CREAT | O_EXCL, 0600));
     if (auto reserved = fs.preallocate(fd.get(), limits.room); !reserved) {
       if (auto gone = fs.unlink(other); !gone) return gone.error();
-      return reserved.error();
+      return reserved.error().in(purpose);
     }
     POSTRIDER_TRY_VOID(fs.fsync(fd.get()));
     POSTRIDER_TRY_VOID(fs.close(std::move(fd)));

@@ -38,17 +38,21 @@ Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text
 // SIGBUS later.
 struct Agent::Mapping {
   Mapping(std::uint8_t* b, std::uint32_t s) : bytes(b), slots(s) {}
-  ~Mapping() { ::munmap(bytes, slots); }
+  ~Mapping() { ::munmap(bytes, proto::board_size(slots)); }
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   static Result<std::unique_ptr<Mapping>> map(const Fd& fd, std::uint32_t slots) {
     struct stat info {};
     if (slots == 0 || slots > kMaxSlots || ::fstat(fd.get(), &info) != 0 ||
-        info.st_size < static_cast<off_t>(slots))
+        info.st_size < static_cast<off_t>(proto::board_size(slots)))
       return wrong("board of a wrong size");
-    void* at = ::mmap(nullptr, slots, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    void* at =
+        ::mmap(nullptr, proto::board_size(slots), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (at == MAP_FAILED) return Error::from_errno("map the board", errno);
     return std::make_unique<Mapping>(static_cast<std::uint8_t*>(at), slots);
+  }
+  std::uint32_t* running() {
+    return reinterpret_cast<std::uint32_t*>(bytes + proto::running_at(slots));
   }
   std::uint8_t* bytes;
   std::uint32_t slots;
@@ -71,6 +75,7 @@ void Agent::stop() {
   conversation_.tear_down();
   deliveries_.tear_down();
   goodbyes_.tear_down();
+  loop_.show_running(nullptr);
 }
 
 void Agent::serve(Fd connection) {
@@ -110,6 +115,7 @@ ev::RootTask Agent::converse() {
   if (!empty && deliveries_.size() > 0) co_return; // torn down
   contents_.clear();
   busy_.clear();
+  loop_.show_running(nullptr);
   board_.reset();
   channel_.reset();
   pool_.clear();
@@ -122,6 +128,7 @@ Result<void> Agent::handle(ipc::Frame& frame) {
     POSTRIDER_TRY(const proto::Board board, ipc::as<proto::Board>(frame));
     if (frame.fds.size() != 1 || board_) return wrong("unexpected board");
     POSTRIDER_TRY(board_, Mapping::map(frame.fds[0], board.slots));
+    loop_.show_running(board_->running());
     busy_.assign(board.slots, false);
     return {};
   }
@@ -156,7 +163,8 @@ Result<void> Agent::take(proto::Deliver request) {
   busy_[request.slot] = true;
   const std::string label = queue::Id(request.id).text() + " to " + request.nexthop;
   Job job{std::move(request), content->second};
-  deliveries_.spawn(deliver(std::move(job)), label);
+  const std::uint32_t number = job.request.slot + 1;
+  deliveries_.spawn(deliver(std::move(job)), label, number);
   return {};
 }
 

@@ -221,6 +221,45 @@ Task<Result<int>> pop_sum(Channel<int>& channel, Loop& loop) {
   }
 }
 
+// What show_running() says at each step of a task, its child's steps included.
+Task<Result<void>> look(Loop& loop, const std::uint32_t& shown, std::vector<std::uint32_t>& seen) {
+  seen.push_back(shown);
+  Result<void> slept = co_await SleepUntil(loop, loop.after(1ms));
+  seen.push_back(shown);
+  co_return slept;
+}
+RootTask look_twice(Loop& loop, const std::uint32_t& shown, std::vector<std::uint32_t>& seen) {
+  seen.push_back(shown);
+  Result<void> slept = co_await SleepUntil(loop, loop.after(1ms));
+  seen.push_back(slept ? shown : 99);
+  for (int i = 0; i < 80; ++i) { // some of these hop (C6)
+    Result<void> looked = co_await look(loop, shown, seen);
+    if (!looked) co_return;
+  }
+}
+
+TEST(Running, IsShownWhileATaskRuns) {
+  test::ManualClock clock;
+  Loop loop(clock);
+  Group group(loop);
+  std::uint32_t shown = 7;
+  loop.show_running(&shown);
+  EXPECT_EQ(shown, 0u);
+  std::vector<std::uint32_t> first, second, none;
+  group.spawn(look_twice(loop, shown, first), "first", 11);
+  group.spawn(look_twice(loop, shown, second), "second", 22);
+  group.spawn(look_twice(loop, shown, none), "no number");
+  while (!group.empty()) {
+    loop.turn(false);
+    EXPECT_EQ(shown, 0u) << "between turns nobody runs";
+    clock.advance(1ms);
+  }
+  EXPECT_EQ(first, std::vector<std::uint32_t>(162, 11));
+  EXPECT_EQ(second, std::vector<std::uint32_t>(162, 22));
+  EXPECT_EQ(none, std::vector<std::uint32_t>(162, 0));
+  loop.show_running(nullptr);
+}
+
 RootTask push_all(Channel<int>& channel, Loop& loop, int count) {
   for (int i = 1; i <= count; ++i) {
     Result<void> room = co_await channel.wait_room(loop.after(10s));

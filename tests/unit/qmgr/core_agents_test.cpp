@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Agents that die, and agents that lie.
+#include "core_fixture.hpp"
+
+namespace postrider::qmgr {
+namespace {
+
+TEST_F(CoreTest, ADeadAgentReturnsItsRequests) {
+  open();
+  const queue::Id safe = send(envelope({"a@x.example"}));
+  const queue::Id doubtful = send(envelope({"b@y.example"}));
+  ASSERT_TRUE(delivers_arrive(2));
+  FakeAgent& first = agent();
+  for (const proto::Deliver& request : first.delivers)
+    first.mark(request.slot, request.id == safe.number() ? proto::SlotState::working
+                                                         : proto::SlotState::in_doubt);
+  first.peer().die();
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  EXPECT_EQ(agent().delivers[0].id, safe.number());
+  EXPECT_EQ(find(safe)->state.strikes, 0u) << "either may have been the cause, or none";
+  agent().answer(agent().delivers[0], kSent);
+  ASSERT_TRUE(parked(doubtful));
+  const auto why = ask<proto::WhyAnswer>(proto::Why{.id = doubtful.text()});
+  ASSERT_TRUE(why.ok());
+  EXPECT_TRUE(why->recipients[0].in_doubt);
+  EXPECT_EQ(agent().delivers.size(), 1u) << "in doubt is not sent again at once";
+  clock.advance(331s);
+  ASSERT_TRUE(delivers_arrive(2));
+  EXPECT_EQ(agent().delivers[1].id, doubtful.number());
+}
+
+TEST_F(CoreTest, PoisonIsHeldAndOthersPass) {
+  open();
+  const queue::Id poison = send(envelope({"a@x.example"}));
+  const queue::Id other = send(envelope({"b@y.example"}));
+  for (int death = 1; death <= 3; ++death) {
+    ASSERT_TRUE(turn_until([&] {
+      if (by_service["smtp"].empty()) return false;
+      for (const auto& request : agent().delivers)
+        if (request.id == poison.number()) return true;
+      return false;
+    })) << death;
+    for (const auto& request : agent().delivers) {
+      if (request.id == other.number())
+        agent().answer(request, kSent);
+      else
+        agent().mark(request.slot, proto::SlotState::working);
+    }
+    for (int i = 0; i < 50; ++i)
+      loop.turn(false);
+    agent().delivers.clear();
+    agent().peer().die();
+    // P5: the third death in a row would also put the destination off.
+    ASSERT_TRUE(turn_until([&] {
+      return find(poison) == nullptr || find(poison)->in_flight == 0 ||
+             by_service["smtp"].size() > static_cast<std::size_t>(death);
+    }));
+  }
+  ASSERT_TRUE(parked(poison));
+  EXPECT_EQ(find(other), nullptr);
+  const auto why = ask<proto::WhyAnswer>(proto::Why{.id = poison.text()});
+  ASSERT_TRUE(why.ok());
+  EXPECT_EQ(why->where, proto::Where::held);
+  EXPECT_EQ(why->strikes, 3u);
+}
+
+TEST_F(CoreTest, AnAgentThatLiesIsDisconnected) {
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  proto::Delivered lie;
+  lie.slot = agent().delivers[0].slot + 1;
+  lie.outcomes = {kSent};
+  agent().peer().channel().send(lie);
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  EXPECT_EQ(agent().delivers[0].id, id.number());
+  proto::Delivered too_many;
+  too_many.slot = agent().delivers[0].slot;
+  too_many.outcomes = {kSent, kSent};
+  agent().peer().channel().send(too_many);
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 3 && !agent().delivers.empty(); }));
+  EXPECT_EQ(core->parts().counters.delivered, 0u);
+}
+
+} // namespace
+} // namespace postrider::qmgr

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// Reports: asked for, made once, never for a report.
+#include "core_fixture.hpp"
+
+namespace postrider::qmgr {
+namespace {
+
+TEST_F(CoreTest, BouncesThenRemoves) {
+  open();
+  mail::Envelope made = envelope({"a@x.example", "b@x.example"});
+  made.recipients[1].notify = mail::notify_never;
+  const queue::Id id = send(made);
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kNever);
+  ASSERT_TRUE(reports_arrive(1));
+  const proto::Report& report = agent("bounce").reports[0];
+  EXPECT_EQ(report.kind, proto::ReportKind::failed);
+  EXPECT_EQ(report.send_to, "s@client.example");
+  ASSERT_EQ(report.envelope.recipients.size(), 1u) << "NOTIFY=NEVER";
+  EXPECT_EQ(report.envelope.recipients[0].address, "a@x.example");
+  EXPECT_EQ(report.outcomes[0].text, "550 no such user");
+  EXPECT_NE(find(id), nullptr) << "bounce first, remove last";
+  agent("bounce").answer(report, true);
+  EXPECT_TRUE(drained());
+}
+
+TEST_F(CoreTest, AReportThatFailsIsAskedForAgain) {
+  open();
+  send(envelope({"a@error.example"}));
+  ASSERT_TRUE(reports_arrive(1));
+  EXPECT_EQ(agent("bounce").reports[0].outcomes[0].dsn, "5.7.1");
+  EXPECT_EQ(agent("bounce").reports[0].outcomes[0].text, "not to there");
+  agent("bounce").answer(agent("bounce").reports[0], false);
+  ASSERT_TRUE(reports_arrive(2));
+  agent("bounce").answer(agent("bounce").reports[1], true);
+  EXPECT_TRUE(drained());
+}
+
+// bounce dies between the commit of a report and its answer, and qmgr sees the end of the one
+// connection before that of the other: the report that is in the journal is not made again.
+
+TEST_F(CoreTest, AReportThatWasCommittedIsNotMadeAgain) {
+  open();
+  const queue::Id id = send(envelope({"a@dest.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kNever);
+  ASSERT_TRUE(reports_arrive(1));
+  mail::Envelope report = envelope({"s@client.example"}, "");
+  report.report_for = id.text();
+  report.report_kind = "failed";
+  report.reported = {0};
+  write(report);
+  commit();
+  agent("bounce").peer().die();
+  ASSERT_TRUE(turn_until([&] { return by_service["bounce"].size() == 2; }));
+  for (int i = 0; i < 50; ++i)
+    loop.turn(false);
+  agent("bounce").read();
+  EXPECT_TRUE(agent("bounce").reports.empty());
+  writer->die();
+  ASSERT_TRUE(delivers_arrive(2));
+  EXPECT_EQ(agent().delivers[1].envelope.report_for, id.text());
+  agent().answer(agent().delivers[1], kSent);
+  ASSERT_TRUE(drained());
+  EXPECT_TRUE(agent("bounce").reports.empty());
+}
+
+TEST_F(CoreTest, NeverBouncesABounce) {
+  open();
+  send(envelope({"a@x.example"}, ""));
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kNever);
+  EXPECT_TRUE(drained());
+  EXPECT_TRUE(by_service["bounce"].empty());
+}
+
+TEST_F(CoreTest, TellsThePostmasterWhenAsked) {
+  params.double_bounce_recipient = "postmaster@client.example";
+  open();
+  send(envelope({"a@x.example"}, ""));
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kNever);
+  ASSERT_TRUE(reports_arrive(1));
+  EXPECT_EQ(agent("bounce").reports[0].send_to, "postmaster@client.example");
+  agent("bounce").answer(agent("bounce").reports[0], true);
+  EXPECT_TRUE(drained());
+}
+
+TEST_F(CoreTest, ExpiredMailIsReturned) {
+  params.retry.lifetime = 100'000'000;
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kLater);
+  ASSERT_TRUE(parked(id));
+  clock.advance(331s);
+  ASSERT_TRUE(delivers_arrive(2));
+  agent().answer(agent().delivers[1], kLater);
+  ASSERT_TRUE(reports_arrive(1));
+  EXPECT_EQ(agent("bounce").reports[0].kind, proto::ReportKind::failed);
+  agent("bounce").answer(agent("bounce").reports[0], true);
+  EXPECT_TRUE(drained());
+}
+
+TEST_F(CoreTest, WarnsOnceOfDelay) {
+  params.retry.delay_warning = 100'000'000;
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  for (std::size_t attempt = 1; attempt <= 3; ++attempt) {
+    ASSERT_TRUE(delivers_arrive(attempt));
+    agent().answer(agent().delivers[attempt - 1], kLater);
+    if (attempt == 2) {
+      ASSERT_TRUE(reports_arrive(1));
+      EXPECT_EQ(agent("bounce").reports[0].kind, proto::ReportKind::delayed);
+      EXPECT_GT(agent("bounce").reports[0].next_try, 0);
+      agent("bounce").answer(agent("bounce").reports[0], true);
+    }
+    ASSERT_TRUE(parked(id));
+    clock.advance(1400s);
+  }
+  EXPECT_EQ(agent("bounce").reports.size(), 1u);
+}
+
+TEST_F(CoreTest, SuccessIsReportedWhenTheNextHopCannot) {
+  open();
+  std::size_t reports = 0;
+  for (const std::string service : {"smtp", "lmtp"}) { // the second says that it is a mailbox
+    mail::Envelope made = envelope({service == "smtp" ? "a@x.example" : "a@mailbox.example"});
+    made.recipients[0].notify = mail::notify_success;
+    send(made);
+    ASSERT_TRUE(delivers_arrive(1, service));
+    proto::Delivered result;
+    result.slot = agent(service).delivers[0].slot;
+    result.outcomes = {kSent};
+    result.relayed_without_dsn = true;
+    agent(service).peer().channel().send(result);
+    ASSERT_TRUE(reports_arrive(++reports));
+    const proto::Report& report = agent("bounce").reports[reports - 1];
+    EXPECT_EQ(report.kind, proto::ReportKind::success);
+    EXPECT_EQ(report.final_delivery, service == "lmtp");
+    agent("bounce").answer(report, true);
+    EXPECT_TRUE(drained());
+  }
+}
+
+} // namespace
+} // namespace postrider::qmgr
