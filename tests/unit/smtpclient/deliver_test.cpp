@@ -59,6 +59,18 @@ TEST_F(Delivering, ADeadSessionIsNoAttempt) {
   EXPECT_EQ(first->connections(), 2U);
 }
 
+TEST_F(Delivering, ASessionThatRefusesRsetIsNotUsed) {
+  options.session_limit = 1;
+  for (const Script& answer :
+       {Script{send("500 what\r\n")}, Script{send("421 bye\r\n")}, Script{close_now()}}) {
+    first->then(kHello + envelope({"550 5.1.1 no"}, false) + Script{expect("RSET")} + answer);
+    first->then(kHello + kOne + kQuit);
+    EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::bounced});
+    EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+    pool.clear();
+  }
+}
+
 TEST_F(Delivering, ASessionThatDiesAtMailIsNoAttempt) {
   options.session_limit = 1;
   for (const Script& end : {Script{expect("MAIL"), expect("RCPT"), expect("DATA"), close_now()},
