@@ -57,7 +57,10 @@ fmt:  ## format the C++ sources
 bench: build-tests  ## measure against Debian's Postfix in the same run (needs root)
 	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/bench/bench.py
 
+conformance: build-tests  ## the same mail through Debian's Postfix: compare what arrives (needs root)
+	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/conformance/run.py
+
 install: all  ## install below $(DESTDIR)$(PREFIX)
 	DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
-.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan lint fmt bench install
+.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan lint fmt bench conformance install

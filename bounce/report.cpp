@@ -221,7 +221,7 @@ Composed compose(const Report& report, ByteView original, const Letterhead& head
   std::string& content = out.content;
   content.reserve(text.size() + status.size() + returned.size() + 2048);
   content += "Date: " + rfc5322_date(c.now) + "\r\n";
-  content += "From: MAILER-DAEMON@" + origin + " (Mail Delivery System)\r\n";
+  content += "From: Mail Delivery System <MAILER-DAEMON@" + origin + ">\r\n";
   content.append("Subject: ").append(subject_of(report.kind, postmaster)).append("\r\n");
   content += "To: " + safe_text(mail::to_external(report.send_to), utf8) + "\r\n";
   content +=

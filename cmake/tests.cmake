@@ -40,6 +40,15 @@ foreach(kind integration fault)
   endforeach()
 endforeach()
 
+# The same mail through Debian's Postfix and through the suite (make conformance is the whole of it).
+add_test(NAME integration.conformance_short
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/conformance/run.py --short)
+add_test(NAME conformance COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/conformance/run.py)
+set_tests_properties(integration.conformance_short PROPERTIES LABELS integration TIMEOUT 600)
+set_tests_properties(conformance PROPERTIES LABELS long TIMEOUT 3600)
+set_tests_properties(integration.conformance_short conformance PROPERTIES PROCESSORS 2
+                     SKIP_RETURN_CODE 77 ENVIRONMENT "${python_environment}")
+
 # The rules of the tree, and the proof that each checker refuses what it should.
 foreach(checker layers coroutines docs)
   add_test(NAME tree.${checker}

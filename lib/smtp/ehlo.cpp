@@ -43,7 +43,7 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
     else if (iequals(word, "DSN"))
       f.dsn = true;
     else if (iequals(word, "SMTPUTF8"))
-      f.smtputf8 = true;
+      f.smtputf8 = f.eight_bit_mime = true; // RFC 6531 section 3.1: one implies the other
     else if (iequals(word, "ENHANCEDSTATUSCODES"))
       f.enhanced_status = true;
     else if (iequals(word, "CHUNKING"))

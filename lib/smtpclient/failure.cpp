@@ -245,7 +245,7 @@ mail::Outcome to_outcome(const Trouble& trouble, const Peer& peer) {
   else if (!given.empty())
     outcome.dsn = mail::with_class(given, outcome.dsn[0]);
   outcome.text = text_of(trouble, peer);
-  if (trouble.reply.code != 0) outcome.reply = trouble.reply.joined(" / ");
+  if (trouble.reply.code != 0) outcome.reply = trouble.reply.joined(" ");
   // Who never answered has relayed nothing and said nothing.
   put_peer(outcome, trouble.step > Step::connect ? peer : Peer());
   return outcome;
@@ -256,7 +256,7 @@ mail::Outcome delivered(const smtp::Reply& reply, const Peer& peer) {
   outcome.verdict = Verdict::delivered;
   outcome.dsn = reply.status();
   outcome.text = reply.joined(" ");
-  outcome.reply = reply.joined(" / ");
+  outcome.reply = reply.joined(" ");
   put_peer(outcome, peer);
   return outcome;
 }

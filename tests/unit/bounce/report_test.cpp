@@ -128,7 +128,7 @@ TEST(Report, FailureHasThePartsOfRfc3464) {
   EXPECT_THAT(field_names(mime.header),
               testing::ElementsAre("Date", "From", "Subject", "To", "Auto-Submitted", "Message-ID",
                                    "MIME-Version", "Content-Type"));
-  EXPECT_THAT(mime.header, HasSubstr("From: MAILER-DAEMON@example.net (Mail Delivery System)\r\n"));
+  EXPECT_THAT(mime.header, HasSubstr("From: Mail Delivery System <MAILER-DAEMON@example.net>\r\n"));
   EXPECT_THAT(mime.header, HasSubstr("Subject: Undelivered Mail Returned to Sender\r\n"));
   EXPECT_THAT(mime.header, HasSubstr("To: ann@example.com\r\n"));
   EXPECT_THAT(mime.header, HasSubstr("Auto-Submitted: auto-replied\r\n"));

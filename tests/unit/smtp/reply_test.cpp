@@ -118,6 +118,11 @@ TEST(Ehlo, ReadsFeatures) {
   EXPECT_FALSE(less.pipelining || less.size);
 }
 
+TEST(Ehlo, TakesSmtputf8ForEightBitMime) {
+  const Features f = parse_features(Reply{250, "", "250-x\n250 smtputf8"}, {"8bitmime"});
+  EXPECT_TRUE(f.smtputf8 && f.eight_bit_mime); // RFC 6531 section 3.1
+}
+
 TEST(Ehlo, SurvivesNonsense) {
   for (const auto text :
        {"250", "250 ", "250-\n", "250 x\n", "250 x\n250", "250 x\n250 SIZE 99999999999999999999999",

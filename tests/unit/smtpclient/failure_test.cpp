@@ -63,7 +63,7 @@ TEST(OutcomeRecord, NamesHostStepAndReply) {
   EXPECT_EQ(refused.dsn, "5.1.1");
   EXPECT_EQ(refused.text, "host mx.example[192.0.2.1] said: 550-5.1.1 no 550 5.1.1 such user (in "
                           "reply to RCPT TO command)");
-  EXPECT_EQ(refused.reply, "550-5.1.1 no / 550 5.1.1 such user");
+  EXPECT_EQ(refused.reply, "550-5.1.1 no 550 5.1.1 such user");
   EXPECT_EQ(to_outcome(Trouble{Cause::closed, Step::end_of_data, {}, ""}, peer).text,
             "lost connection with mx.example[192.0.2.1] while sending end of data -- message may "
             "be sent more than once");
