@@ -147,10 +147,9 @@ class Viewer:
                     self.reports.setdefault(("-", "-"), []).append(("no report", mail.as_string()[:500]))
                     continue
                 blocks = parts[1].get_payload()
-                if isinstance(blocks, str):  # message/global-delivery-status
-                    text = parts[1].get_payload(decode=True).decode("utf-8", "replace")
-                    blocks = [email.message_from_string(block)
-                              for block in text.replace("\r\n", "\n").strip().split("\n\n")]
+                if parts[1].get_content_type() == "message/global-delivery-status":
+                    text = blocks[0].as_string().strip()
+                    blocks = [email.message_from_string(block) for block in text.split("\n\n")]
                 fields = [tuple(sorted((name, self.text(" ".join(str(value).split())))
                                        for name, value in block.items())) for block in blocks[1:]]
                 whole = str(fields)

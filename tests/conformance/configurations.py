@@ -277,10 +277,12 @@ CONFIGURATIONS = [
     Configuration("sessions kept", [server(*FULL, RCPT=mixed_rcpt)],
                   {"smtp_connection_cache_destinations": "127.0.0.1",
                    "smtp_connection_cache_time_limit": "10s"}, serial=True),
+    # Not in the short run: Postfix counts how often a session is used again (so four messages),
+    # Postrider how many messages it carries.
     Configuration("sessions kept for three messages", [server("8BITMIME", "SMTPUTF8")],
                   {"smtp_connection_cache_destinations": "127.0.0.1",
                    "smtp_connection_cache_time_limit": "10s",
-                   "smtp_connection_reuse_count_limit": "3"}, serial=True),
+                   "smtp_connection_reuse_count_limit": "3"}, serial=True, short=False),
     # LMTP.
     Configuration("LMTP", [server(*FULL, banner="220 store.example LMTP", lmtp=True, dot=lmtp_dots)],
                   lmtp=True),

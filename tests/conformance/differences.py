@@ -127,6 +127,14 @@ def original_recipient_that_was_not_given(view):
                                  f[1].partition(";")[2].strip().replace('"', "") != final.replace('"', ""))
 
 
+def our_own_verdict(view):
+    for report in view.reports:
+        for i, fields in enumerate(report[3]):
+            if any(name == "Diagnostic-Code" and value.startswith("X-") for name, value in fields):
+                report[3][i] = tuple((name, re.sub("^X-Post(fix|rider);", "X-name;", value))
+                                     for name, value in fields if name != "Remote-MTA")
+
+
 def plain_reports(view):
     for report in view.reports:
         report[3][:] = [tuple((name, re.sub(r"^utf-8;", "rfc822;", value)) for name, value in fields)
@@ -165,6 +173,38 @@ def content_by_data(view):
                 groups.append([re.sub(rb"(?m)^\.", b"", item) if isinstance(item, bytes) else item
                                for item in group])
         session.groups = groups
+
+
+def no_needless_smtputf8(view):
+    for session in view.sessions:
+        if all(str(item).isascii() if isinstance(item, str) else item.isascii()
+               for item in session.items()):
+            for group in session.groups:
+                for i, item in enumerate(group):
+                    if is_command(item, "MAIL"):
+                        group[i] = item.removesuffix(" SMTPUTF8")
+
+
+def nonsense(view):
+    before = dict(view.outcomes)
+    outcome_only_for_them("Protocol error.*said: 250")(view)
+    if view.outcomes != before:
+        for session in view.sessions:
+            while session.groups and set(session.groups[-1]) <= {"RSET", "QUIT"}:
+                del session.groups[-1]
+            session.end = "client left"
+
+
+def without_header(name):
+    pattern = re.compile(b"(?m)^" + name + rb": .*\r\n(?:[ \t].*\r\n)*")
+
+    def rewrite(view):
+        for session in view.sessions:
+            for group in session.groups:
+                for i, item in enumerate(group):
+                    if isinstance(item, bytes):
+                        group[i] = pattern.sub(b"", item)
+    return rewrite
 
 
 def everything_where(theirs, ours):
@@ -246,6 +286,15 @@ DIFFERENCES = [
         "Postrider has no such parameter and calls those in mynetworks local.",
         on_commands(" SOURCE=(LOCAL|REMOTE)", " SOURCE=(either)"), configurations="XFORWARD"),
     Difference(
+        "the protocol of an SMTPUTF8 client in XFORWARD",
+        "It is UTF8SMTP (RFC 6531 section 4.3); Postfix 3.7 says ESMTP.",
+        on_commands(" PROTO=UTF8SMTP", " PROTO=ESMTP"), configurations="XFORWARD"),
+    Difference(
+        "reports of what the client itself found",
+        "The Diagnostic-Code has the program's name for its type, and Postrider says with which server "
+        "it was talking.",
+        our_own_verdict),
+    Difference(
         "reports in ASCII when the reported recipients are",
         "Postfix writes message/global-delivery-status for any mail that was sent with SMTPUTF8; Postrider "
         "only when an address needs it (RFC 6533).",
@@ -265,7 +314,17 @@ DIFFERENCES = [
         "replies that make no sense",
         "A 2xx where 354 belongs says nothing about the mail: Postrider tries again later, Postfix "
         "returns it.",
-        outcome_only_for_them("Protocol error.*said: 250"), configurations="DATA refused"),
+        nonsense, configurations="DATA refused"),
+    Difference(
+        "SMTPUTF8 only where the transaction needs it",
+        "RFC 6531 section 3.4. Postfix repeats it when the sender's client said it.",
+        no_needless_smtputf8, messages="UTF-8|UTF8"),
+    Difference(
+        "groups and comments in rewritten headers",
+        "Where an address of a header is rewritten, Postfix puts a comma behind the end of a group and "
+        "moves comments; Postrider leaves them where they are.",
+        without_header(b"Cc"), configurations="generic|checks and conversion",
+        messages="addresses in headers"),
     Difference(
         "Original-Recipient only where the sender named one",
         "RFC 3464 section 2.3.1 wants the field for an original recipient that was given. Postfix always "

@@ -90,6 +90,7 @@ class System:
         self.directory = pathlib.Path(directory)
         self.recorder, self.configurations = recorder, configurations
         self.endpoints = {}
+        self.held = []       # sockets of closed_port()
         self.outcomes = {}   # (configuration, message, recipient) -> list of Outcome
         self.refused = {}    # (configuration, message) -> what was said at the entry
         self.followed = None
@@ -99,12 +100,18 @@ class System:
         for configuration in self.configurations:
             self.endpoints[configuration.key] = [self.recorder.listen(s) for s in configuration.servers]
             if configuration.refuses:
-                self.endpoints[configuration.key].insert(0, ports.free_port())
+                self.endpoints[configuration.key].insert(0, self.closed_port())
             tables = self.directory / configuration.key
             tables.mkdir()
             for name, text in configuration.tables.items():
                 (tables / name).write_text(text)
         self.returns = self.recorder.listen(returns_server)
+
+    def closed_port(self):
+        """A port that stays ours, and where nobody listens."""
+        self.held.append(socket.socket())
+        self.held[-1].bind(("127.0.0.1", 0))
+        return self.held[-1].getsockname()[1]
 
     def nexthop(self, configuration):
         hops = [f"[127.0.0.1]:{port}" for port in self.endpoints[configuration.key]]
