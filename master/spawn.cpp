@@ -27,6 +27,8 @@ void reset_signals() {
   plain.sa_handler = SIG_DFL;
   for (int number = 1; number < NSIG; ++number)
     ::sigaction(number, &plain, nullptr);
+  // To retire: a process that does not listen yet, or is about to end, is not to die of that.
+  ::signal(SIGUSR1, SIG_IGN);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
