@@ -5,11 +5,11 @@
 
 namespace postrider::master {
 
-Duration Deaths::record(Death death, Duration ready_for) {
+Duration Deaths::record(Death death, Duration ready_for, bool had_clients) {
   ++total_;
   recent_.push_back(std::move(death));
   if (recent_.size() > kKept) recent_.pop_front();
-  if (ready_for >= kProven) {
+  if (had_clients || ready_for >= kProven) {
     streak_ = 0;
     const bool flurry =
         recent_.size() == kKept && recent_.back().when - recent_.front().when < kFlurry;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Recent deaths of a service's children, and how long the next start has to wait. Pure; time is
-// passed in. A worker that served for a while and then crashed is replaced at once; one that dies
-// as soon as it starts is tried ever more rarely, up to service_throttle_time.
+// passed in. A worker that served and then crashed is replaced at once, for it may have been its
+// work that killed it; one that dies as soon as it starts is tried ever more rarely, up to
+// service_throttle_time.
 #pragma once
 
 #include <chrono>
@@ -21,7 +22,7 @@ struct Death {
 class Deaths {
  public:
   static constexpr std::size_t kKept = 16;
-  // Ready for less than this: "dies at once".
+  // Ready for less than this, and without a client: "dies at once".
   static constexpr std::chrono::seconds kProven{1};
   static constexpr std::chrono::milliseconds kFirstPause{100};
   // When kKept deaths came within kFlurry, even proven workers wait this long: below a second, so
@@ -31,9 +32,9 @@ class Deaths {
 
   explicit Deaths(Duration longest) : longest_(longest) {}
 
-  // Counts a death; `ready_for` is how long the child had been ready, negative when it never was.
-  // Returns how long to wait with the next start.
-  Duration record(Death death, Duration ready_for);
+  // Counts a death; `ready_for` is how long the child had been ready, negative when it never was;
+  // `had_clients`: it was serving. Returns how long to wait with the next start.
+  Duration record(Death death, Duration ready_for, bool had_clients);
   void set_longest(Duration longest) { longest_ = longest; }
 
   const std::deque<Death>& recent() const { return recent_; } // oldest first

@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include "base/ascii.hpp"
@@ -63,10 +64,17 @@ bool may_hold_log(const config::Settings& settings, const std::string& path) {
 
 } // namespace
 
-Result<InstanceLock> InstanceLock::take(const std::string& path) {
+Result<InstanceLock> InstanceLock::take(const std::string& path,
+                                        std::chrono::milliseconds patience) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd) return Error::from_errno("open " + path, errno);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+  constexpr auto kPause = std::chrono::milliseconds(20);
+  int locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);
+  for (; locked != 0 && errno == EWOULDBLOCK && patience > kPause; patience -= kPause) {
+    std::this_thread::sleep_for(kPause);
+    locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     const int error = errno;
     if (error != EWOULDBLOCK) return Error::from_errno("lock " + path, error);
     char text[24] = {};

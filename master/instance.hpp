@@ -3,6 +3,7 @@
 // there.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "base/fd.hpp"
@@ -14,8 +15,9 @@ namespace postrider::master {
 // background, which shares it).
 class InstanceLock {
  public:
-  // Error busy names the process that holds it.
-  static Result<InstanceLock> take(const std::string& path);
+  // BLOCKS up to `patience`: a master that was just killed holds it until it is quite gone. Error
+  // busy names the process that holds it.
+  static Result<InstanceLock> take(const std::string& path, std::chrono::milliseconds patience);
   Result<void> write_pid();
   void clear_pid();
 

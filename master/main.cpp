@@ -49,7 +49,7 @@ int test_lock(const std::string& directory) {
                                ? pid_path(*settings)
                                : settings->text("queue_directory") + "/" + pid_path(*settings);
   if (::access(path.c_str(), F_OK) != 0) return 0;
-  const auto lock = InstanceLock::take(path);
+  const auto lock = InstanceLock::take(path, {});
   return lock || lock.error().kind() != ErrorKind::busy ? 0 : 1;
 }
 

@@ -21,6 +21,8 @@ namespace {
 constexpr std::uint64_t kDescriptorsWanted = 65536;
 // Children of a master that was killed hold the sockets until they notice.
 constexpr std::chrono::seconds kBindPatience{5};
+// A master that was killed a moment ago may still hold the lock.
+constexpr std::chrono::seconds kLockPatience{1};
 
 // What root's workers keep of the environment; an unprivileged instance passes everything on.
 bool may_pass_as_root(std::string_view name) {
@@ -53,7 +55,7 @@ Result<void> Master::prepare(std::vector<std::string>& problems) {
 
   ::umask(077);
   POSTRIDER_TRY_VOID(prepare_directories(*settings_, host_.root));
-  POSTRIDER_TRY(lock_, InstanceLock::take(pid_path(*settings_)));
+  POSTRIDER_TRY(lock_, InstanceLock::take(pid_path(*settings_), kLockPatience));
   daemon::raise_descriptor_limit(host_.root ? kDescriptorsWanted : 0);
   POSTRIDER_TRY(log_file_, open_log_file(*settings_, options_.foreground, host_.root));
   POSTRIDER_TRY(sockets_, open_listeners(*plan_, kBindPatience));

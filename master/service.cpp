@@ -134,7 +134,7 @@ void Service::fork_child() {
   }
   if (!pid) {
     log::warning(title() + ": " + pid.error().text());
-    died(pid.error().text(), Duration(-1));
+    died(pid.error().text(), Duration(-1), false);
     return settle();
   }
   children_.push_back(std::make_unique<Child>(
@@ -180,17 +180,17 @@ bool Service::reap(pid_t pid, int status) {
     log::warning(title() + ": process " + plan_.path + " pid " + std::to_string(pid) + ": " +
                  cause);
     // One that was killed because it would not drain is no reason to hold its successor back.
-    if (!expected) died(cause, child->ready_for());
+    if (!expected) died(cause, child->ready_for(), child->clients() > 0);
   }
   settle();
   if (children_.empty()) apply(Event::all_gone);
   return true;
 }
 
-void Service::died(std::string cause, Duration ready_for) {
+void Service::died(std::string cause, Duration ready_for, bool had_clients) {
   next_pause_ = deaths_.record(
       {.when = around_.loop.now(), .date = around_.loop.clock().wall(), .cause = std::move(cause)},
-      ready_for);
+      ready_for, had_clients);
   constexpr unsigned kAlarmAt = 5;
   if (deaths_.streak() >= kAlarmAt)
     log::error(title() + " is throttled: its processes die at once (" +

@@ -63,7 +63,7 @@ class Service {
   void watch();
   void unwatch() { watches_.clear(); }
   void settle(); // facts about the children -> has_free or none_free
-  void died(std::string cause, Duration ready_for);
+  void died(std::string cause, Duration ready_for, bool had_clients);
   bool adopt(const std::vector<ListenAt>& wanted, std::vector<Listener> fresh);
   void news(Child& child, Child::News news);
   bool has_room() const;

@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 
+import ports
 import suite as _suite
 from echo_suite import EchoSuite
 
@@ -40,4 +41,5 @@ with EchoSuite("plain unix n - n - - echo_worker", "jailed unix n - y - - echo_w
     # A reload works for a worker that cannot read the configuration any more: it makes room.
     suite.configure(myorigin="second.example")
     suite.hang_up()
-    assert suite.greeting("public/jailed")["origin"] == "second.example"
+    ports.wait_until(lambda: suite.greeting("public/jailed")["origin"] == "second.example",
+                     what="a worker that has read the new configuration")

@@ -14,8 +14,8 @@ using testing::ElementsAre;
 
 class DeathsTest : public testing::Test {
  protected:
-  Duration die(Duration ready_for, std::string cause = "exit status 1") {
-    return deaths.record({clock.steady(), clock.wall(), std::move(cause)}, ready_for);
+  Duration die(Duration ready_for, std::string cause = "exit status 1", bool had_clients = false) {
+    return deaths.record({clock.steady(), clock.wall(), std::move(cause)}, ready_for, had_clients);
   }
   test::ManualClock clock;
   Deaths deaths{10s};
@@ -41,6 +41,12 @@ TEST_F(DeathsTest, DyingAtOnceDoublesThePauseUpToTheLimit) {
 TEST_F(DeathsTest, ReadyForAMomentIsNoProof) {
   die(0ms);
   EXPECT_EQ(die(999ms), 100ms);
+}
+
+TEST_F(DeathsTest, AWorkerThatItsWorkKilledNeverKeepsItsServiceAwayForASecond) {
+  for (int i = 0; i < 50; ++i)
+    EXPECT_LT(die(1ms, "killed by signal 11", true), 1s);
+  EXPECT_EQ(deaths.streak(), 0u);
 }
 
 TEST_F(DeathsTest, AProvenLifeEndsTheStreak) {

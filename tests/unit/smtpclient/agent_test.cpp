@@ -23,6 +23,8 @@ using test::expect;
 using test::expect_data;
 using test::send;
 
+constexpr std::uint32_t kSlots = 4;
+
 class Serving : public testing::Test {
  protected:
   void SetUp() override {
@@ -34,14 +36,14 @@ class Serving : public testing::Test {
     qmgr = std::make_unique<ipc::Channel>(loop, std::move(pair->first));
     agent->serve(std::move(pair->second));
     board = Fd(memfd_create("board", MFD_CLOEXEC));
-    ASSERT_EQ(ftruncate(board.get(), 4), 0);
-    bytes = static_cast<std::uint8_t*>(
-        mmap(nullptr, 4, PROT_READ | PROT_WRITE, MAP_SHARED, board.get(), 0));
+    ASSERT_EQ(ftruncate(board.get(), proto::board_size(kSlots)), 0);
+    bytes = static_cast<std::uint8_t*>(mmap(nullptr, proto::board_size(kSlots),
+                                            PROT_READ | PROT_WRITE, MAP_SHARED, board.get(), 0));
   }
   void TearDown() override {
     agent->stop();
     agent.reset();
-    munmap(bytes, 4);
+    munmap(bytes, proto::board_size(kSlots));
   }
   template <typename M>
   M receive() {
@@ -55,7 +57,7 @@ class Serving : public testing::Test {
     if (!frame) co_return frame.error();
     co_return ipc::as<M>(*frame);
   }
-  void send_board(std::uint32_t slots = 4) {
+  void send_board(std::uint32_t slots = kSlots) {
     proto::Board message;
     message.slots = slots;
     qmgr->send(message, board.duplicate().value());
