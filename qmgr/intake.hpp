@@ -65,6 +65,8 @@ class Intake {
   ev::Task<void> serve(ipc::Channel& channel, std::string_view program);
 
   bool has_writer(pid_t pid) const;
+  // They end what they have begun and go. Until then they get what they need for that.
+  void dismiss_writers();
   bool accepting() const { return accepting_; }
   const std::string& refuse_reason() const { return refuse_reason_; }
   std::uint64_t free_bytes() const { return free_bytes_; }
@@ -116,6 +118,7 @@ class Intake {
   std::set<std::shared_ptr<Writer>> writers_;
   std::uint64_t next_holder_ = 1;
   bool accepting_ = true;
+  bool dismissed_ = false;
   std::string refuse_reason_;
   std::uint64_t free_bytes_ = 0;
   SteadyTime next_space_check_{};

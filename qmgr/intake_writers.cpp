@@ -74,6 +74,12 @@ void Intake::writer_gone(Writer& writer) {
   parts_.dispatch->writer_was_read(writer.pid);
 }
 
+void Intake::dismiss_writers() {
+  dismissed_ = true;
+  for (const auto& writer : writers_)
+    if (writer->channel != nullptr) writer->channel->send(proto::Leaving());
+}
+
 bool Intake::has_writer(pid_t pid) const {
   return std::any_of(writers_.begin(), writers_.end(),
                      [&](const auto& w) { return w->pid == pid; });
@@ -173,7 +179,7 @@ bool Intake::may_lend(const Writer& writer, Duration waited) const {
 ev::RootTask Intake::lend(std::shared_ptr<Writer> writer) {
   const SteadyTime begun = parts_.loop.now();
   std::string problem = "the queue is full";
-  while (writer->channel != nullptr && !parts_.stopping) {
+  while (writer->channel != nullptr && !dismissed_) {
     const Duration waited = parts_.loop.now() - begun;
     if (waited > 15s || !accepting_) {
       proto::NoRoom none;

@@ -9,6 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Duration kPartingLimit = 5s; // for mail that writers are taking at the end
+
 void log_recovery(const queue::RecoverySummary& summary) {
   for (const std::string& alarm : summary.alarms)
     log::error(alarm);
@@ -23,10 +25,13 @@ void log_recovery(const queue::RecoverySummary& summary) {
 
 Core::Core(ev::Loop& loop, Params params, Surroundings around)
     : loop_(loop), params_(std::move(params)), around_(std::move(around)), tasks_(loop),
-      clients_(loop), tick_(
-                          loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this),
+      clients_(loop), writers_(loop),
+      tick_(
+          loop, [](void* self) { static_cast<Core*>(self)->tick(); }, this),
       soon_(
-          loop, [](void*) {}, nullptr) {}
+          loop, [](void*) {}, nullptr),
+      parting_(
+          loop, [](void* self) { static_cast<Core*>(self)->writers_.cancel(); }, this) {}
 
 Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, FileSystem& fs,
                                          queue::Options options, Params params,
@@ -72,7 +77,10 @@ void Core::turn_end() {
   if (stopped_) return;
   intake_->turn_end();
   store_->turn_end();
-  if (!parts_->stopping && intake_->has_more()) soon_.arm(loop_.after(0ms));
+  if (parts_->stopping)
+    part_with_writers();
+  else if (intake_->has_more())
+    soon_.arm(loop_.after(0ms));
   log::flush();
 }
 
@@ -93,10 +101,10 @@ void Core::converse(Fd fd, std::shared_ptr<void> keep) {
 }
 
 ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
-  (void)keep;
   ipc::Limits limits;
   limits.frame = 8U << 20;
-  ipc::Channel channel(loop_, std::move(fd), limits);
+  auto connection = std::make_unique<ipc::Channel>(loop_, std::move(fd), limits);
+  ipc::Channel& channel = *connection;
   ipc::Hello hello;
   hello.protocol = proto::kQmgrProtocol;
   hello.version = proto::kQmgrVersion;
@@ -115,13 +123,18 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
       log::warning("intake refused to user " + std::to_string(uid));
       co_return;
     }
-    const std::string program = open->program;
-    co_await intake_->serve(channel, program);
+    writers_.spawn(serve_writer(std::move(connection), open->program, std::move(keep)), "writer");
     co_return;
   }
   case proto::Role::control: co_await control_->serve(channel); co_return;
   case proto::Role::trigger: co_await control_->serve_trigger(channel); co_return;
   }
+}
+
+ev::RootTask Core::serve_writer(std::unique_ptr<ipc::Channel> channel, std::string program,
+                                std::shared_ptr<void> keep) {
+  (void)keep;
+  co_await intake_->serve(*channel, program);
 }
 
 // --- the end -----------------------------------------------------------------------------------
@@ -134,25 +147,39 @@ void Core::begin_stop() {
   dispatch_->stop();
 }
 
+// What a writer is taking at this moment becomes durable in any case: were the writer cut off, it
+// would have to send its client away with mail that is delivered all the same. Last of all, because
+// deliveries may end in a report, whose maker is a writer.
+void Core::part_with_writers() {
+  if (writers_.closed() || dispatch_->in_flight() > 0) return;
+  writers_.close();
+  intake_->dismiss_writers();
+  parting_.arm(loop_.after(kPartingLimit));
+}
+
 bool Core::may_stop() const {
   return stopped_ || (dispatch_->in_flight() == 0 && store_->jobs() == 0 && !intake_->loading() &&
-                      clients_.empty());
+                      clients_.empty() && writers_.empty());
 }
 
 void Core::finish_stop() {
   if (stopped_) return;
   begin_stop();
+  writers_.close();
+  writers_.cancel();
   const SteadyTime limit = loop_.now() + 5s;
   dispatch_->close_agents();
   tasks_.cancel();
-  while ((!tasks_.empty() || !clients_.empty() || store_->jobs() > 0 || intake_->loading()) &&
+  const auto has_clients = [this] { return !clients_.empty() || !writers_.empty(); };
+  while ((!tasks_.empty() || has_clients() || store_->jobs() > 0 || intake_->loading()) &&
          loop_.now() < limit) {
     tick_.arm(loop_.after(20ms)); // so that a turn of the loop ends
     loop_.turn(true);
   }
-  const bool in_order = tasks_.empty() && clients_.empty() && store_->jobs() == 0;
+  const bool in_order = tasks_.empty() && !has_clients() && store_->jobs() == 0;
   stopped_ = true;
   tick_.disarm();
+  parting_.disarm();
   loop_.remove_turn_hook(hook_);
   if (in_order) {
     if (auto closed = queue_->close(); !closed)
@@ -163,6 +190,7 @@ void Core::finish_stop() {
       log::error("the ledger is not durable: " + synced.error().text());
     tasks_.tear_down();
     clients_.tear_down();
+    writers_.tear_down();
   }
 }
 

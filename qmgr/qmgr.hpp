@@ -28,7 +28,8 @@ class Core {
   void converse(Fd fd, std::shared_ptr<void> keep = nullptr);
   void flush() { control_->flush({}); }
 
-  // Begins nothing more. Deliveries under way may end; then finish_stop() writes everything down.
+  // Begins nothing more. Deliveries under way may end, then writers have a moment for the mail that
+  // they are taking; then finish_stop() writes everything down.
   void begin_stop();
   bool may_stop() const;
   // REQUIRES may_stop(), or that there is no more time. Blocks.
@@ -43,6 +44,9 @@ class Core {
   ev::RootTask serve(Fd fd, std::shared_ptr<void> keep);
   void turn_end();
   void tick();
+  ev::RootTask serve_writer(std::unique_ptr<ipc::Channel> channel, std::string program,
+                            std::shared_ptr<void> keep);
+  void part_with_writers();
 
   ev::Loop& loop_;
   Params params_;
@@ -50,6 +54,7 @@ class Core {
   std::unique_ptr<queue::Queue> queue_;
   ev::Group tasks_;
   ev::Group clients_;
+  ev::Group writers_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<Dispatch> dispatch_;
   std::unique_ptr<Finish> finish_;
@@ -57,7 +62,8 @@ class Core {
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<Control> control_;
   ev::Timer tick_;
-  ev::Timer soon_; // the loop must not sleep yet
+  ev::Timer soon_;    // the loop must not sleep yet
+  ev::Timer parting_; // writers that have not left by then are cut off
   SteadyTime next_sweep_{};
   std::size_t hook_ = 0;
   bool stopped_ = false;

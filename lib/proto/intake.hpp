@@ -15,6 +15,10 @@
 //   FileLent{id} + write-only fd  ---------->   or NoRoom
 //                  <-------------------------  FileWritten{id}               after fsync
 //   FileSafe{id}  -------------------------->   renamed, directory synced: accepted; or FileRefused
+// qmgr is about to make room for its successor:
+//   Leaving  ------------------------------->
+//                  <-------------------------  what is on its way, SegmentDone for all; then the
+//                                              writer closes, and connects to the successor
 //
 // qmgr reads back what a writer announces and checks every record; the announcement itself carries
 // no facts that could differ from the record. When the connection ends, qmgr scans the loan for
@@ -121,5 +125,11 @@ using FileWritten = AboutFile<25>;
 using FileSafe = AboutFile<26>;
 using FileRefused = AboutFile<27>;
 using FileDropped = AboutFile<28>; // the writer gives it up
+
+struct Leaving {
+  static constexpr std::uint16_t kType = 29;
+  template <typename V, typename S>
+  static void fields(V&, S&) {}
+};
 
 } // namespace postrider::proto

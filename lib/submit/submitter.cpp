@@ -41,7 +41,7 @@ void Submitter::start() { group_.spawn(run(), "connection to qmgr"); }
 
 Result<void> Submitter::may_accept() const {
   if (!channel_) return Error(ErrorKind::closed, "the queue manager is not there");
-  if (!state_known_)
+  if (!knows_queue())
     return Error(ErrorKind::closed, "the queue manager has not said if it takes mail");
   if (!accepting_) return Error(ErrorKind::busy, reason_);
   if (!current_ && !no_room_.empty()) return Error(ErrorKind::busy, no_room_);
@@ -66,13 +66,14 @@ ev::RootTask Submitter::run() {
       ended = co_await converse(path);
       if (epoch_ != before || ended.error().kind() != ErrorKind::not_found) break;
     }
+    const bool in_order = leaving_;
     lost();
     if (epoch_ != before) {
       pause = options_.retry_pause;
       complained = false;
     }
-    if (!complained) log::warning("no connection to qmgr: " + ended.error().text());
-    complained = true;
+    if (!complained && !in_order) log::warning("no connection to qmgr: " + ended.error().text());
+    complained = complained || !in_order;
     Result<void> slept = co_await ev::sleep_for(loop_, pause);
     if (!slept) co_return;
     pause = std::min<Duration>(pause * 2, kLongestPause);
@@ -124,6 +125,7 @@ Result<void> Submitter::take(ipc::Frame& frame) {
       return Error(ErrorKind::protocol, "qmgr lent an impossible segment");
     wanted_ = false;
     no_room_.clear();
+    if (leaving_) return {}; // too late: nothing is written there, and it ends with the connection
     if (current_ && next_) return Error(ErrorKind::protocol, "qmgr lent a segment too many");
     auto lease = std::make_shared<Lease>(*this, info, std::move(frame.fds.front()));
     leases_.push_back(lease);
@@ -136,6 +138,10 @@ Result<void> Submitter::take(ipc::Frame& frame) {
     POSTRIDER_TRY(const auto none, ipc::as<proto::NoRoom>(frame));
     no_room(none.reason.empty() ? "no room in the queue" : none.reason);
     return {};
+  }
+  case proto::Leaving::kType: {
+    leaving_ = true;
+    return {}; // take_leave() at the end of the turn
   }
   case proto::FileLent::kType:
   case proto::FileSafe::kType:
@@ -169,9 +175,22 @@ Result<void> Submitter::take(ipc::Frame& frame) {
 }
 
 void Submitter::want_segment() {
-  if (wanted_ || !channel_ || next_) return;
+  if (wanted_ || !channel_ || next_ || leaving_) return;
   wanted_ = true;
   channel_->send(proto::WantSegment());
+}
+
+// A3: once nothing is on its way any more, the connection ends, and run() looks for the successor.
+void Submitter::take_leave() {
+  if (!leaving_ || !channel_) return;
+  const auto leases = leases_;
+  for (const auto& lease : leases) {
+    lease->full = true;
+    settle_lease(lease);
+  }
+  current_.reset();
+  next_.reset();
+  if (leases_.empty() && files_.empty()) channel_->close();
 }
 
 // The frame does not say what there was no room for, so everything that was asked for is refused.
@@ -198,6 +217,7 @@ void Submitter::lost() {
   wanted_ = false;
   accepting_ = false;
   state_known_ = false;
+  leaving_ = false;
   no_room_.clear();
   ask_again_.disarm();
   for (auto& [id, wait] : files_)
@@ -245,6 +265,7 @@ Submitter::lease_for(std::uint64_t content, ev::Lent<const mail::Envelope> envel
 void Submitter::on_turn_end() {
   for (std::size_t i = 0; i < leases_.size(); ++i)
     if (leases_[i]->writer.needs_sync()) start_sync(leases_[i]);
+  take_leave();
 }
 
 void Submitter::start_sync(const std::shared_ptr<Lease>& lease) {

@@ -11,6 +11,9 @@
 //       it returns an Error, and the client is told to try again.
 //   A2  no record is written into a segment after a write or sync of it failed, was overdue, or the
 //       connection was lost under which it was lent.
+//   A3  a qmgr that ends in good order is left in good order: what was begun is told to it; what
+//   has
+//       not been begun waits for its successor.
 #pragma once
 
 #include <functional>
@@ -68,7 +71,7 @@ class Submitter {
   bool connected() const { return channel_ != nullptr; }
   // Has qmgr said how the queue is? While it is being restarted, a client is better kept waiting
   // for a moment than sent away. WAITS until it is known, at most until the deadline.
-  bool knows_queue() const { return channel_ && state_known_; }
+  bool knows_queue() const { return channel_ && state_known_ && !leaving_; }
   ev::Task<Result<void>> wait_for_queue(ev::Deadline deadline);
 
   struct Counters {
@@ -87,6 +90,7 @@ class Submitter {
   Result<void> take(ipc::Frame& frame);
   void lost();
   void want_segment();
+  void take_leave();
   void no_room(std::string reason);
   void on_turn_end();
   void start_sync(const std::shared_ptr<Lease>& lease);
@@ -107,6 +111,7 @@ class Submitter {
   std::unique_ptr<ipc::Channel> channel_;
   std::uint64_t epoch_ = 0;  // counts connections
   bool state_known_ = false; // qmgr has told its state over this connection
+  bool leaving_ = false;     // this qmgr makes room for its successor: nothing new to it
   bool accepting_ = false;
   std::string reason_;
   std::shared_ptr<Lease> current_;

@@ -47,6 +47,44 @@ TEST_F(CoreTest, MailInTheJournalSurvivesARestart) {
   EXPECT_EQ(agent().delivers[0].envelope.recipients[0].address, "b@y.example");
 }
 
+// First deliveries end, then writers: mail that one of them is taking at that time is told to it.
+TEST_F(CoreTest, EndsWhenDeliveriesAndWritersHaveEnded) {
+  open();
+  send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  core->begin_stop();
+  send(envelope({"b@y.example"}));
+  ASSERT_TRUE(turn_until([&] { return core->parts().counters.accepted == 2; }));
+  EXPECT_FALSE(take(proto::Leaving::kType, last));
+  agent().answer(agent().delivers[0], kSent);
+  ASSERT_TRUE(turn_until([&] { return take(proto::Leaving::kType, last); }));
+  EXPECT_EQ(core->parts().counters.delivered, 1u);
+  const queue::Id late = send(envelope({"c@z.example"}));
+  ASSERT_TRUE(turn_until([&] { return find(late) != nullptr; }));
+  EXPECT_FALSE(core->may_stop());
+  writer.reset();
+  segment.reset();
+  ASSERT_TRUE(turn_until([&] { return core->may_stop(); }));
+  reopen();
+  by_service.clear();
+  ASSERT_TRUE(delivers_arrive(2));
+  std::vector<std::string> hops;
+  for (const auto& request : agent().delivers)
+    hops.push_back(request.nexthop);
+  EXPECT_THAT(hops, testing::UnorderedElementsAre("y.example", "z.example"));
+}
+
+// One that does not leave is cut off.
+TEST_F(CoreTest, WaitsForWritersWithinALimit) {
+  open();
+  start_writer();
+  core->begin_stop();
+  ASSERT_TRUE(turn_until([&] { return take(proto::Leaving::kType, last); }));
+  EXPECT_FALSE(core->may_stop());
+  clock.advance(6s);
+  EXPECT_TRUE(turn_until([&] { return core->may_stop() && writer->ended(); }));
+}
+
 TEST_F(CoreTest, OldMailLeavesTheJournalAndIsDeliveredAllTheSame) {
   open();
   const queue::Id id = send(envelope({"a@x.example", "b@y.example"}));

@@ -115,6 +115,10 @@ class FakeQmgr {
     for (ipc::Channel* channel : channels_)
       channel->send(state_);
   }
+  void leave() {
+    for (ipc::Channel* channel : channels_)
+      channel->send(proto::Leaving());
+  }
   // As if the process had died: the connections and the socket are gone.
   void die() {
     group_->tear_down();

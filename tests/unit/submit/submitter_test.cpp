@@ -217,6 +217,42 @@ TEST_F(SubmitterTest, NothingIsAcceptedWhenQmgrDiedMeanwhile) {
   EXPECT_EQ(qmgr.connections(), 2);
 }
 
+// A3: what is on its way is accepted by the qmgr that ends, the rest by its successor.
+TEST_F(SubmitterTest, QmgrThatLeavesCostsNoMessage) {
+  start();
+  fs.hold_syncs = true;
+  Sending first(body_of(2000));
+  group.spawn(send(*submitter, first, 4096), "first");
+  ASSERT_TRUE(turn_until(loop, [&] { return fs.syncs == 1; }));
+  qmgr.leave();
+  ASSERT_TRUE(turn_until(loop, [&] { return !submitter->knows_queue(); }));
+  Sending second(body_of(3000));
+  group.spawn(send(*submitter, second, 4096), "second");
+  EXPECT_EQ(qmgr.connections(), 1);
+  fs.hold_syncs = false;
+  ASSERT_TRUE(turn_until(loop, [&] { return first.result && second.result; }));
+  EXPECT_TRUE(first.result->ok());
+  EXPECT_TRUE(second.result->ok());
+  ASSERT_TRUE(turn_until(loop, [&] { return qmgr.mails().size() == 2; }));
+  EXPECT_EQ(qmgr.mails()[0].id, **first.result);
+  EXPECT_EQ(qmgr.connections(), 2);
+  EXPECT_GE(qmgr.done(), 1);
+  EXPECT_EQ(qmgr.problems(), std::vector<std::string>());
+}
+
+// A file that is being written keeps the connection until it is safe.
+TEST_F(SubmitterTest, QmgrThatLeavesWaitsForAFile) {
+  start();
+  Sending sending(body_of(600'000));
+  group.spawn(send(*submitter, sending, 4096), "sender");
+  ASSERT_TRUE(turn_until(loop, [&] { return qmgr.files_open() == 1; }));
+  qmgr.leave();
+  ASSERT_TRUE(turn_until(loop, [&] { return sending.result.has_value(); }));
+  EXPECT_TRUE(sending.result->ok());
+  EXPECT_TRUE(turn_until(loop, [&] { return qmgr.connections() == 2; }));
+  EXPECT_EQ(qmgr.problems(), std::vector<std::string>());
+}
+
 // Descriptors of this process that lead to a segment.
 int open_segments() {
   int count = 0;
