@@ -27,6 +27,13 @@ bool begins_with_header(ByteView content) {
   return i < content.size() && content[i] == ':';
 }
 
+// The line with which a mailbox separates messages, from software that sends one as it lies there,
+// quoted or not. The header follows it.
+bool begins_with_mailbox_line(ByteView content) {
+  return content.substr(std::min(content.find_first_not_of('>'), content.size()))
+      .starts_with("From ");
+}
+
 } // namespace
 
 Intake::Intake(submit::Submitter& submitter, const Config& config, const Peer& peer,
@@ -111,7 +118,8 @@ std::string Intake::make_head(queue::Id id) {
   std::string head = mail::received_header(facts);
 
   const mail::ContentScanner& seen = decoder_.scanner();
-  const bool has_header = begins_with_header(message_->pending());
+  const bool has_mailbox_line = begins_with_mailbox_line(message_->pending());
+  const bool has_header = has_mailbox_line || begins_with_header(message_->pending());
   if (peer_.local && (complete_ || !seen.in_header() || !has_header)) {
     if (!seen.has_date()) head += "Date: " + rfc5322_date(now) + "\r\n";
     if (!seen.has_from()) {
@@ -125,7 +133,8 @@ std::string Intake::make_head(queue::Id id) {
     }
   }
 
-  if (!has_header) head += "\r\n"; // what came is body from its first line on
+  if (has_mailbox_line) head += "X-Mailbox-Line: "; // makes it a header, as Postfix does
+  if (!has_header) head += "\r\n";                  // what came is body from its first line on
 
   std::string client = "client=" + peer_.shown();
   if (peer_.local) client += ", uid=" + std::to_string(peer_.uid);

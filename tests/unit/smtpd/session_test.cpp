@@ -371,6 +371,20 @@ TEST_F(SmtpSession, HeaderlessMailGetsAHeaderOfItsOwn) {
   EXPECT_EQ(content_of(4), "Subject: s\r\n");
 }
 
+TEST_F(SmtpSession, MailboxLineDoesNotEndTheHeader) {
+  begin();
+  const std::string header = "Message-ID: <kept@x>\r\n\r\nbody\r\n";
+  const std::string lines[] = {"From someone Mon Mar  2 10:00:00 2026\r\n",
+                               ">From someone Mon Mar  2 10:00:00 2026\r\n"};
+  for (const std::string& line : lines)
+    EXPECT_EQ(send_mail(line + header + ".\r\n").substr(0, 3), "250");
+  wait_for_mail(2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(content_of(i), "X-Mailbox-Line: " + lines[i] + header);
+    EXPECT_EQ(qmgr.mails()[i].envelope.message_id, "<kept@x>");
+  }
+}
+
 TEST_F(SmtpSession, EndlessCommandLine) {
   begin();
   send(std::string(10'000, 'A'));
