@@ -174,7 +174,8 @@ bool Session::delays_dot_of(std::int64_t arrival) const {
 
 bool Session::may_be_reused() const {
   if (broken_ || !stream_->buffered().empty()) return false;
-  if (options_.reuse_count_limit > 0 && uses_ >= options_.reuse_count_limit) return false;
+  // The limit is one of re-uses: the first message does not count.
+  if (options_.reuse_count_limit > 0 && uses_ > options_.reuse_count_limit) return false;
   return loop_.now() - opened_ < options_.reuse_time_limit;
 }
 
