@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import re
 
-from recorder import Data
+from recorder import Data, message_of
 
 RECEIVED = re.compile(rb"\AReceived: .*\r\n(?:[ \t].*\r\n)*")
 BIG = 1 << 20  # longer content is compared by its digest
@@ -24,6 +24,9 @@ class Seen:
 
     def items(self):
         return [item for group in self.groups for item in group]
+
+    def message(self):
+        return message_of([item for item in self.items() if isinstance(item, str)])
 
 
 @dataclasses.dataclass
@@ -82,6 +85,29 @@ def join_chunks(session):
                 first = None
 
 
+def take_apart(seen):
+    """Of a session that is used again: [(message, its commands as a session of their own)] and last
+    ("-", the session with the names of messages in their places). So one message that differs is one
+    difference."""
+    frame, parts, part = [], [], None
+    for group in seen.groups:
+        verbs = {item[:4].upper() for item in group if isinstance(item, str)}
+        if "MAIL" in verbs:
+            part = Seen(seen.endpoint, [], "goes on", "")
+            parts.append(part)
+            frame.append(part)
+        if part and group[0] not in ("RSET", "QUIT"):
+            ends = group[-1] == "QUIT" and len(group) > 1
+            part.groups.append(group[:-1] if ends else group)
+            group = ["QUIT"] if ends else []
+        if group:
+            frame.append(group)
+            part = None
+    parts = [(part.message(), part) for part in parts]
+    frame = [[one.message()] if isinstance(one, Seen) else one for one in frame]
+    return [*parts, ("-", Seen(seen.endpoint, frame, seen.end, seen.left))]
+
+
 def is_bdat(item):
     return isinstance(item, str) and item[:5].upper() == "BDAT "
 
@@ -100,9 +126,11 @@ class Viewer:
         for configuration in system.configurations:
             for port in system.endpoints[configuration.key]:
                 for session in system.recorder.sessions(port):
-                    key = "-" if configuration.serial else session.key()
-                    self.by_message.setdefault((configuration.key, key), []).append(
-                        self.session(session))
+                    seen = self.session(session)
+                    parts = take_apart(seen) if configuration.serial else [
+                        (message_of(session.commands()), seen)]
+                    for message, part in parts:
+                        self.by_message.setdefault((configuration.key, message), []).append(part)
         self.outcomes = {}
         for (c, m, recipient), listed in system.outcomes.items():
             self.outcomes.setdefault((c, m), {})[recipient] = listed

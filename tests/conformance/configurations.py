@@ -31,7 +31,6 @@ class Configuration:
     long: bool = False                  # also the longest messages
     refuses: bool = False               # an endpoint in front of the others where nobody listens
     only: str = ""                      # a regular expression for names of messages
-    short: bool = True                  # also in the short run
     number: int = 0
 
     @property
@@ -160,7 +159,9 @@ CONFIGURATIONS = [
     Configuration("PIPELINING alone", [server("PIPELINING")]),
     Configuration("SIZE without a limit", [server("SIZE")]),
     Configuration("SIZE 0", [server("SIZE 0", "8BITMIME")]),
-    Configuration("SIZE with a small limit", [server("SIZE 20000", "8BITMIME")], long=True),
+    # Without the message that Postfix returns before MAIL for its domain: as those that are too big.
+    Configuration("SIZE with a small limit", [server("SIZE 20000", "8BITMIME")], long=True,
+                  only="^(?!UTF-8 domain)"),
     Configuration("8BITMIME alone", [server("8BITMIME")]),
     Configuration("no 8BITMIME", [server(*without("8BITMIME", "SMTPUTF8"))], long=True),
     Configuration("SMTPUTF8 without 8BITMIME", [server(*without("8BITMIME"))]),
@@ -277,12 +278,10 @@ CONFIGURATIONS = [
     Configuration("sessions kept", [server(*FULL, RCPT=mixed_rcpt)],
                   {"smtp_connection_cache_destinations": "127.0.0.1",
                    "smtp_connection_cache_time_limit": "10s"}, serial=True),
-    # Not in the short run: Postfix counts how often a session is used again (so four messages),
-    # Postrider how many messages it carries.
-    Configuration("sessions kept for three messages", [server("8BITMIME", "SMTPUTF8")],
+    Configuration("sessions kept for four messages", [server("8BITMIME", "SMTPUTF8")],
                   {"smtp_connection_cache_destinations": "127.0.0.1",
                    "smtp_connection_cache_time_limit": "10s",
-                   "smtp_connection_reuse_count_limit": "3"}, serial=True, short=False),
+                   "smtp_connection_reuse_count_limit": "3"}, serial=True),
     # LMTP.
     Configuration("LMTP", [server(*FULL, banner="220 store.example LMTP", lmtp=True, dot=lmtp_dots)],
                   lmtp=True),

@@ -9,211 +9,33 @@ import dataclasses
 import re
 from typing import Callable
 
+from rewrites import (content_by_data, domains_in_utf8, everything_where, first_recipient,
+    no_needless_smtputf8, no_quit_after_greeting, no_quit_at_expiry, no_reset_at_reuse,
+    no_reset_before_quit, nonsense, nothing_behind_the_end, on_commands, on_content,
+    one_group_per_envelope, original_recipient_that_was_not_given, our_own_verdict,
+    outcome_only_for_them, plain_reports, quit_alone, recipients_sorted,
+    recipients_sorted_over_all, some_size, without_fields, without_header)
+
 
 @dataclasses.dataclass
 class Difference:
     name: str
     reason: str
     rewrite: Callable
-    configurations: str = ""         # a regular expression for their names
-    messages: str = ""               # one for the names of messages
-    where: Callable = lambda m: True  # what else a message must be
+    configurations: str = ""           # a regular expression for their names
+    messages: str = ""                 # one for the names of messages
+    where: Callable = lambda m: True   # what else a message must be
+    server: Callable = lambda c: True  # and a configuration
 
     def concerns(self, configuration, message):
-        return re.search(self.configurations, configuration.name) is not None and (
-            message is None or (re.search(self.messages, message.name) is not None
-                                and self.where(message)))
+        if message and not (re.search(self.messages, message.name) and self.where(message)):
+            return False
+        return bool(re.search(self.configurations, configuration.name)) and self.server(configuration)
 
 
-def is_command(item, verb):
-    return isinstance(item, str) and item.upper().startswith(verb)
-
-
-def quit_alone(view):
-    for session in view.sessions:
-        for i, group in enumerate(session.groups):
-            if len(group) > 1 and is_command(group[-1], "QUIT") and isinstance(group[-2], bytes):
-                session.groups[i:i + 1] = [group[:-1], group[-1:]]
-                break
-
-
-def no_reset_before_quit(view):
-    for session in view.sessions:
-        groups = session.groups
-        if session.items()[-2:] == ["RSET", "QUIT"]:
-            if groups[-1] == ["QUIT"]:
-                del groups[-2]
-            else:
-                groups[-1] = ["QUIT"]
-
-
-def nothing_behind_the_end(view):
-    for session in view.sessions:
-        if session.left:
-            while session.groups and session.groups[-1][-1] in ("RSET", "QUIT"):
-                del session.groups[-1][-1]
-                if not session.groups[-1]:
-                    del session.groups[-1]
-            session.end = "client left"
-
-
-def no_reset_at_reuse(view):
-    for session in view.sessions:
-        session.groups = [group for group in session.groups if group != ["RSET"]]
-
-
-def no_quit_at_expiry(view):
-    for session in view.sessions:
-        if session.groups and session.groups[-1] == ["QUIT"]:
-            del session.groups[-1]
-            session.end = "client left"
-
-
-def one_group_per_envelope(view):
-    """Joins what was cut between RCPT commands of one envelope."""
-    for session in view.sessions:
-        groups, i = session.groups, 0
-        while i + 1 < len(groups):
-            if len(groups[i]) > 1 and is_command(groups[i][-1], "RCPT") and \
-                    (is_command(groups[i + 1][0], "RCPT") or is_command(groups[i + 1][0], "DATA")):
-                groups[i:i + 2] = [groups[i] + groups[i + 1]]
-            else:
-                i += 1
-
-
-def recipients_sorted(view):
-    for session in view.sessions:
-        places = [(group, i) for group in session.groups for i in range(len(group))]
-        run = []
-        for group, i in [*places, (["end"], 0)]:
-            if is_command(group[i], "RCPT"):
-                run.append((group, i))
-                continue
-            for (g, j), command in zip(run, sorted(g[j] for g, j in run)):
-                g[j] = command
-            run = []
-
-
-def recipients_sorted_over_all(view):
-    places = [(group, i) for session in view.sessions for group in session.groups
-              for i, item in enumerate(group) if is_command(item, "RCPT")]
-    for (group, i), command in zip(places, sorted(g[j] for g, j in places)):
-        group[i] = command
-
-
-def on_commands(pattern, replacement):
-    def rewrite(view):
-        for session in view.sessions:
-            for group in session.groups:
-                for i, item in enumerate(group):
-                    if isinstance(item, str):
-                        group[i] = re.sub(pattern, replacement, item)
-    return rewrite
-
-
-def without_fields(*names):
-    def rewrite(view):
-        view.reports = [(*report[:3], [tuple(f for f in fields if f[0] not in names)
-                                       for fields in report[3]], *report[4:]) for report in view.reports]
-    return rewrite
-
-
-def original_recipient_that_was_not_given(view):
-    for report in view.reports:
-        for i, fields in enumerate(report[3]):
-            final = next((value.partition(";")[2].strip() for name, value in fields
-                          if name == "Final-Recipient"), "")
-            report[3][i] = tuple(f for f in fields if f[0] != "Original-Recipient" or
-                                 f[1].partition(";")[2].strip().replace('"', "") != final.replace('"', ""))
-
-
-def our_own_verdict(view):
-    for report in view.reports:
-        for i, fields in enumerate(report[3]):
-            if any(name == "Diagnostic-Code" and value.startswith("X-") for name, value in fields):
-                report[3][i] = tuple((name, re.sub("^X-Post(fix|rider);", "X-name;", value))
-                                     for name, value in fields if name != "Remote-MTA")
-
-
-def plain_reports(view):
-    for report in view.reports:
-        report[3][:] = [tuple((name, re.sub(r"^utf-8;", "rfc822;", value)) for name, value in fields)
-                        for fields in report[3]]
-    view.reports = [(*report[:4], report[4].replace("message/global", "message/rfc822"))
-                    for report in view.reports]
-
-
-def outcome_only_for_them(pattern):
-    """Takes out what became of recipients about whom the server said this, and the reports on it."""
-    def rewrite(view):
-        hit = False
-        for recipient, listed in view.outcomes.items():
-            if any(re.search(pattern, text) for *_, text in listed):
-                view.outcomes[recipient] = [("as it may", "", "", "")]
-                hit = True
-        if hit:
-            view.reports = []
-    return rewrite
-
-
-def content_by_data(view):
-    """DATA and one content without its dots, whichever command brought it."""
-    for session in view.sessions:
-        groups, sent = [], False
-        for group in session.groups:
-            if is_command(group[0], "BDAT"):
-                chunks = [item for item in group if isinstance(item, bytes)]
-                rest = [item for item in group if isinstance(item, str) and not is_command(item, "BDAT")]
-                if not sent:
-                    groups[-1:] = [[*groups[-1], "DATA"], chunks[:1]]
-                groups += [rest] if rest else []
-                sent = True
-            else:
-                sent = False
-                groups.append([re.sub(rb"(?m)^\.", b"", item) if isinstance(item, bytes) else item
-                               for item in group])
-        session.groups = groups
-
-
-def no_needless_smtputf8(view):
-    for session in view.sessions:
-        if all(str(item).isascii() if isinstance(item, str) else item.isascii()
-               for item in session.items()):
-            for group in session.groups:
-                for i, item in enumerate(group):
-                    if is_command(item, "MAIL"):
-                        group[i] = item.removesuffix(" SMTPUTF8")
-
-
-def nonsense(view):
-    before = dict(view.outcomes)
-    outcome_only_for_them("Protocol error.*said: 250")(view)
-    if view.outcomes != before:
-        for session in view.sessions:
-            while session.groups and set(session.groups[-1]) <= {"RSET", "QUIT"}:
-                del session.groups[-1]
-            session.end = "client left"
-
-
-def without_header(name):
-    pattern = re.compile(b"(?m)^" + name + rb": .*\r\n(?:[ \t].*\r\n)*")
-
-    def rewrite(view):
-        for session in view.sessions:
-            for group in session.groups:
-                for i, item in enumerate(group):
-                    if isinstance(item, bytes):
-                        group[i] = pattern.sub(b"", item)
-    return rewrite
-
-
-def everything_where(theirs, ours):
-    """Takes out a case whose outcome was the one in one system and the other in the other."""
-    def rewrite(view):
-        said = {f"{status} {text}" for listed in view.outcomes.values() for status, _, _, text in listed}
-        if said and (all(theirs in one for one in said) or all(one.startswith(ours) for one in said)):
-            view.sessions, view.outcomes, view.reports = [], {}, []
-    return rewrite
+def lacks_smtputf8(configuration):
+    return "SMTPUTF8" not in configuration.servers[0].extensions or \
+        re.search("EHLO never|does not$|4xx to EHLO", configuration.name) is not None
 
 
 DIFFERENCES = [
@@ -255,12 +77,63 @@ DIFFERENCES = [
         "order of recipients",
         "Postfix sorts the recipients of a delivery by domain and address; Postrider names them in the "
         "order in which the client did.",
-        recipients_sorted, messages="recipients out of order|quoted local parts|DSN: each"),
+        recipients_sorted, messages="recipients out of order|quoted local parts|DSN: each|address extensions"),
     Difference(
         "order of recipients, over several deliveries",
         "The same, where the recipients of a message are more than one delivery takes.",
         recipients_sorted_over_all, configurations="at a time",
-        messages="recipients out of order|quoted local parts|DSN: each"),
+        messages="recipients out of order|quoted local parts|DSN: each|address extensions"),
+    Difference(
+        "order of recipients, and the server leaves after the first",
+        "The same, where the rest of the recipients is not named any more.",
+        first_recipient, configurations="cut anywhere without PIPELINING",
+        messages="recipients out of order"),
+    Difference(
+        "BODY is what the content is",
+        "Postfix says BODY=8BITMIME when the sender's client or a header said so. Postrider says it when "
+        "there are 8-bit bytes (RFC 6152 section 2).",
+        on_commands(" BODY=8BITMIME", ""),
+        messages="declared nowhere|7-bit text, declared 8BITMIME|7-bit text with|quoted-printable stays"),
+    Difference(
+        "nothing is converted where no byte is 8-bit",
+        "Postfix goes by Content-Transfer-Encoding: a part that is labelled 8bit becomes quoted-printable "
+        "though it is ASCII. Any server takes it as it is.",
+        on_content(rb"\r\nContent-Transfer-Encoding: (8bit|quoted-printable)\r\n",
+                   b"\r\nContent-Transfer-Encoding: (either)\r\n"), messages="7-bit text with"),
+    Difference(
+        "NUL",
+        "RFC 5321 and 5322 do not allow it. Postrider makes it a blank when it takes the message; Postfix "
+        "sends it on.",
+        on_content(rb"(?<=one)[ \0](?=two\r)|(?<=\n)[ \0](?=\r)", b"(NUL)"), messages="NUL in the body"),
+    Difference(
+        "NUL in a header",
+        "The same, but Postfix cuts the header at it.",
+        on_content(rb"(?<=X-Odd: one) two(?=\r)", b""), messages="NUL in the header"),
+    Difference(
+        "content is what came",
+        "Where a header has a line that is none, Postfix puts an empty line before it, so that header and "
+        "body part there. Postrider does not change content when it takes it.",
+        on_content(rb"\r\n(\r\n)?this is no header\r\n", b"\r\nthis is no header\r\n"),
+        messages="something that is no header"),
+    Difference(
+        "a blank before the colon of a header",
+        "Postfix takes it out; Postrider leaves it, as all that it has no reason to change.",
+        on_content(rb"\r\n((?i:Content-Type)|X-Space) :", rb"\r\n\1:"),
+        messages="written oddly|without blanks"),
+    Difference(
+        "the size of a message that is too big for the server",
+        "Each says the size that it declares with SIZE, which counts its own Received header; Postfix "
+        "counts what its queue file has besides.",
+        some_size, configurations="small limit"),
+    Difference(
+        "QUIT when nothing was sent",
+        "Postfix leaves without it when a message is too big for the server; RFC 5321 section 4.1.1.10 "
+        "asks for it.",
+        no_quit_after_greeting, configurations="small limit"),
+    Difference(
+        "A-labels where only domains are not ASCII",
+        "Postrider sends them to servers without SMTPUTF8; Postfix returns the mail.",
+        domains_in_utf8, messages="UTF-8 domain", server=lacks_smtputf8, configurations="^(?!SIZE with a small)"),
     Difference(
         "SIZE for servers without 8BITMIME",
         "Postfix keeps the size to itself when it may have to convert the content, and does not know "
@@ -271,7 +144,7 @@ DIFFERENCES = [
         "An original recipient that is not ASCII is of type utf-8 (RFC 6533 section 3); Postfix calls it "
         "rfc822.",
         on_commands(r" ORCPT=(utf-8;j\S+?rg|rfc822;j\+C3\+B6rg|utf-8;\S+@b\S*cher|rfc822;\S+@b\+C3\+BCcher)",
-                    " ORCPT=(jörg or bücher)"), messages="UTF-8"),
+                    " ORCPT=(joerg or buecher)"), messages="UTF-8"),
     Difference(
         "needless quotes in original recipients",
         "Postfix repeats the quotes that the client wrote where none are needed.",
@@ -297,8 +170,9 @@ DIFFERENCES = [
     Difference(
         "reports in ASCII when the reported recipients are",
         "Postfix writes message/global-delivery-status for any mail that was sent with SMTPUTF8; Postrider "
-        "only when an address needs it (RFC 6533).",
-        plain_reports, messages="UTF-8"),
+        "only when an address needs it, and an original recipient can be written in ASCII (RFC 6533 "
+        "section 3).",
+        plain_reports, messages="UTF-8|UTF8"),
     Difference(
         "552 in reply to RCPT",
         "RFC 5321 section 4.5.3.1.10: it is the old way to say that there are too many recipients, and "

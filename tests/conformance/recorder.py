@@ -20,7 +20,8 @@ CUT = "cut"      # as a reply: end the connection instead
 STALL = "stall"  # as a reply: say nothing any more
 QUIET = 0.05     # a client that pipelines is silent that long: it waits for us
 LONG_QUIET = 0.3  # the same when it has sent much: more may be on the way
-QUIT_HOLD = 1.0  # how long a client may take to leave without the reply to QUIT
+QUIT_HOLD = 1.0  # how long a client may take to leave without the reply to QUIT,
+RCPT_HOLD = 0.05  # and for what it has to write down about each recipient before
 AFTER_CUT = 5.0  # how long it may take to notice that we are gone
 END_OF_GROUP = ("DATA", "QUIT", "EHLO", "HELO", "LHLO")
 
@@ -54,14 +55,15 @@ class Session:
     def commands(self):
         return [c for group in self.groups for c in group if not isinstance(c, Data)]
 
-    def key(self):
-        """The number of the message that the session was about ("m017"), or "-"."""
-        for line in self.commands():
-            if line[:4] in ("MAIL", "RCPT"):
-                found = re.search(r"\bm(\d{3})\b", line)
-                if found:
-                    return found.group(0)
-        return "-"
+
+def message_of(commands):
+    """The message that commands are about ("m017"), or "-"."""
+    for line in commands:
+        if line[:4] in ("MAIL", "RCPT"):
+            found = re.search(r"\bm(\d{3})\b", line)
+            if found:
+                return found.group(0)
+    return "-"
 
 
 class Talk:
@@ -243,7 +245,7 @@ class Talk:
 
     async def bye(self, line):
         """Does the client wait for the reply to QUIT?"""
-        await self.more(QUIT_HOLD)
+        await self.more(QUIT_HOLD + RCPT_HOLD * self.rcpts)
         if self.eof:
             self.session.end = "client left after QUIT"
             return

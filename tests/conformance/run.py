@@ -151,8 +151,7 @@ def main():
         skip("Debian's Postfix and root are needed")
 
     configurations = [c for c in CONFIGURATIONS if re.search(options.only, f"{c.key} {c.name}")
-                      and not re.search(options.leave_out, f"{c.key} {c.name}")
-                      and (c.short or not options.short)]
+                      and not re.search(options.leave_out, f"{c.key} {c.name}")]
     messages = [m for m in MESSAGES if re.search(options.message, f"{m.key} {m.name}")
                 and (m.short or not options.short)]
     work = [(c, m) for m in messages for c in configurations if c.wants(m)]
