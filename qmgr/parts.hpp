@@ -58,7 +58,6 @@ struct Params {
   Duration residence = std::chrono::seconds(30);       // journal_residence_time
   Duration transport_retry = std::chrono::seconds(60); // transport_retry_time
   Duration ipc_limit = std::chrono::seconds(60);       // qmgr_ipc_timeout
-  Duration stop_limit = std::chrono::seconds(6);       // for deliveries in flight at the end
   std::uint64_t min_free = 0;                          // queue_minfree
   std::set<std::string, std::less<>> defer_transports;
   bool soft_bounce = false;

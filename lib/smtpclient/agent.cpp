@@ -63,8 +63,8 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
     : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
       conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options_),
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
-      finder_(loop, names_, offload, options_), engine_{loop,    options_, setup.tables,
-                                                        offload, finder_,  pool_} {}
+      finder_(loop, names_, offload, options_), engine_{loop, options_, setup.tables, finder_,
+                                                        pool_} {}
 
 Agent::~Agent() { stop(); }
 

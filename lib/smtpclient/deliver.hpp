@@ -21,7 +21,6 @@ struct Engine {
   ev::Loop& loop;
   const Options& options;
   Tables& tables;
-  ev::Offload* offload; // for tables whose answers have to be waited for; may be null without any
   TargetFinder& finder;
   Pool& pool;
 };

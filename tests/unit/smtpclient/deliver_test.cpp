@@ -194,7 +194,7 @@ TEST_F(Delivering, CancelledBeforeTheDotDefers) {
   request.envelope = message.envelope;
   request.facts = message.facts;
   request.content = message.content;
-  const Engine engine{loop, options, tables, nullptr, finder, pool};
+  const Engine engine{loop, options, tables, finder, pool};
   Delivery delivery(engine, request);
   ev::Group group(loop);
   struct Run {

@@ -78,7 +78,7 @@ class Delivering : public testing::Test {
     request.facts = message.facts;
     request.content = message.content;
     request.cache_hint = hint;
-    const Engine engine{loop, options, tables, nullptr, finder, pool};
+    const Engine engine{loop, options, tables, finder, pool};
     Delivery delivery(engine, request);
     struct Once {
       static ev::Task<bool> run(Delivery& d) {

@@ -106,7 +106,7 @@ Ran run(const Row& row, ScriptStream::Mode mode, const std::string& text = kText
   request.content = message.content;
   request.cache_hint = true;
   request.mark = FlightMark(&mark);
-  const Engine engine{loop, options, tables, nullptr, finder, pool};
+  const Engine engine{loop, options, tables, finder, pool};
   Delivery delivery(engine, request);
   struct Once {
     static ev::Task<bool> run(Delivery& d) {
