@@ -1,9 +1,9 @@
 # Programs. A program never includes another program's folder.
-set(all_l4 base ev mail config smtp mime db net ipc dns queue maps route proto)
+set(all_l4 base ev mail config smtp mime db net tls sasl http ipc dns queue maps route proto service)
 if(EXISTS ${CMAKE_SOURCE_DIR}/master/main.cpp)
   postrider_program(master USES base ev config net ipc proto daemon)  # it knows no mail
 endif()
-foreach(program smtpd qmgr smtp lmtp bounce scache tlsmgr)
+foreach(program smtpd qmgr smtp lmtp bounce scache tlsmgr tokenmgr)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${program}/main.cpp)
     postrider_program(${program} USES ${all_l4} smtpclient daemon submit)
   endif()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Stream: a two-way flow of bytes with a bounded input buffer. One conversation owns it; it is not
-// for two tasks at once. Implementations: TcpStream here (TCP and UNIX sockets), TlsStream later,
+// for two tasks at once. Implementations: TcpStream here (TCP and UNIX sockets), tls::TlsStream,
 // MemoryStream in tests.
 // While it waits to write, a Stream keeps draining input into its buffer (C10): a pipelining client
 // and a server that are both blocked on full windows would otherwise wait for ever (RFC 2920).
@@ -33,6 +33,9 @@ class Stream {
   // none was.
   virtual ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) = 0;
   virtual void shutdown_write() = 0; // half-close
+  // True when the connection is open and the peer has sent nothing unasked: may be reused. Does not
+  // wait.
+  virtual bool is_quiet() { return buffered().empty(); }
 
   // WAITS for one line. The result is without its line end and is consumed; `bare` tells that it
   // ended in LF alone. Error limit when no line end comes within `most` bytes (nothing consumed).

@@ -94,7 +94,7 @@ ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
 
 void TcpStream::shutdown_write() { ::shutdown(fd_.get(), SHUT_WR); }
 
-bool TcpStream::is_quiet() const {
+bool TcpStream::is_quiet() {
   char byte;
   return buffered().empty() && ::recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
          (errno == EAGAIN || errno == EWOULDBLOCK);

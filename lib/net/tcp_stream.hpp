@@ -22,8 +22,7 @@ class TcpStream final : public Stream {
   void shutdown_write() override;
 
   int fd() const { return fd_.get(); }
-  // True when the connection is open and the peer has sent nothing unasked: may be reused.
-  bool is_quiet() const;
+  bool is_quiet() override;
   // The descriptor, for another owner. The stream is unusable afterwards. REQUIRES
   // buffered().empty().
   Fd release();

@@ -15,6 +15,8 @@ enum class Step : std::uint8_t {
   ehlo,
   helo,
   lhlo,
+  starttls, // the command, and the handshake behind it or in place of the greeting
+  auth,     // AUTH and the replies to its challenges
   xforward,
   mail,
   rcpt,
@@ -26,7 +28,7 @@ enum class Step : std::uint8_t {
   rset,
   quit,
 };
-inline constexpr int kSteps = 16;
+inline constexpr int kSteps = 18;
 
 struct StepInfo {
   Step step;
@@ -44,6 +46,9 @@ inline constexpr StepInfo kStepTable[kSteps] = {
     {Step::ehlo, "performing the EHLO handshake", "EHLO command", "helo_timeout", "4.1.1.1"},
     {Step::helo, "performing the HELO handshake", "HELO command", "helo_timeout", "4.1.1.1"},
     {Step::lhlo, "performing the LHLO handshake", "LHLO command", "helo_timeout", "RFC 2033 4.1"},
+    {Step::starttls, "performing the STARTTLS handshake", "STARTTLS command", "starttls_timeout",
+     "RFC 3207 4"},
+    {Step::auth, "performing SASL authentication", "AUTH command", "helo_timeout", "RFC 4954 4"},
     {Step::xforward, "sending XFORWARD command", "XFORWARD command", "xforward_timeout",
      "an extension of Postfix"},
     {Step::mail, "sending MAIL FROM", "MAIL FROM command", "mail_timeout", "4.5.3.2.2"},

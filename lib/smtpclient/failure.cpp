@@ -15,7 +15,7 @@ using smtp::Step;
 
 Row decide(Cause cause, Step step) {
   const bool dot = smtp::ends_content(step); // it may have been read: duplicate possible
-  const bool early = step <= Step::lhlo;     // no message has been named yet
+  const bool early = step <= Step::auth;     // no message has been named yet
   const Scope session_or_site = early ? Scope::site : Scope::session;
   switch (cause) {
   case Cause::timeout:
@@ -66,6 +66,15 @@ Row decide(Cause cause, Step step) {
   case Cause::bad_nexthop: return {Verdict::deferred, Scope::transport, Next::none, "4.3.5"};
   case Cause::misconfigured: return {Verdict::deferred, Scope::site, Next::none, "4.3.5"};
   case Cause::cannot_bind: return {Verdict::deferred, Scope::transport, Next::host, "4.4.0"};
+
+  // Never the mail's fault, and never a reason to do with less protection.
+  case Cause::tls_required:
+  case Cause::tls_downgraded: return {Verdict::deferred, Scope::site, Next::host, "4.7.4"};
+  case Cause::tls_failed:
+  case Cause::tls_untrusted:
+  case Cause::tls_policy: return {Verdict::deferred, Scope::site, Next::host, "4.7.5"};
+  case Cause::auth_refused: return {Verdict::deferred, Scope::site, Next::host, "4.7.8"};
+  case Cause::auth_impossible: return {Verdict::deferred, Scope::site, Next::host, "4.7.0"};
 
   case Cause::too_large: return {Verdict::bounced, Scope::message, Next::none, "5.3.4"};
   case Cause::needs_smtputf8: return {Verdict::bounced, Scope::message, Next::host, "5.6.7"};
@@ -147,6 +156,13 @@ std::string_view notice_class(const Trouble& trouble) {
   case Cause::loop:
   case Cause::loop_elsewhere:
   case Cause::bad_nexthop:
+  case Cause::tls_required:
+  case Cause::tls_failed:
+  case Cause::tls_untrusted:
+  case Cause::tls_policy:
+  case Cause::tls_downgraded:
+  case Cause::auth_refused:
+  case Cause::auth_impossible:
   case Cause::too_large:
   case Cause::needs_smtputf8:
   case Cause::mime_nesting:
@@ -217,6 +233,13 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::content_changed:
   case Cause::mime_nesting:
   case Cause::forwarding_loop:
+  case Cause::tls_required:
+  case Cause::tls_failed:
+  case Cause::tls_untrusted:
+  case Cause::tls_policy:
+  case Cause::tls_downgraded:
+  case Cause::auth_refused:
+  case Cause::auth_impossible:
   case Cause::too_large:
   case Cause::needs_smtputf8: return t.detail;
   }

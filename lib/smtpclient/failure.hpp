@@ -41,6 +41,14 @@ enum class Cause : std::uint8_t {
   bad_nexthop,
   misconfigured, // a relay that the administrator named leads nowhere
   cannot_bind,
+  // the protection of the session
+  tls_required,
+  tls_failed,
+  tls_untrusted,
+  tls_policy,
+  tls_downgraded,
+  auth_refused, // with smtp_sasl_auth_soft_bounce = no it is a reply_permanent
+  auth_impossible,
   // the message
   too_large,
   needs_smtputf8,
@@ -49,7 +57,7 @@ enum class Cause : std::uint8_t {
   mime_nesting,
   forwarding_loop,
 };
-inline constexpr int kCauses = 30;
+inline constexpr int kCauses = 37;
 
 struct Trouble {
   Cause cause = Cause::closed;

@@ -195,6 +195,10 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.log_style.soft_bounce = settings.flag("soft_bounce");
   o.debug_level = static_cast<int>(settings.number("debug_peer_level"));
   o.notify_classes = settings.words("notify_classes");
+  POSTRIDER_TRY(o.tls, TlsOptions::load(settings, lmtp));
+  POSTRIDER_TRY(o.sasl, SaslOptions::load(settings, lmtp));
+  o.cache_service = settings.text("connection_cache_service_name");
+  o.cache_protocol_timeout = settings.time("connection_cache_protocol_timeout");
   return o;
 }
 

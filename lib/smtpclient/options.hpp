@@ -14,6 +14,8 @@
 #include "net/address.hpp"
 #include "smtp/steps.hpp"
 #include "smtpclient/nexthop.hpp"
+#include "smtpclient/sasl_options.hpp"
+#include "smtpclient/tls_options.hpp"
 
 namespace postrider::smtpclient {
 
@@ -90,6 +92,11 @@ struct Options {
   mail::LogStyle log_style;
   int debug_level = 2; // debug_peer_level
   std::vector<std::string> notify_classes;
+  TlsOptions tls;
+  SaslOptions sasl;
+  // scache
+  std::string cache_service = "scache";
+  std::chrono::milliseconds cache_protocol_timeout{5000};
 
   Options();
   // Error config names the parameter.

@@ -41,6 +41,18 @@ constexpr CauseInfo kCauseTable[kCauses] = {
     {Cause::bad_nexthop, "bad-nexthop", "the next hop makes no sense"},
     {Cause::misconfigured, "misconfigured", "the relayhost or a fallback relay leads nowhere"},
     {Cause::cannot_bind, "cannot-bind", "smtp_bind_address, with smtp_bind_address_enforce"},
+    {Cause::tls_required, "tls-required",
+     "TLS is mandatory, and the server does not offer it, or refuses it"},
+    {Cause::tls_failed, "tls-failed", "the handshake failed"},
+    {Cause::tls_untrusted, "tls-untrusted",
+     "the certificate does not prove what the level asks for"},
+    {Cause::tls_policy, "tls-policy",
+     "what protection is asked for cannot be found out, or cannot be given"},
+    {Cause::tls_downgraded, "tls-downgraded",
+     "the server had good TLS before: the mail waits for a while"},
+    {Cause::auth_refused, "auth-refused", "the server refused the login (535 and its like)"},
+    {Cause::auth_impossible, "auth-impossible",
+     "no mechanism, no token, or a challenge that makes no sense"},
     {Cause::too_large, "too-large", "the message is beyond the server's SIZE"},
     {Cause::needs_smtputf8, "needs-smtputf8", "the server does not offer SMTPUTF8"},
     {Cause::content_unreadable, "content-unreadable", "the content could not be read"},
@@ -87,9 +99,10 @@ std::string_view what_follows(Step step) {
 } // namespace
 
 std::string_view name_of(Step step) {
-  constexpr std::string_view kNames[] = {
-      "lookup", "connect", "greeting", "EHLO",      "HELO", "LHLO",      "XFORWARD", "MAIL",
-      "RCPT",   "DATA",    "content",  "final-dot", "BDAT", "BDAT-LAST", "RSET",     "QUIT"};
+  constexpr std::string_view kNames[] = {"lookup",    "connect",  "greeting", "EHLO",      "HELO",
+                                         "LHLO",      "STARTTLS", "AUTH",     "XFORWARD",  "MAIL",
+                                         "RCPT",      "DATA",     "content",  "final-dot", "BDAT",
+                                         "BDAT-LAST", "RSET",     "QUIT"};
   static_assert(std::size(kNames) == smtp::kSteps);
   return kNames[static_cast<int>(step)];
 }
@@ -126,6 +139,13 @@ bool can_happen(Cause cause, Step step) {
   case Cause::cannot_bind: return step == Step::connect;
   case Cause::loop: return step == Step::lookup || step == Step::ehlo || step == Step::helo;
   case Cause::loop_elsewhere: return step == Step::ehlo || step == Step::helo;
+  case Cause::tls_required:
+  case Cause::tls_failed:
+  case Cause::tls_untrusted:
+  case Cause::tls_downgraded: return step == Step::starttls;
+  case Cause::tls_policy: return step == Step::lookup || step == Step::starttls;
+  case Cause::auth_refused:
+  case Cause::auth_impossible: return step == Step::auth;
   case Cause::too_large:
   case Cause::needs_smtputf8: return step == Step::mail;
   case Cause::content_unreadable:
@@ -148,6 +168,8 @@ bool concerns_mail(Cause cause, Step step) {
   case Step::greeting:
   case Step::helo:
   case Step::lhlo:
+  case Step::starttls:
+  case Step::auth:
   case Step::mail:
   case Step::rcpt:
   case Step::data:

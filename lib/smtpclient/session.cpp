@@ -3,7 +3,6 @@
 
 #include "base/log.hpp"
 #include "maps/ask.hpp"
-#include "net/tcp_stream.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -182,8 +181,7 @@ bool Session::may_be_reused() const {
 bool Session::is_idle() const {
   if (!may_be_reused()) return false;
   // A closed connection, or a server that says something unasked, shows here.
-  const auto* tcp = dynamic_cast<const net::TcpStream*>(stream_.get());
-  return tcp == nullptr || tcp->is_quiet();
+  return stream_->is_quiet();
 }
 
 } // namespace postrider::smtpclient

@@ -24,6 +24,9 @@ Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
       {"reply_filter", t.reply_filter},
       {"dns_reply_filter", t.dns_reply_filter},
       {"delivery_status_filter", t.status_filter},
+      {"tls_policy_maps", t.tls_policy},
+      {"tls_per_site", t.tls_per_site},
+      {"sasl_password_maps", t.sasl_passwords},
   };
   for (const auto& row : lists) {
     auto opened = maps::open_maps(client.list(row.parameter), where);
@@ -45,6 +48,10 @@ Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
   if (!kept)
     return Error(ErrorKind::config, "connection_cache_destinations: " + kept.error().text());
   t.cache_destinations = std::move(*kept);
+  auto mechanisms = maps::MatchList::open(client.list("sasl_mechanism_filter"), {}, where);
+  if (!mechanisms)
+    return Error(ErrorKind::config, "sasl_mechanism_filter: " + mechanisms.error().text());
+  t.sasl_mechanisms = std::move(*mechanisms);
   return t;
 }
 

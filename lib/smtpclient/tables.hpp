@@ -28,6 +28,12 @@ struct Tables {
   maps::MatchList debug_peers;
   // Destinations whose sessions are kept without being asked: names without brackets and port.
   maps::MatchList cache_destinations;
+  // TLS: next hops to levels and attributes; the old form, next hops and hosts to words
+  maps::MapList tls_policy;
+  maps::MapList tls_per_site;
+  // SASL: sender, host or next hop to user:password; names of mechanisms
+  maps::MapList sasl_passwords;
+  maps::MatchList sasl_mechanisms;
 
   // Error config names the parameter.
   static Result<Tables> open(const config::Settings& settings, Flavor flavor);

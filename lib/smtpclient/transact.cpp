@@ -113,6 +113,8 @@ void Transact::note(const smtp::Batch::Command& command, const smtp::Reply& repl
   case Step::ehlo:
   case Step::helo:
   case Step::lhlo:
+  case Step::starttls:
+  case Step::auth:
   case Step::body:
   case Step::end_of_data:
   case Step::bdat:

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#include "smtpclient/sasl_options.hpp"
+
+namespace postrider::smtpclient {
+
+Result<SaslOptions> SaslOptions::load(const config::Settings& settings, bool lmtp) {
+  const auto client = settings.client(lmtp ? "lmtp" : "smtp");
+  SaslOptions o;
+  o.enabled = client.flag("sasl_auth_enable");
+  o.delimiter = client.text("sasl_password_result_delimiter");
+  o.by_sender = client.flag("sender_dependent_authentication");
+  o.security = client.words("sasl_security_options");
+  o.tls_security = client.words("sasl_tls_security_options");
+  o.verified_security = client.words("sasl_tls_verified_security_options");
+  o.plugin_path = client.text("sasl_path");
+  o.failure_cache = client.text("sasl_auth_cache_name");
+  o.failure_time = client.time("sasl_auth_cache_time");
+  o.soft_bounce = client.flag("sasl_auth_soft_bounce");
+  o.dummy_mail_auth = client.flag("send_dummy_mail_auth");
+  o.send_authzid = settings.flag("send_cyrus_sasl_authzid");
+  o.token_service = settings.text("token_service_name");
+  if (o.enabled && client.words("sasl_password_maps").empty())
+    return Error(ErrorKind::config, "sasl_auth_enable needs sasl_password_maps");
+  return o;
+}
+
+} // namespace postrider::smtpclient
