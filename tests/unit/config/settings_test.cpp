@@ -96,7 +96,8 @@ TEST(Settings, EveryClientParameterHasItsMirror) {
     const std::string_view suffix = p.name.substr(5);
     // These make sense for one of the protocols only.
     if (suffix == "always_send_ehlo" || suffix == "never_send_ehlo" ||
-        suffix == "defer_if_no_mx_address_found")
+        suffix == "defer_if_no_mx_address_found" || suffix == "tls_mta_sts_enable" ||
+        suffix == "tls_enforce_sts_mx_patterns")
       continue;
     std::string mirror = "lmtp_" + std::string(suffix);
     if (const auto at = mirror.find("helo"); at != std::string::npos) mirror.replace(at, 4, "lhlo");
@@ -144,7 +145,7 @@ TEST(Settings, AllBadValuesAreReported) {
                              "relayhost = $relayhost\n"
                              "mynetworks = {127.0.0.0/8\n"
                              "smtp_mx_address_limit = -1\n"
-                             "smtp_tls_security_level = encrypt\n"
+                             "content_filter = scan:[127.0.0.1]:10025\n"
                              "process_id = 3\n");
   EXPECT_FALSE(loaded.settings);
   EXPECT_EQ(loaded.findings.errors.size(), 12u);
@@ -154,7 +155,7 @@ TEST(Settings, AllBadValuesAreReported) {
         "main.cf:5: log_format = xml: must be one of: text, json", "main.cf:6: ", "main.cf:7: ",
         "main.cf:8: relayhost = $relayhost: refers to itself: relayhost -> relayhost",
         "main.cf:9: ", "main.cf:10: ",
-        "main.cf:11: smtp_tls_security_level = encrypt: this version", "main.cf:12: process_id"})
+        "main.cf:11: content_filter = scan:[127.0.0.1]:10025: this version", "main.cf:12: process_id"})
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
