@@ -23,6 +23,7 @@ demo:  ## send real mail through a private instance and watch it; installs what 
 
 build-tests:
 	$(DEPS) build test
+	tools/unpack_peers.sh build/peers
 	cmake --preset release -DBUILD_TESTING=ON --log-level=WARNING
 	cmake --build build -j $(JOBS)
 
@@ -36,12 +37,14 @@ check-all: lint check asan ubsan check-crash  ## everything
 
 asan:  ## the tests of `make check` with the address sanitizer
 	$(DEPS) build test
+	tools/unpack_peers.sh build/peers
 	cmake --preset asan --log-level=WARNING
 	cmake --build build-asan -j $(JOBS)
 	$(call CTEST,build-asan) -L 'unit|integration|fault' -LE long
 
 ubsan:  ## the same with the undefined-behaviour sanitizer
 	$(DEPS) build test
+	tools/unpack_peers.sh build/peers
 	cmake --preset ubsan --log-level=WARNING
 	cmake --build build-ubsan -j $(JOBS)
 	$(call CTEST,build-ubsan) -L 'unit|integration|fault' -LE long
