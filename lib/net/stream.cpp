@@ -20,6 +20,12 @@ void Stream::consume(std::size_t count) {
   }
 }
 
+bool Stream::is_quiet() {
+  if (!buffered().empty()) return false;
+  const Result<bool> more = fill_now();
+  return more && !*more;
+}
+
 ev::Task<Result<Stream::Line>> Stream::read_line(std::size_t most, ev::Deadline deadline) {
   std::size_t searched = 0;
   while (true) {

@@ -94,10 +94,11 @@ ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
 
 void TcpStream::shutdown_write() { ::shutdown(fd_.get(), SHUT_WR); }
 
-bool TcpStream::is_quiet() {
-  char byte;
-  return buffered().empty() && ::recv(fd_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-         (errno == EAGAIN || errno == EWOULDBLOCK);
+Result<bool> TcpStream::fill_now() {
+  const Result<Got> got = receive_now();
+  if (!got) return got.error();
+  if (*got == Got::full) return Error(ErrorKind::limit, "input buffer full");
+  return *got == Got::some;
 }
 
 Fd TcpStream::release() {

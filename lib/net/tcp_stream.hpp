@@ -20,9 +20,10 @@ class TcpStream final : public Stream {
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) override;
   ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) override;
   void shutdown_write() override;
+  Result<bool> fill_now() override;
+  Result<std::size_t> write_now(ByteView bytes) override { return send_now(bytes); }
 
   int fd() const { return fd_.get(); }
-  bool is_quiet() override;
   // The descriptor, for another owner. The stream is unusable afterwards. REQUIRES
   // buffered().empty().
   Fd release();

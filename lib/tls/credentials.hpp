@@ -15,24 +15,27 @@ struct CredentialFiles {
   struct Pair {
     std::string cert; // PEM: the certificate, then those between it and the root
     std::string key;  // PEM, without pass phrase; may be the same file
+    bool operator==(const Pair&) const = default;
   };
   std::vector<std::string> chain_files; // PEM: key, certificate, chain; again for other algorithms
   std::vector<Pair> pairs;              // RSA, ECDSA, Ed25519
   std::string ca_file;                  // PEM
   std::string ca_path;                  // directory of PEM files
   bool default_ca = false;              // the system's roots as well
+  bool server = false;                  // for TlsStream::accept
   bool operator==(const CredentialFiles&) const = default;
 };
 
 class Credentials {
  public:
-  // Blocks on the disk. Error config names the file and what is wrong with it: unreadable, no
-  // certificate, a key that belongs to another certificate, DSA.
+  // Blocks on the disk. Error config names the file, what is wrong with it and the remedy:
+  // unreadable, no certificate, a key that belongs to another certificate, an encrypted key, DSA.
+  // An expired certificate is only a warning in the log.
   static Result<std::shared_ptr<const Credentials>> load(const CredentialFiles& files);
   ~Credentials();
 
   bool has_certificate() const;
-  struct Native; // gnutls types, in lib/tls only
+  struct Native; // gnutls types: native.hpp, in lib/tls only
   const Native& native() const { return *native_; }
 
  private:
