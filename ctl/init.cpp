@@ -174,6 +174,7 @@ Result<std::string> master_cf_text(const Instance& instance) {
       "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
   row("qmgr", "unix  n       -       n       -       1       qmgr");
   row("bounce", "unix  -       -       n       -       1       bounce");
+  row("tlsmgr", "unix  -       -       n       1000?   1       tlsmgr");
   row("smtp", "unix  -       -       n       -       -       smtp");
   row("relay", "unix  -       -       n       -       -       smtp");
   row("lmtp", "unix  -       -       n       -       -       lmtp");
