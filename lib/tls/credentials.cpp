@@ -121,6 +121,7 @@ Result<void> load_chain_files(Credentials::Native& native, const std::vector<std
     POSTRIDER_TRY(const std::string text, read(file));
     bool something = false;
     for (const PemBlock& block : pem_blocks(text)) {
+      if (block.kind == PemBlock::Kind::public_key) continue;
       something = true;
       if (block.kind == PemBlock::Kind::key) {
         if (pair) POSTRIDER_TRY_VOID(add_pair(native, std::move(*pair), key_file, cert_file));

@@ -32,6 +32,9 @@ std::vector<PemBlock> pem_blocks(std::string_view text) {
     } else if (label == "CERTIFICATE" || label == "X509 CERTIFICATE") {
       block.kind = PemBlock::Kind::certificate;
       blocks.push_back(block);
+    } else if (label == "PUBLIC KEY") {
+      block.kind = PemBlock::Kind::public_key;
+      blocks.push_back(block);
     }
   }
 }

@@ -9,7 +9,7 @@
 namespace postrider::tls {
 
 struct PemBlock {
-  enum class Kind { key, certificate };
+  enum class Kind { key, certificate, public_key };
   Kind kind = Kind::key;
   bool encrypted = false;
   std::string_view text; // from its BEGIN to its END line

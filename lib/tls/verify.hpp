@@ -24,13 +24,16 @@ struct TlsaRecord {
 };
 // From rdata; empty: not a TLSA record.
 std::optional<TlsaRecord> parse_tlsa(std::string_view rdata);
-// The records that can be used: known usage, selector and digest, data of the right length, and
-// for each usage and selector only those of the strongest digest (RFC 7671 section 9).
+// The records that can be used: usage 2 or 3, known selector, a digest of the list (the strongest
+// first) or whole data that make sense, data of the right length; of those with the same usage and
+// selector only the ones with the strongest digest (RFC 7671 section 9).
 std::vector<TlsaRecord> usable(const std::vector<TlsaRecord>& records,
                                const std::vector<std::string>& digests);
+std::string to_string(const TlsaRecord& record); // "3 1 1 0123ab...", cut where it gets long
 
 class TrustAnchors { // tafile=: certificates or public keys, trusted wherever they stand in a chain
  public:
+  // PEM. Blocks on the disk. Error config names the file.
   static Result<std::shared_ptr<const TrustAnchors>> load(const std::vector<std::string>& files);
   ~TrustAnchors();
   struct Native;
@@ -55,21 +58,24 @@ struct Expectation {
   std::string digest = "sha256";
   std::vector<TlsaRecord> tlsa;                // usable() ones
   std::shared_ptr<const TrustAnchors> anchors; // in place of the roots of the credentials
-  int depth = 9;
+  int depth = 9; // how many steps from the server's certificate to the root
 };
 
 struct Verdict {
   bool trusted = false;  // a chain up to a root
   bool verified = false; // all that was expected
-  std::string reason;    // why not: "certificate has expired", "no name matches: mx.other.example"
-  std::string matched;   // the name, fingerprint or TLSA record that did it: for the log
+  // Why not trusted, else why not verified, in Postfix's words: "certificate has expired",
+  // "self-signed certificate", "untrusted issuer /C=XX/CN=Root", "no name matches:
+  // mx.other.example"
+  std::string reason;
+  std::string matched; // the name, fingerprint or TLSA record that did it: for the log
 };
 
 // `chain` is DER, the server's own first. Bounded work whatever is in it: long chains, many names.
 Verdict verify(const std::vector<std::string>& chain, const Expectation& expectation,
                const Credentials& credentials, WallTime now);
 
-// Of DER, lower case hex with colons, as Postfix shows them.
+// Of DER: "AB:CD:...", as Postfix shows them. Error config: no such digest.
 Result<std::string> certificate_fingerprint(std::string_view der, std::string_view digest);
 Result<std::string> public_key_fingerprint(std::string_view der, std::string_view digest);
 
