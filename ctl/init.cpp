@@ -178,6 +178,7 @@ Result<std::string> master_cf_text(const Instance& instance) {
   row("smtp", "unix  -       -       n       -       -       smtp");
   row("relay", "unix  -       -       n       -       -       smtp");
   row("lmtp", "unix  -       -       n       -       -       lmtp");
+  row("scache", "unix  -       -       n       -       1       scache");
   const config::MasterCf parsed = config::parse_master_cf(out);
   if (!parsed.errors.empty()) return Error(ErrorKind::config, "--listen: " + parsed.errors.front());
   return out;
