@@ -30,6 +30,13 @@ void log_passing(const std::string& id, const mail::Envelope& envelope, std::str
               "> to transport=" + transport);
 }
 
+service::ConnectionCacheSetup cache_setup(const Options& options) {
+  service::ConnectionCacheSetup setup;
+  setup.service = options.cache_service;
+  setup.timeout = options.cache_protocol_timeout;
+  return setup;
+}
+
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
 
 } // namespace
@@ -61,7 +68,8 @@ struct Agent::Mapping {
 Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
              std::string program, std::function<void()> gone)
     : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
-      conversation_(loop), deliveries_(loop), goodbyes_(loop), pool_(goodbyes_, options_),
+      conversation_(loop), deliveries_(loop), goodbyes_(loop), cache_(loop, cache_setup(options_)),
+      handover_(loop, cache_, options_, setup.tables), pool_(goodbyes_, options_, &handover_),
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
       finder_(loop, names_, offload, options_), engine_{loop, options_, setup.tables, finder_,
                                                         pool_} {}
@@ -75,6 +83,7 @@ void Agent::stop() {
   conversation_.tear_down();
   deliveries_.tear_down();
   goodbyes_.tear_down();
+  handover_.stop();
   loop_.show_running(nullptr);
 }
 
@@ -118,7 +127,7 @@ ev::RootTask Agent::converse() {
   loop_.show_running(nullptr);
   board_.reset();
   channel_.reset();
-  pool_.clear();
+  pool_.clear(leave_);
   if (gone_) gone_();
 }
 
@@ -241,8 +250,9 @@ ev::Task<void> Agent::filter(std::string_view id, std::vector<mail::Outcome>& ou
   }
 }
 
-void Agent::retire() {
-  pool_.clear();
+void Agent::retire(Pool::Leave leave) {
+  leave_ = leave;
+  pool_.clear(leave);
   if (retiring_) return;
   retiring_ = true;
   if (!channel_) return;

@@ -32,9 +32,11 @@ class Agent {
   // REQUIRES: no connection is being served.
   void serve(Fd connection);
   bool serving() const { return channel_ != nullptr; }
-  // Takes no more work; the connection ends when what is under way is done.
-  void retire();
-  std::size_t in_flight() const { return deliveries_.size(); }
+  // Takes no more work; the connection ends when what is under way is done. `leave`: what becomes
+  // of idle sessions.
+  void retire(Pool::Leave leave);
+  // Deliveries, and sessions on their way to another process.
+  std::size_t in_flight() const { return deliveries_.size() + handover_.under_way(); }
   std::size_t idle_sessions() const { return pool_.idle(); }
   // Before destruction.
   void stop();
@@ -58,6 +60,8 @@ class Agent {
   ev::Group conversation_;
   ev::Group deliveries_;
   ev::Group goodbyes_;
+  service::ConnectionCache cache_;
+  Handover handover_;
   Pool pool_;
   NameService names_;
   TargetFinder finder_;
@@ -67,6 +71,7 @@ class Agent {
   std::vector<bool> busy_; // by slot
   std::unordered_map<std::uint64_t, std::shared_ptr<const Fd>> contents_;
   bool retiring_ = false;
+  Pool::Leave leave_ = Pool::Leave::hand_over;
 };
 
 } // namespace postrider::smtpclient

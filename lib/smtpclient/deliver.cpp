@@ -102,6 +102,7 @@ ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
 ev::Task<void> Delivery::try_idle_sessions() {
   while (!done()) {
     std::unique_ptr<Session> session = engine_.pool.take_for(request_.nexthop);
+    if (!session) session = co_await engine_.pool.fetch_for(request_.nexthop, keep_);
     if (!session) co_return;
     const bool counted = co_await use(session, true, true);
     if (session) engine_.pool.give_back(std::move(session), request_.nexthop, keep_);
@@ -168,6 +169,7 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     // It has said what it has to say, over an idle session.
     if (std::find(tried_.begin(), tried_.end(), peer) != tried_.end()) continue;
     std::unique_ptr<Session> session = engine_.pool.take_at(peer);
+    if (!session) session = co_await engine_.pool.fetch_at(peer, keep_);
     bool counted = false;
     if (session) counted = co_await use(session, true, more);
     if (!counted && !done()) {

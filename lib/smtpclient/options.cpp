@@ -198,6 +198,7 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   POSTRIDER_TRY(o.tls, TlsOptions::load(settings, lmtp));
   POSTRIDER_TRY(o.sasl, SaslOptions::load(settings, lmtp));
   o.cache_service = settings.text("connection_cache_service_name");
+  o.cache_ttl_limit = settings.time("connection_cache_ttl_limit");
   o.cache_protocol_timeout = settings.time("connection_cache_protocol_timeout");
   return o;
 }

@@ -95,7 +95,9 @@ struct Options {
   TlsOptions tls;
   SaslOptions sasl;
   // scache
+  std::string service_name; // our own, as in master.cf
   std::string cache_service = "scache";
+  std::chrono::milliseconds cache_ttl_limit{2000};
   std::chrono::milliseconds cache_protocol_timeout{5000};
 
   Options();

@@ -14,8 +14,9 @@ ev::RootTask quit(std::unique_ptr<Session> session) { co_await session->quit(); 
 
 } // namespace
 
-Pool::Pool(ev::Group& group, const Options& options)
-    : group_(group), options_(options),
+Pool::Pool(ev::Group& group, const Options& options, Handover* handover)
+    : group_(group), options_(options), handover_(handover),
+      last_part_(std::min(options.cache_time_limit / 2, options.cache_ttl_limit)),
       timer_(
           group.loop(), [](void* self) { static_cast<Pool*>(self)->expire(); }, this) {}
 
@@ -48,8 +49,25 @@ std::unique_ptr<Session> Pool::remove(Place place) {
   forget(by_destination_, place->destination);
   forget(by_endpoint_, place->endpoint);
   std::unique_ptr<Session> session = std::move(place->session);
-  entries_.erase(place);
+  (place->stays ? staying_ : entries_).erase(place);
   return session;
+}
+
+bool Pool::is_worth_asking(Handover::By by, std::string_view key, Keep keep) const {
+  return handover_ != nullptr && last_part_ > Duration::zero() &&
+         (keep == Keep::always || options_.cache_on_demand) &&
+         handover_->is_worth_asking(by, key, keep != Keep::if_busy);
+}
+
+ev::Task<std::unique_ptr<Session>> Pool::fetch_for(std::string_view destination, Keep keep) {
+  if (!is_worth_asking(Handover::By::destination, destination, keep)) co_return nullptr;
+  co_return co_await handover_->find(Handover::By::destination, destination, endpoint_key);
+}
+
+ev::Task<std::unique_ptr<Session>> Pool::fetch_at(ev::Lent<const Peer> peer, Keep keep) {
+  const std::string key = endpoint_key(*peer);
+  if (!is_worth_asking(Handover::By::endpoint, key, keep)) co_return nullptr;
+  co_return co_await handover_->find(Handover::By::endpoint, key, endpoint_key);
 }
 
 void Pool::say_goodbye(std::unique_ptr<Session> session) {
@@ -76,26 +94,50 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
       !worth_keeping(destination, keep))
     return say_goodbye(std::move(session));
   session->remark("kept for the next message");
-  if (entries_.size() >= options_.capacity) say_goodbye(remove(entries_.begin()));
+  if (idle() >= options_.capacity)
+    say_goodbye(remove(staying_.empty() ? entries_.begin() : staying_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
   const std::string endpoint = endpoint_key(session->peer());
   const Place place = entries_.insert(
       entries_.end(), Entry{std::move(session), std::string(destination), endpoint, until});
   by_destination_.emplace(place->destination, place);
   by_endpoint_.emplace(place->endpoint, place);
-  if (!timer_.armed()) timer_.arm(ev::Deadline::at(entries_.front().until));
+  if (!timer_.armed()) arm();
+}
+
+bool Pool::hand_over(Place place) {
+  if (handover_ == nullptr) return false;
+  const Handover::Keys keys{place->destination, place->endpoint};
+  if (!handover_->give(place->session, keys, place->until - group_.loop().now())) return false;
+  remove(place);
+  return true;
 }
 
 void Pool::expire() {
   const SteadyTime now = group_.loop().now();
-  while (!entries_.empty() && entries_.front().until <= now)
-    say_goodbye(remove(entries_.begin()));
-  if (!entries_.empty()) timer_.arm(ev::Deadline::at(entries_.front().until));
+  while (!entries_.empty() && entries_.front().until - last_part_ <= now) {
+    const Place place = entries_.begin();
+    if (hand_over(place)) continue;
+    place->stays = true;
+    staying_.splice(staying_.end(), entries_, place);
+  }
+  while (!staying_.empty() && staying_.front().until <= now)
+    say_goodbye(remove(staying_.begin()));
+  arm();
 }
 
-void Pool::clear() {
-  while (!entries_.empty())
-    say_goodbye(remove(entries_.begin()));
+void Pool::arm() {
+  ev::Deadline next = ev::Deadline::never();
+  if (!entries_.empty()) next = ev::Deadline::at(entries_.front().until - last_part_);
+  if (!staying_.empty()) next = next.earlier(ev::Deadline::at(staying_.front().until));
+  timer_.arm(next);
+}
+
+void Pool::clear(Leave leave) {
+  for (Entries* list : {&entries_, &staying_}) {
+    while (!list->empty())
+      if (leave == Leave::quit || !hand_over(list->begin())) say_goodbye(remove(list->begin()));
+  }
   timer_.disarm();
 }
 

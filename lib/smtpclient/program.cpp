@@ -41,7 +41,10 @@ class Service final : public daemon::Service {
     client_ = std::move(client);
     agent_->serve(std::move(client_->fd));
   }
-  void drain(daemon::Drain) override { agent_->retire(); }
+  // When the suite stops there is nobody who could use them.
+  void drain(daemon::Drain reason) override {
+    agent_->retire(reason == daemon::Drain::retire ? Pool::Leave::hand_over : Pool::Leave::quit);
+  }
   std::size_t pending() const override { return agent_->in_flight(); }
   void stop() override { agent_->stop(); }
 
@@ -64,6 +67,7 @@ int run_program(int argc, char** argv, const std::string& name, Flavor flavor) {
   program.takes_words = true;
   program.open = [&setup, flavor](daemon::Context& context) -> Result<void> {
     POSTRIDER_TRY(setup, ClientSetup::load(context.settings(), flavor));
+    setup.options.service_name = context.service_name();
     return setup.options.set_flags(context.words(), context.service_name(), context.settings());
   };
   program.start = [&setup, &name](daemon::Context& context) {

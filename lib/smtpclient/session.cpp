@@ -3,6 +3,7 @@
 
 #include "base/log.hpp"
 #include "maps/ask.hpp"
+#include "net/tcp_stream.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -22,6 +23,20 @@ Session::Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Opti
   if (!options_.wants_notice("protocol") && !options_.wants_notice("data")) return;
   transcript_ = std::make_unique<Transcript>(peer_.shown_with_port());
   transcript_->keep();
+}
+
+std::unique_ptr<Session> Session::adopt(ev::Loop& loop, Fd fd, const Options& options,
+                                        Tables& tables, SessionFacts facts) {
+  auto stream = std::make_unique<net::TcpStream>(loop, std::move(fd));
+  auto session =
+      std::make_unique<Session>(loop, std::move(stream), options, tables, std::move(facts.peer));
+  session->features_ = std::move(facts.features);
+  session->delay_dot = facts.delay_dot;
+  session->uses_ = facts.uses;
+  session->opened_ = facts.opened;
+  // Shows, before MAIL, in what state it really is.
+  session->needs_reset = true;
+  return session;
 }
 
 void Session::log_conversation() {
@@ -182,6 +197,27 @@ bool Session::is_idle() const {
   if (!may_be_reused()) return false;
   // A closed connection, or a server that says something unasked, shows here.
   return stream_->is_quiet();
+}
+
+bool Session::may_leave() const {
+  const auto* tcp = dynamic_cast<const net::TcpStream*>(stream_.get());
+  return tcp != nullptr && !has_login && is_idle() && check_leads_to(tcp->fd(), peer_).ok();
+}
+
+SessionFacts Session::facts(std::string key) const {
+  SessionFacts facts;
+  facts.key = std::move(key);
+  facts.peer = peer_;
+  facts.features = features_;
+  facts.delay_dot = delay_dot;
+  facts.uses = uses_;
+  facts.opened = opened_;
+  return facts;
+}
+
+Fd Session::release() {
+  broken_ = true;
+  return dynamic_cast<net::TcpStream&>(*stream_).release();
 }
 
 } // namespace postrider::smtpclient

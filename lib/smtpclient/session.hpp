@@ -20,6 +20,7 @@
 #include "smtp/steps.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/options.hpp"
+#include "smtpclient/session_facts.hpp"
 #include "smtpclient/tables.hpp"
 #include "smtpclient/transcript.hpp"
 
@@ -30,6 +31,9 @@ class Session {
   // Options and tables must outlive it.
   Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options,
           Tables& tables, Peer peer);
+  // One that another process has opened and used. REQUIRES: check_leads_to() likes the descriptor.
+  static std::unique_ptr<Session> adopt(ev::Loop& loop, Fd fd, const Options& options,
+                                        Tables& tables, SessionFacts facts);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -73,6 +77,15 @@ class Session {
   void count_use();
   bool may_be_reused() const;
   bool is_idle() const;
+
+  // Whether it may go to another process: idle, over TCP, in the clear, without a login.
+  bool may_leave() const;
+  // `key`: as in SessionFacts.
+  SessionFacts facts(std::string key) const;
+  // The connection; the session is at its end. REQUIRES may_leave().
+  Fd release();
+  // A session with a login stays in the process that knows the password.
+  bool has_login = false;
 
  private:
   ev::Task<Result<smtp::Reply>> read_filtered_reply(ev::Deadline deadline);

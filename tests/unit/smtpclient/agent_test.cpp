@@ -127,7 +127,7 @@ TEST_F(Serving, DeliversAndReports) {
   // Delivered, and marked until the slot is used again.
   EXPECT_EQ(bytes[1], static_cast<std::uint8_t>(proto::SlotState::in_doubt));
   EXPECT_EQ(server.problem(), "");
-  agent->retire();
+  agent->retire(Pool::Leave::quit);
   EXPECT_EQ(receive<proto::Retiring>().kType, proto::Retiring::kType);
   expect_gone();
 }
@@ -183,7 +183,7 @@ TEST_F(Serving, RetiresWhenTheLastDeliveryIsDone) {
   while (agent->in_flight() == 0)
     loop.turn(true);
   EXPECT_EQ(bytes[1], static_cast<std::uint8_t>(proto::SlotState::working));
-  agent->retire();
+  agent->retire(Pool::Leave::quit);
   receive<proto::Retiring>();
   EXPECT_EQ(gone, 0);
   dns.release();
