@@ -26,7 +26,7 @@ int act(const Invocation& in, Action action) {
   request.select = std::move(*select);
   request.dry_run = in.has("dry-run");
   if (action == Action::hold) request.reason = in.value("because");
-  auto acted = (*client)->ask<proto::Acted>(request);
+  auto acted = (*client)->order<proto::Acted>(request);
   if (!acted) return fail(in, acted.error());
   if (in.json)
     print(json::of(*acted, verb_of(action), request.dry_run) + "\n");

@@ -124,17 +124,41 @@ Result<Fd> Client::take_descriptor() {
   return fd;
 }
 
-Result<std::unique_ptr<Client>> Client::to_qmgr(const std::string& directory) {
+namespace {
+
+Result<Fd> connect_qmgr(const std::string& directory) {
   auto fd = connect_unix(directory, "public/qmgr");
   if (!fd && fd.error().kind() == ErrorKind::closed) fd = connect_unix(directory, "private/qmgr");
-  if (!fd) return fd.error();
-  std::unique_ptr<Client> client(new Client(std::move(*fd), "qmgr"));
-  if (auto greeted = client->hello(proto::kQmgrProtocol, proto::kQmgrVersion); !greeted)
-    return greeted.error();
+  return fd;
+}
+
+} // namespace
+
+Result<void> Client::open_qmgr() {
+  POSTRIDER_TRY_VOID(hello(proto::kQmgrProtocol, proto::kQmgrVersion));
   proto::Open open;
   open.role = proto::Role::control;
   open.program = "postrider";
-  client->channel_->send(open);
+  channel_->send(open);
+  return {};
+}
+
+Result<void> Client::reopen() {
+  if (directory_.empty()) return Error(ErrorKind::closed, who_ + " is gone");
+  POSTRIDER_TRY(Fd fd, connect_qmgr(directory_));
+  frame_ = ipc::Frame();
+  channel_ = std::make_unique<ipc::Channel>(loop_, std::move(fd));
+  return open_qmgr();
+}
+
+Result<std::unique_ptr<Client>> Client::to_qmgr(const std::string& directory) {
+  POSTRIDER_TRY(Fd fd, connect_qmgr(directory));
+  std::unique_ptr<Client> client(new Client(std::move(fd), "qmgr"));
+  client->directory_ = directory;
+  Result<void> opened = client->open_qmgr();
+  for (int again = 0; again < kAskAgain && is_closed(opened); ++again)
+    opened = client->reopen();
+  if (!opened) return opened.error();
   return client;
 }
 

@@ -21,9 +21,20 @@ class Client {
   static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory);
   static Result<std::unique_ptr<Client>> to_master(const std::string& queue_directory);
 
-  // The answer to `request`; qmgr's Refused becomes an Error that fits.
+  // The answer to `request`; qmgr's Refused becomes an Error that fits. A question to a qmgr that
+  // ends while a successor starts (reload) is asked again.
   template <typename Answer, typename Request>
   Result<Answer> ask(const Request& request) {
+    Result<Answer> answer = order<Answer>(request);
+    for (int again = 0; again < kAskAgain && is_closed(answer); ++again) {
+      if (Result<void> opened = reopen(); !opened) break;
+      answer = order<Answer>(request);
+    }
+    return answer;
+  }
+  // The same for what changes something: said once.
+  template <typename Answer, typename Request>
+  Result<Answer> order(const Request& request) {
     channel_->send(request);
     Result<void> received = receive(kAnswerLimit);
     if (!received) return received.error();
@@ -36,13 +47,22 @@ class Client {
   Result<void> wait_closed(Duration limit);
 
  private:
+  static constexpr int kAskAgain = 3;
+
   Client(Fd fd, std::string who);
+  Result<void> open_qmgr();
+  Result<void> reopen();
+  template <typename Answer>
+  static bool is_closed(const Result<Answer>& answer) {
+    return !answer && answer.error().kind() == ErrorKind::closed;
+  }
   Result<void> hello(std::string_view protocol, std::uint32_t version);
   Result<void> receive(Duration limit);
   Error refusal() const;
   Error explained(const Error& error) const;
 
-  std::string who_; // "qmgr", for messages
+  std::string who_;       // "qmgr", for messages
+  std::string directory_; // where it can be found again; empty: it is asked once
   ev::Loop loop_;
   std::unique_ptr<ipc::Channel> channel_;
   ipc::Frame frame_;

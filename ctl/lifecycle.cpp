@@ -106,7 +106,7 @@ int run_stop(const Invocation& in) {
   }
   proto::MasterRequest request;
   request.verb = proto::MasterVerb::stop;
-  auto done = (*client)->ask<proto::MasterDone>(request);
+  auto done = (*client)->order<proto::MasterDone>(request);
   if (!done) return fail(in, done.error());
   if (!done->ok) return fail(in, exit_failed, shown(done->text));
   if (auto gone = (*client)->wait_closed(kStopLimit); !gone)
@@ -126,7 +126,7 @@ int run_reload(const Invocation& in) {
   if (!client) return fail(in, client.error());
   proto::MasterRequest request;
   request.verb = proto::MasterVerb::reload;
-  auto done = (*client)->ask<proto::MasterDone>(request);
+  auto done = (*client)->order<proto::MasterDone>(request);
   if (!done) return fail(in, done.error());
   if (!done->ok)
     return fail(in, exit_config,

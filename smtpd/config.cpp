@@ -6,6 +6,7 @@
 #include "base/ascii.hpp"
 #include "config/settings.hpp"
 #include "maps/match_list.hpp"
+#include "peer.hpp"
 
 namespace postrider::smtpd {
 
@@ -59,19 +60,19 @@ class TableLists final : public Lists {
       if ((*list)->may_wait()) return true;
     return false;
   }
-  Result<bool> is_trusted(const std::string& address) override {
-    return networks_->matches_address(address);
+  Result<bool> is_trusted(const Peer& client) override {
+    return networks_->matches_host(client.name, client.address);
+  }
+  Result<bool> is_free_of_limits(const Peer& client) override {
+    return limits_->matches_host(client.name, client.address);
+  }
+  Result<bool> may_send_bare_newlines(const Peer& client) override {
+    return newlines_->matches_host(client.name, client.address);
   }
   Result<bool> is_ours(const std::string& domain) override {
     POSTRIDER_TRY(const bool local, local_->matches_domain(domain));
     if (local) return true;
     return relay_->matches_domain(domain);
-  }
-  Result<bool> is_free_of_limits(const std::string& address) override {
-    return limits_->matches_address(address);
-  }
-  Result<bool> may_send_bare_newlines(const std::string& address) override {
-    return newlines_->matches_address(address);
   }
   Result<bool> may_submit(const std::string& user) override { return users_->matches_domain(user); }
 
@@ -98,6 +99,8 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
     config->hidden_keywords.push_back(uppercase(word));
   config->timeout = settings.time("smtpd_timeout");
   config->error_sleep = settings.time("smtpd_error_sleep_time");
+  config->looks_up_names = settings.flag("smtpd_peername_lookup");
+  config->name_limit = settings.time("dns_time_limit");
   config->session_limit = settings.time("smtpd_session_time_limit");
   config->data_rate = settings.number("smtpd_min_data_rate");
   config->whole_deadlines = settings.flag("smtpd_per_request_deadline");

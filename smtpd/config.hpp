@@ -18,16 +18,19 @@ class Settings;
 
 namespace postrider::smtpd {
 
+struct Peer;
+
 // The lists of addresses and domains. An Error is temporary trouble with a table: 451. Where a
 // table has to be waited for, these are questions for maps::ask().
 class Lists {
  public:
   virtual ~Lists() = default;
   virtual bool may_wait() const { return false; }
-  virtual Result<bool> is_trusted(const std::string& address) = 0; // mynetworks
-  virtual Result<bool> is_ours(const std::string& domain) = 0;     // mydestination, relay_domains
-  virtual Result<bool> is_free_of_limits(const std::string& address) = 0;
-  virtual Result<bool> may_send_bare_newlines(const std::string& address) = 0;
+  // Clients, by verified name or by address.
+  virtual Result<bool> is_trusted(const Peer& client) = 0; // mynetworks
+  virtual Result<bool> is_free_of_limits(const Peer& client) = 0;
+  virtual Result<bool> may_send_bare_newlines(const Peer& client) = 0;
+  virtual Result<bool> is_ours(const std::string& domain) = 0; // mydestination, relay_domains
   virtual Result<bool> may_submit(const std::string& user) = 0;
 };
 
@@ -39,7 +42,8 @@ struct Config {
   std::vector<std::string> hidden_keywords; // upper case
   Duration timeout{};
   Duration error_sleep{};
-  Duration session_limit{};                           // 0: none
+  Duration name_limit{};    // for the look-up of a client's name as a whole
+  Duration session_limit{}; // 0: none
   Duration queue_patience = std::chrono::seconds(10); // for qmgr to come back, at MAIL
   // After an error that ends the session: how long is read on, so that the client sees the last
   // reply instead of a reset connection.
@@ -60,6 +64,7 @@ struct Config {
   Duration sync_limit{};
   smtp::BareNewline bare_newline = smtp::BareNewline::normalize;
   int bare_newline_code = 550;
+  bool looks_up_names = true;
   bool forbid_pipelining = true;
   bool disable_vrfy = false;
   bool strict_envelopes = false;

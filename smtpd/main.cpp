@@ -12,6 +12,13 @@ int main(int argc, char** argv) {
   program.needs.lifetime = daemon::Lifetime::worker;
   program.needs.clients = 0;
   program.needs.offload_threads = 3; // one for the journal, two for message files
-  program.start = smtpd::Service::create;
+  dns::Setup servers;
+  program.open = [&servers](daemon::Context& context) -> Result<void> {
+    POSTRIDER_TRY(servers, smtpd::Service::name_servers(context.settings()));
+    return {};
+  };
+  program.start = [&servers](daemon::Context& context) {
+    return smtpd::Service::create(context, servers);
+  };
   return daemon::run(argc, argv, program);
 }

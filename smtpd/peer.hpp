@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Who the client is, as far as the system tells us. Names are not looked up: a client is "unknown",
-// or "localhost" for a loopback address or a process of this host.
+// Who the client is, as far as the system and the name service tell us.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-#include "net/address.hpp"
+#include "dns/client_name.hpp"
 
 namespace postrider::smtpd {
 
 struct Peer {
-  std::string name = "unknown";
+  std::string name = "unknown";         // verified
+  std::string reverse_name = "unknown"; // what its address claims, verified or not
+  dns::NameStatus name_status = dns::NameStatus::not_found;
+  dns::NameStatus reverse_name_status = dns::NameStatus::not_found;
   std::string address; // empty: a process of this host, over a UNIX socket
   std::string port;
   std::uint32_t uid = 0; // of that process
@@ -21,7 +23,7 @@ struct Peer {
   bool bare_newlines_pass = false;
   bool may_submit = true; // authorized_submit_users, of a local one
 
-  // "unknown[192.0.2.1]", "localhost[local]": how log lines name it.
+  // "mx.example[192.0.2.1]", "unknown[192.0.2.1]", "localhost[local]": how log lines name it.
   std::string shown() const { return name + "[" + (local ? "local" : address) + "]"; }
 };
 
@@ -29,13 +31,20 @@ inline Peer make_peer(const net::Address& address) {
   Peer peer;
   peer.address = address.text();
   peer.port = std::to_string(address.port());
-  if (address.is_loopback()) peer.name = "localhost";
   return peer;
+}
+
+inline void set_name(Peer& peer, const dns::ClientName& found) {
+  peer.name = found.name;
+  peer.reverse_name = found.reverse_name;
+  peer.name_status = found.status;
+  peer.reverse_name_status = found.reverse_status;
 }
 
 inline Peer make_local_peer(std::uint32_t uid) {
   Peer peer;
-  peer.name = "localhost";
+  peer.name = peer.reverse_name = "localhost";
+  peer.name_status = peer.reverse_name_status = dns::NameStatus::ok;
   peer.uid = uid;
   peer.local = true;
   peer.trusted = true;

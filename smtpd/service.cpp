@@ -20,6 +20,10 @@ namespace {
 constexpr std::size_t kBusyAt = 500;
 constexpr std::size_t kFreeAt = 400;
 
+// Said to clients that are not served; "%s" is our name.
+constexpr std::string_view kTryAgain = "421 4.3.0 %s Error: try again later";
+constexpr std::string_view kClosing = "421 4.3.2 %s Service is closing";
+
 submit::Options submit_options(const Config& config) {
   submit::Options options;
   options.program = "smtpd";
@@ -30,21 +34,35 @@ submit::Options submit_options(const Config& config) {
 
 } // namespace
 
-Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& context) {
+Result<dns::Setup> Service::name_servers(const config::Settings& settings) {
+  return dns::Setup::load(settings.words("dns_resolvers"), {});
+}
+
+Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& context,
+                                                         const dns::Setup& servers) {
   POSTRIDER_TRY(auto config, load_config(context.settings()));
-  auto service = std::make_unique<Service>(context, std::move(config));
+  POSTRIDER_TRY(auto resolver, dns::UnboundResolver::create(context.loop(), servers));
+  auto service =
+      std::make_unique<Service>(context, std::move(config), servers, std::move(resolver));
   service->submitter_.start();
   return std::unique_ptr<daemon::Service>(std::move(service));
 }
 
-Service::Service(daemon::Context& context, std::shared_ptr<const Config> config)
+Service::Service(daemon::Context& context, std::shared_ptr<const Config> config, dns::Setup servers,
+                 std::unique_ptr<dns::Resolver> resolver)
     : context_(context), config_(std::move(config)),
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
-      shared_(context.loop(), submitter_), group_(context.loop()) {}
+      shared_(context.loop(), submitter_), servers_(std::move(servers)),
+      resolver_(std::move(resolver)), hosts_(context.clock()),
+      names_(context.loop(), *resolver_, hosts_), meeting_(context.loop()), group_(context.loop()) {
+}
 
-Service::~Service() { group_.tear_down(); }
+Service::~Service() { stop(); }
 
-void Service::stop() { group_.tear_down(); }
+void Service::stop() {
+  meeting_.tear_down();
+  group_.tear_down();
+}
 
 bool Service::reload(const config::Settings& settings) {
   auto fresh = load_config(settings);
@@ -52,16 +70,67 @@ bool Service::reload(const config::Settings& settings) {
     log::error(fresh.error().text() + "; the old configuration stays in force");
     return true;
   }
+  // A resolver keeps its name servers.
+  const auto servers = name_servers(settings);
+  if (!servers || !(*servers == servers_)) return false;
   config_ = std::move(*fresh);
   return true;
 }
 
-Result<Peer> Service::identify(const Config& config, int fd) {
-  const net::Address address = net::Address::peer_of(fd);
-  if (!address.is_ip()) {
-    if (!config.local)
-      return Error(ErrorKind::config, "a UNIX socket needs smtpd_local_submission = yes");
-    Peer peer = make_local_peer(ipc::peer_credentials(fd).uid);
+void Service::accept(daemon::Client client) {
+  const net::Address address = net::Address::peer_of(client.fd.get());
+  if (address.family() == AF_UNSPEC) { // gone already
+    log::info("lost connection after CONNECT from unknown[unknown]");
+    return;
+  }
+  Peer peer = address.is_ip() ? make_peer(address)
+                              : make_local_peer(ipc::peer_credentials(client.fd.get()).uid);
+  if (sessions() >= config_->sessions) {
+    log::warning("session limit " + std::to_string(config_->sessions) +
+                 " reached: " + peer.shown() + " is turned away");
+    return refuse(std::move(client), std::move(peer), "421 4.3.2 %s Error: too many sessions");
+  }
+  if (peer.local != config_->local) {
+    log::warning(std::string("cannot serve a client: ") +
+                 (peer.local ? "a UNIX socket needs smtpd_local_submission = yes"
+                             : "smtpd_local_submission = yes is for UNIX sockets only"));
+    return refuse(std::move(client), std::move(peer), kTryAgain);
+  }
+  const std::string label = "look-up of " + peer.shown();
+  meeting_.spawn(meet(std::move(client), std::move(peer), address, config_), label);
+  update_busy();
+}
+
+ev::RootTask Service::meet(daemon::Client client, Peer peer, net::Address address,
+                           std::shared_ptr<const Config> config) {
+  Result<void> known = co_await identify(peer, address, *config);
+  if (known) {
+    admit(std::move(client), std::move(peer));
+    co_return;
+  }
+  const bool closing = known.error().kind() == ErrorKind::cancelled;
+  if (!closing) log::warning("cannot serve " + peer.shown() + ": " + known.error().text());
+  refuse(std::move(client), std::move(peer), closing ? kClosing : kTryAgain);
+}
+
+ev::Task<Result<void>> Service::identify(ev::Lent<Peer> peer, net::Address address,
+                                         ev::Lent<const Config> config) {
+  if (!peer->local && config->looks_up_names) {
+    Result<dns::ClientName> name = co_await names_.find(address, config->name_limit);
+    if (!name) co_return name.error();
+    if (!name->problem.empty()) log::warning(name->problem);
+    set_name(*peer, *name);
+  }
+  const std::function<Result<Peer>()> question = [&] { return judge(*config, *peer); };
+  const ev::Deadline deadline = context_.loop().after(config->timeout);
+  Result<Peer> judged = co_await maps::ask<Peer>(context_.loop(), question, deadline);
+  if (!judged) co_return judged.error();
+  *peer = std::move(*judged);
+  co_return Result<void>();
+}
+
+Result<Peer> Service::judge(const Config& config, Peer peer) {
+  if (peer.local) {
     if (config.any_user_may_submit) return peer;
     const passwd* user = ::getpwuid(peer.uid);
     const Result<bool> may =
@@ -69,82 +138,54 @@ Result<Peer> Service::identify(const Config& config, int fd) {
     peer.may_submit = may && *may;
     return peer;
   }
-  if (config.local)
-    return Error(ErrorKind::config, "smtpd_local_submission = yes is for UNIX sockets only");
-  Peer peer = make_peer(address);
-  POSTRIDER_TRY(peer.trusted, config.lists->is_trusted(peer.address));
-  POSTRIDER_TRY(peer.free_of_limits, config.lists->is_free_of_limits(peer.address));
-  POSTRIDER_TRY(peer.bare_newlines_pass, config.lists->may_send_bare_newlines(peer.address));
+  POSTRIDER_TRY(peer.trusted, config.lists->is_trusted(peer));
+  POSTRIDER_TRY(peer.free_of_limits, config.lists->is_free_of_limits(peer));
+  POSTRIDER_TRY(peer.bare_newlines_pass, config.lists->may_send_bare_newlines(peer));
   return peer;
 }
 
+// Why it is not served, as a reply; empty: it is.
 std::string Service::refusal_of(const Peer& peer) {
-  if (group_.size() >= config_->sessions) {
-    log::warning("session limit " + std::to_string(config_->sessions) +
-                 " reached: " + peer.shown() + " is turned away");
-    return "421 4.3.2 " + config_->hostname + " Error: too many sessions\r\n";
-  }
   if (peer.local) {
     if (peer.may_submit) return {};
     log::warning("uid " + std::to_string(peer.uid) +
                  " may not hand in mail (authorized_submit_users)");
-    return "554 5.7.1 " + config_->hostname + " Error: user not authorized to submit mail\r\n";
+    return "554 5.7.1 %s Error: user not authorized to submit mail";
   }
   const auto found = per_client_.find(peer.address);
   if (config_->sessions_per_client != 0 && !peer.free_of_limits && found != per_client_.end() &&
       found->second >= config_->sessions_per_client) {
     log::warning("Connection concurrency limit exceeded: " + std::to_string(found->second + 1) +
                  " from " + peer.shown() + " for service " + context_.service_name());
-    return "421 4.7.0 " + config_->hostname + " Error: too many connections from " + peer.address +
-           "\r\n";
+    return "421 4.7.0 %s Error: too many connections from " + peer.address;
   }
   return {};
 }
 
-void Service::accept(daemon::Client client) {
-  if (config_->lists->may_wait()) {
-    group_.spawn(identify_slowly(std::move(client), config_), "a client that is being looked up");
-    return;
-  }
-  Result<Peer> peer = identify(*config_, client.fd.get());
-  admit(std::move(client), std::move(peer));
+// "%s" in the reply is our name.
+void Service::refuse(daemon::Client client, Peer peer, std::string_view text) {
+  std::string reply(text);
+  reply.replace(reply.find("%s"), 2, config_->hostname).append("\r\n");
+  const std::string label = "client turned away: " + peer.shown();
+  group_.spawn(turn_away(std::move(client), std::move(peer), std::move(reply)), label);
 }
 
-ev::RootTask Service::identify_slowly(daemon::Client client, std::shared_ptr<const Config> config) {
-  const int fd = client.fd.get();
-  const std::function<Result<Peer>()> question = [&] { return identify(*config, fd); };
-  const ev::Deadline deadline = context_.loop().after(config->timeout);
-  Result<Peer> peer = co_await maps::ask<Peer>(context_.loop(), question, deadline);
-  if (!peer && peer.error().kind() == ErrorKind::cancelled) co_return;
-  admit(std::move(client), std::move(peer));
-}
-
-void Service::admit(daemon::Client client, Result<Peer> peer) {
-  const int fd = client.fd.get();
-  if (!peer) {
-    log::warning("cannot serve a client: " + peer.error().text());
-    Peer stranger;
-    group_.spawn(turn_away(std::move(client), stranger,
-                           "421 4.3.0 " + config_->hostname + " Error: try again later\r\n"),
-                 "client turned away");
-    return;
-  }
-  const std::string refusal = refusal_of(*peer);
-  const std::string label = "session of " + peer->shown();
+void Service::admit(daemon::Client client, Peer peer) {
+  const std::string refusal = refusal_of(peer);
   if (!refusal.empty()) {
-    group_.spawn(turn_away(std::move(client), std::move(*peer), refusal), label);
+    refuse(std::move(client), std::move(peer), refusal);
     return;
   }
+  if (!peer.address.empty()) ++per_client_[peer.address];
   const int on = 1;
-  if (!peer->local) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  group_.spawn(serve(std::move(client), std::move(*peer), config_), label);
-  update_busy();
+  if (!peer.local) ::setsockopt(client.fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const std::string label = "session of " + peer.shown();
+  group_.spawn(serve(std::move(client), std::move(peer), config_), label);
 }
 
 ev::RootTask Service::serve(daemon::Client client, Peer peer,
                             std::shared_ptr<const Config> config) {
   const std::string address = peer.address;
-  if (!address.empty()) ++per_client_[address];
   {
     net::TcpStream stream(context_.loop(), std::move(client.fd));
     Session session(shared_, std::move(config), stream, std::move(peer));
@@ -168,13 +209,14 @@ ev::RootTask Service::turn_away(daemon::Client client, Peer peer, std::string re
 // accepted), those that wait for a commit hear its outcome first.
 void Service::drain(daemon::Drain reason) {
   shared_.draining = true;
+  meeting_.cancel();
   for (const Open& open : open_)
     if (reason != daemon::Drain::retire && !open.session->is_committing())
       ::shutdown(open.fd, SHUT_RD);
 }
 
 void Service::update_busy() {
-  const std::size_t now = group_.size();
+  const std::size_t now = sessions();
   if (!busy_ && now >= kBusyAt) context_.set_busy(busy_ = true);
   if (busy_ && now <= kFreeAt) context_.set_busy(busy_ = false);
 }

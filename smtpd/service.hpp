@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "client_names.hpp"
 #include "config.hpp"
 #include "daemon/program.hpp"
 #include "ev/group.hpp"
@@ -17,8 +18,12 @@ namespace postrider::smtpd {
 
 class Service final : public daemon::Service {
  public:
-  static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context);
-  Service(daemon::Context& context, std::shared_ptr<const Config> config);
+  // Reads resolv.conf, where no other name servers are set.
+  static Result<dns::Setup> name_servers(const config::Settings& settings);
+  static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context,
+                                                         const dns::Setup& servers);
+  Service(daemon::Context& context, std::shared_ptr<const Config> config, dns::Setup servers,
+          std::unique_ptr<dns::Resolver> resolver);
   ~Service() override;
 
   void accept(daemon::Client client) override;
@@ -31,20 +36,31 @@ class Service final : public daemon::Service {
     int fd;
     Session* session;
   };
-  // Who it is and whether it may talk to us; a reply says why not. A question for maps::ask().
-  static Result<Peer> identify(const Config& config, int fd);
-  ev::RootTask identify_slowly(daemon::Client client, std::shared_ptr<const Config> config);
-  void admit(daemon::Client client, Result<Peer> peer);
+  // Finds out who it is, then decides whether to serve it.
+  ev::RootTask meet(daemon::Client client, Peer peer, net::Address address,
+                    std::shared_ptr<const Config> config);
+  ev::Task<Result<void>> identify(ev::Lent<Peer> peer, net::Address address,
+                                  ev::Lent<const Config> config);
+  // What the lists say of it. A question for maps::ask().
+  static Result<Peer> judge(const Config& config, Peer peer);
+  void admit(daemon::Client client, Peer peer);
   std::string refusal_of(const Peer& peer);
+  void refuse(daemon::Client client, Peer peer, std::string_view text);
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
   ev::RootTask turn_away(daemon::Client client, Peer peer, std::string reply);
   void update_busy();
+  std::size_t sessions() const { return meeting_.size() + group_.size(); }
 
   daemon::Context& context_;
   std::shared_ptr<const Config> config_;
   submit::Submitter submitter_;
   Shared shared_;
-  ev::Group group_;
+  const dns::Setup servers_;
+  const std::unique_ptr<dns::Resolver> resolver_;
+  dns::HostsFile hosts_;
+  ClientNames names_;
+  ev::Group meeting_; // clients of whom it is not known yet who they are
+  ev::Group group_;   // sessions, and clients that are turned away
   std::list<Open> open_;
   std::unordered_map<std::string, std::uint64_t> per_client_;
   bool busy_ = false;

@@ -3,17 +3,18 @@
 #include "dns/resolver.hpp"
 
 #include <arpa/nameser.h>
+#include <netinet/in.h>
 #include <set>
 
 #include "base/ascii.hpp"
 #include "mail/domain.hpp"
-#include "net/address.hpp"
 
 namespace postrider::dns {
 
 std::string_view to_string(Type type) {
   switch (type) {
   case Type::a: return "A";
+  case Type::ptr: return "PTR";
   case Type::mx: return "MX";
   case Type::txt: return "TXT";
   case Type::aaaa: return "AAAA";
@@ -30,7 +31,7 @@ constexpr std::size_t kMaxAliases = 16; // in a row
 
 std::string without_root_dot(std::string_view name) {
   if (!name.empty() && name.back() == '.') name.remove_suffix(1);
-  return lowercase(name);
+  return std::string(name);
 }
 
 // A name out of a message as text, odd bytes escaped; false when it is not encoded as a name.
@@ -45,15 +46,18 @@ bool expand_name(const ns_msg& message, const unsigned char* at, std::string& ou
 enum class Read { good, malformed, no_host };
 
 // Escapes, blanks, slashes and the like have no business in a host name: it ends up in logs, cache
-// keys and look-ups of tables. A numeric address is none either, but works with other mail systems.
-Read read_host(const ns_msg& message, const unsigned char* at, Record& out, Answer& answer) {
+// keys and look-ups of tables. The root has a meaning in an MX record (RFC 7505), and a numeric
+// address there works with other mail systems.
+Read read_host(const ns_msg& message, const unsigned char* at, Type type, Record& out,
+               Answer& answer) {
   if (!expand_name(message, at, out.data)) return Read::malformed;
-  if (out.data.empty() || mail::is_hostname(out.data)) return Read::good;
+  const bool is_mx = type == Type::mx;
+  if ((is_mx && out.data.empty()) || mail::is_hostname(out.data)) return Read::good;
   const bool numeric = net::Address::parse_ip(out.data, 0).has_value();
   answer.complaint = (numeric ? "numeric" : "malformed") +
-                     (" domain name in resource data of MX record for " + answer.canonical) + ": " +
-                     out.data.substr(0, 100);
-  return numeric ? Read::good : Read::no_host;
+                     (" domain name in resource data of " + std::string(to_string(type))) +
+                     " record for " + answer.canonical + ": " + out.data.substr(0, 100);
+  return numeric && is_mx ? Read::good : Read::no_host;
 }
 
 Read read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out, Answer& answer) {
@@ -68,10 +72,14 @@ Read read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out,
   switch (type) {
   case Type::a: return has(length == 4);
   case Type::aaaa: return has(length == 16);
-  case Type::mx:
+  case Type::ptr: return read_host(message, data, type, out, answer);
+  case Type::mx: {
     if (length < 3) return Read::malformed;
     out.preference = static_cast<std::uint16_t>(ns_get16(data));
-    return read_host(message, data + 2, out, answer);
+    const Read read = read_host(message, data + 2, type, out, answer);
+    out.data = lowercase(out.data);
+    return read;
+  }
   case Type::srv: return has(length >= 7);
   case Type::tlsa: return has(length >= 4);
   case Type::txt: return has(length >= 1);
@@ -81,9 +89,22 @@ Read read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out,
 
 } // namespace
 
+net::Address address_of(const Record& record, Type type) {
+  if (type == Type::a) {
+    sockaddr_in four{};
+    four.sin_family = AF_INET;
+    record.data.copy(reinterpret_cast<char*>(&four.sin_addr), sizeof four.sin_addr);
+    return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&four), sizeof four);
+  }
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  record.data.copy(reinterpret_cast<char*>(&six.sin6_addr), sizeof six.sin6_addr);
+  return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&six), sizeof six);
+}
+
 Answer parse_reply(ByteView packet, std::string_view name, Type type) {
   Answer answer;
-  answer.canonical = without_root_dot(name);
+  answer.canonical = lowercase(without_root_dot(name));
   ns_msg message;
   const auto* bytes = reinterpret_cast<const unsigned char*>(packet.data());
   if (packet.size() > 65535 || ns_initparse(bytes, static_cast<int>(packet.size()), &message) < 0) {
@@ -104,6 +125,7 @@ Answer parse_reply(ByteView packet, std::string_view name, Type type) {
     if (ns_rr_type(rr) == ns_t_cname) {
       std::string target;
       if (!expand_name(message, ns_rr_rdata(rr), target) || !mail::is_domain(target)) continue;
+      target = lowercase(target);
       loops = loops || !aliases.insert(target).second || aliases.size() > kMaxAliases;
       answer.canonical = target;
     } else if (static_cast<unsigned>(ns_rr_type(rr)) == static_cast<unsigned>(type)) {

@@ -16,6 +16,8 @@ namespace postrider::dns {
 namespace {
 
 constexpr int kMaxAbandoned = 10000; // look-ups nobody waits for; beyond: Answer "busy"
+constexpr const char* kLoopback6 =
+    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.";
 
 Error config_error(std::string text) { return Error(ErrorKind::config, std::move(text)); }
 
@@ -139,10 +141,11 @@ Result<std::unique_ptr<UnboundResolver>> UnboundResolver::create(ev::Loop& loop,
     const int status = ub_ctx_add_ta(impl->context, anchor.c_str());
     if (status != 0) return config_error("trust anchor \"" + anchor + "\": " + ub_strerror(status));
   }
-  // libunbound answers NXDOMAIN for these by itself (RFC 6761, RFC 8375). Here the name servers
-  // that were configured are the ones to know. The first such call also completes the context, so
-  // that a malformed anchor is found now.
-  for (const char* zone : {"test.", "home.arpa."}) {
+  // libunbound answers for private addresses, and for these, by itself (RFC 6303, RFC 6761, RFC
+  // 8375). Here the name servers that were configured are the ones to know. The first such call
+  // also completes the context, so that a malformed anchor is found now.
+  POSTRIDER_TRY_VOID(option("unblock-lan-zones:", "yes"));
+  for (const char* zone : {"test.", "home.arpa.", "127.in-addr.arpa.", kLoopback6}) {
     const int status = ub_ctx_zone_remove(impl->context, zone);
     if (status != 0)
       return config_error(std::string("cannot start the DNS resolver: ") + ub_strerror(status));

@@ -12,10 +12,19 @@
 
 #include "base/bytes.hpp"
 #include "ev/task.hpp"
+#include "net/address.hpp"
 
 namespace postrider::dns {
 
-enum class Type : std::uint16_t { a = 1, mx = 15, txt = 16, aaaa = 28, srv = 33, tlsa = 52 };
+enum class Type : std::uint16_t {
+  a = 1,
+  ptr = 12,
+  mx = 15,
+  txt = 16,
+  aaaa = 28,
+  srv = 33,
+  tlsa = 52
+};
 std::string_view to_string(Type type);
 
 enum class Status : std::uint8_t {
@@ -36,7 +45,8 @@ struct Record {
   std::uint16_t preference = 0; // MX
   std::uint32_t ttl = 0;        // seconds; above 2^31 - 1 it is 0 (RFC 2181 section 8)
   std::string data;             // A: 4 bytes; AAAA: 16; MX: host name or numeric address, lower
-                                // case, "" for the root; others: rdata
+                                // case, "" for the root; PTR: host name, as it was written; others:
+                                // rdata
 };
 
 struct Answer {
@@ -65,6 +75,7 @@ struct Setup {
   // `servers` empty: the nameserver lines of /etc/resolv.conf. `anchor_file` empty: no anchors.
   static Result<Setup> load(const std::vector<std::string>& servers,
                             const std::string& anchor_file);
+  bool operator==(const Setup&) const = default;
 };
 
 class UnboundResolver final : public Resolver {
@@ -84,5 +95,8 @@ class UnboundResolver final : public Resolver {
 // Reads the answer section of a reply message. Pure: whatever the bytes are, records that do not
 // have the form of their type are skipped, and no more than kMaxRecords are kept.
 Answer parse_reply(ByteView packet, std::string_view name, Type type);
+
+// Of an A or AAAA record; port 0.
+net::Address address_of(const Record& record, Type type);
 
 } // namespace postrider::dns

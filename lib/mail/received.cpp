@@ -23,10 +23,11 @@ std::string received_header(const ReceivedFacts& facts) {
     out.append(", from userid ").append(std::to_string(facts.uid)).append(")\r\n\tid ");
     out.append(facts.id);
   } else {
+    const std::string_view name = facts.client_name.empty() ? "unknown" : facts.client_name;
     out.append("Received: from ");
-    append_safe(out, facts.helo.empty() ? "unknown" : facts.helo);
+    append_safe(out, facts.helo.empty() ? name : facts.helo);
     out.append(" (");
-    append_safe(out, facts.client_name.empty() ? "unknown" : facts.client_name);
+    append_safe(out, name);
     const bool v6 = facts.client_address.find(':') != std::string_view::npos;
     out.append(v6 ? " [IPv6:" : " [");
     append_safe(out, facts.client_address);

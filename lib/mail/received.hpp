@@ -11,7 +11,7 @@
 namespace postrider::mail {
 
 struct ReceivedFacts {
-  std::string_view helo;           // what the client called itself
+  std::string_view helo;           // what the client called itself; empty: its name stands there
   std::string_view client_name;    // verified name or "unknown"
   std::string_view client_address; // "192.0.2.1", "2001:db8::1"; empty for local submission
   std::string_view sasl_username;  // empty: not shown

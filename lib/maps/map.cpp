@@ -99,7 +99,7 @@ Answer MapList::lookup(std::string_view key, Key kind) {
     auto answer = named.map->lookup(key);
     if (!answer) return answer.error().in(named.spec.substr(0, kMostInMessages));
     if (!*answer) continue;
-    if ((*answer)->empty())
+    if ((*answer)->empty() && !empty_is_answer_)
       return Error(ErrorKind::config,
                    named.spec.substr(0, kMostInMessages) + ": the answer for \"" +
                        std::string(key.substr(0, kMostInMessages)) + "\" is empty");

@@ -73,6 +73,8 @@ class MapList {
   Answer lookup(std::string_view key, Key kind = Key::whole);
   bool empty() const { return maps_.empty(); }
   bool may_wait() const;
+  // An empty answer is a mistake of the table's, unless the caller says what it means.
+  void take_empty_answers() { empty_is_answer_ = true; }
 
  private:
   friend Result<MapList> open_maps(std::string_view specs, const MapOptions& options);
@@ -81,6 +83,7 @@ class MapList {
     std::unique_ptr<Map> map;
   };
   std::vector<Named> maps_;
+  bool empty_is_answer_ = false;
 };
 
 Result<MapList> open_maps(std::string_view specs, const MapOptions& options);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "smtp/reply.hpp"
 
-#include <cstring>
+#include <utility>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
@@ -24,37 +24,39 @@ std::string Reply::joined(std::string_view between) const {
 }
 
 Result<bool> ReplyParser::feed(ByteView& in) {
-  while (!in.empty()) {
-    const void* found = std::memchr(in.data(), '\n', in.size());
-    const std::size_t length =
-        found ? static_cast<std::size_t>(static_cast<const char*>(found) - in.data()) : in.size();
-    if (line_.size() + length > kMaxLine) return Error(ErrorKind::limit, "reply line too long");
-    if (!found) {
-      line_.append(in);
-      in = {};
-      return false;
-    }
-    ByteView text = in.substr(0, length);
-    in.remove_prefix(length + 1);
-    if (!line_.empty()) text = line_.append(text);
-    Result<bool> complete = line(text);
-    line_.clear();
-    if (!complete) return complete;
-    if (*complete) return true;
+  while (true) {
+    POSTRIDER_TRY(const bool whole, feed_line(in));
+    if (!whole) return false;
+    POSTRIDER_TRY(const bool complete, take_line(line_));
+    if (complete) return true;
   }
-  return false;
 }
 
-Result<bool> ReplyParser::line(ByteView text) {
-  if (complete_) {
+Result<bool> ReplyParser::feed_line(ByteView& in) {
+  if (in.empty()) return false;
+  if (std::exchange(complete_, false)) {
     reply_ = {};
     lines_ = bytes_ = 0;
-    complete_ = false;
+    cut_ = false;
   }
+  if (std::exchange(line_complete_, false)) line_.clear();
+  const std::size_t end = in.find('\n');
+  const ByteView text = in.substr(0, end);
+  in.remove_prefix(end == ByteView::npos ? in.size() : end + 1);
   bytes_ += text.size() + 1;
-  if (++lines_ > kMaxLines || bytes_ > kMaxBytes) return Error(ErrorKind::limit, "reply too long");
-  if (!text.empty() && text.back() == '\r') text.remove_suffix(1);
+  if (end != ByteView::npos) ++lines_;
+  if (bytes_ > kMaxBytes || lines_ > kMaxLines) return Error(ErrorKind::limit, "reply too long");
+  const std::size_t room = kMaxLine - line_.size();
+  if (text.size() > room) cut_ = true;
+  line_.append(text.substr(0, room));
+  if (end == ByteView::npos) return false;
+  line_complete_ = true;
+  while (!line_.empty() && line_.back() == '\r')
+    line_.pop_back();
+  return true;
+}
 
+Result<bool> ReplyParser::take_line(ByteView text) {
   const bool has_code = text.size() >= 3 && text[0] >= '2' && text[0] <= '5' && is_digit(text[1]) &&
                         is_digit(text[2]);
   if (!has_code || (text.size() > 3 && text[3] != ' ' && text[3] != '-'))
@@ -66,7 +68,7 @@ Result<bool> ReplyParser::line(ByteView text) {
     if (!status.empty()) reply_.dsn = status;
   }
   if (reply_.text.size() + text.size() < kMaxStored) {
-    if (lines_ > 1) reply_.text.push_back('\n');
+    if (!reply_.text.empty()) reply_.text.push_back('\n');
     reply_.text += log::printable(text);
   }
   if (text.size() > 3 && text[3] == '-') return false;

@@ -26,28 +26,36 @@ struct Reply {
   std::string joined(std::string_view between) const; // lines with other text between them
 };
 
+// Lines beyond kMaxLine are cut, as Postfix does: what is too long is passed over, so that a server
+// may announce whatever it likes. All of it counts for kMaxBytes.
 class ReplyParser {
  public:
   static constexpr std::size_t kMaxLine = 2048;
   static constexpr std::size_t kMaxLines = 500;
-  static constexpr std::size_t kMaxBytes = 64 << 10; // of one reply
+  static constexpr std::size_t kMaxBytes = 4 << 20; // of one reply, as it came
   static constexpr std::size_t kMaxStored = 8 << 10;
 
   // Takes bytes off the front of `in` up to the end of a reply: true when reply() is complete, and
   // the next call begins a new one. Error protocol or limit: the connection cannot go on.
   Result<bool> feed(ByteView& in);
+  // The same in two halves, for who wants to see a line before it counts: up to the end of a line;
+  // then what line() is, or what stands in its place.
+  Result<bool> feed_line(ByteView& in);
+  ByteView line() const { return line_; } // without its end
+  Result<bool> take_line(ByteView text);
+
   const Reply& reply() const { return reply_; }
   Reply take() { return std::move(reply_); }
-  bool in_reply() const { return !complete_ && (lines_ > 0 || !line_.empty()); }
+  bool was_cut() const { return cut_; } // a line of the reply
 
  private:
-  Result<bool> line(ByteView text);
-
   Reply reply_;
-  std::string line_; // of a line cut by the input
+  std::string line_;
   std::size_t lines_ = 0;
   std::size_t bytes_ = 0;
+  bool line_complete_ = true;
   bool complete_ = true;
+  bool cut_ = false;
 };
 
 } // namespace postrider::smtp

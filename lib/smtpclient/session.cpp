@@ -6,16 +6,6 @@
 #include "net/tcp_stream.hpp"
 
 namespace postrider::smtpclient {
-namespace {
-
-ByteView without_line_end(ByteView line) {
-  while (!line.empty() && (line.back() == '\n' || line.back() == '\r'))
-    line.remove_suffix(1);
-  return line;
-}
-
-} // namespace
-
 Session::Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options,
                  Tables& tables, Peer peer)
     : loop_(loop), stream_(std::move(stream)), options_(options), tables_(tables),
@@ -94,6 +84,16 @@ ev::Task<Result<void>> Session::send_content(ByteView bytes) {
   co_return Result<void>();
 }
 
+smtp::Reply Session::received(smtp::ReplyParser& parser) {
+  smtp::Reply reply = parser.take();
+  if (parser.was_cut())
+    log::warning(peer_.shown_with_port() + ": response longer than " +
+                 std::to_string(smtp::ReplyParser::kMaxLine) + ": " + reply.text.substr(0, 30) +
+                 "...");
+  if (reply.code == 421) broken_ = true;
+  return reply;
+}
+
 ev::Deadline Session::reply_deadline(smtp::Step step) {
   if (request_deadline_) return *std::exchange(request_deadline_, std::nullopt);
   return loop_.after(options_.timeout(step));
@@ -111,10 +111,8 @@ ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
       stream_->consume(had - in.size());
       if (!complete) co_return malformed(complete.error());
       if (*complete) {
-        smtp::Reply reply = parser.take();
-        if (transcript_) transcript_->received(reply.text);
-        if (reply.code == 421) broken_ = true;
-        co_return std::move(reply);
+        if (transcript_) transcript_->received(parser.reply().text);
+        co_return received(parser);
       }
     }
     Result<void> more = co_await stream_->fill(deadline);
@@ -122,28 +120,23 @@ ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
   }
 }
 
-ByteView Session::whole_line() const {
-  const ByteView in = stream_->buffered();
-  const std::size_t end = in.find('\n');
-  return end == ByteView::npos ? ByteView() : in.substr(0, end + 1);
-}
-
 // The same with smtp_reply_filter: each line is looked up, and what is found takes its place before
 // anybody asks whether it is a reply at all.
 ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(ev::Deadline deadline) {
   smtp::ReplyParser parser;
   while (true) {
-    const ByteView whole = whole_line();
-    if (whole.empty()) {
-      if (stream_->buffered().size() > smtp::ReplyParser::kMaxLine)
-        co_return lost(Error(ErrorKind::limit, "reply line too long"));
+    ByteView in = stream_->buffered();
+    const std::size_t had = in.size();
+    Result<bool> whole = parser.feed_line(in);
+    stream_->consume(had - in.size());
+    if (!whole) co_return malformed(whole.error());
+    if (!*whole) {
       Result<void> more = co_await stream_->fill(deadline);
       if (!more) co_return lost(more.error());
       continue;
     }
-    std::string line = log::printable(without_line_end(whole));
-    if (transcript_) transcript_->received(whole);
-    stream_->consume(whole.size());
+    std::string line = log::printable(parser.line());
+    if (transcript_) transcript_->received(parser.line());
     maps::Answer found =
         co_await maps::ask(loop_, tables_.reply_filter, line, maps::Key::whole, deadline);
     if (!found) co_return lost(table_error(found.error(), "reply_filter"));
@@ -152,15 +145,11 @@ ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(ev::Deadline deadline
                 **found + "\"");
       line = log::printable(**found);
       if (transcript_) transcript_->replaced(line);
+      if (line.empty()) continue; // as if it had not come; the reply goes on with the next one
     }
-    line.push_back('\n');
-    ByteView in = line;
-    Result<bool> complete = parser.feed(in);
+    Result<bool> complete = parser.take_line(line);
     if (!complete) co_return malformed(complete.error());
-    if (!*complete) continue;
-    smtp::Reply reply = parser.take();
-    if (reply.code == 421) broken_ = true;
-    co_return std::move(reply);
+    if (*complete) co_return received(parser);
   }
 }
 

@@ -89,8 +89,7 @@ class Session {
 
  private:
   ev::Task<Result<smtp::Reply>> read_filtered_reply(ev::Deadline deadline);
-  // A line with its LF at the front of what came; empty: not there yet.
-  ByteView whole_line() const;
+  smtp::Reply received(smtp::ReplyParser& parser);
   Error lost(Error error);
   Error malformed(Error error);
   ev::Deadline reply_deadline(smtp::Step step);

@@ -34,6 +34,7 @@ Result<Tables> Tables::open(const config::Settings& settings, Flavor flavor) {
       return Error(ErrorKind::config, std::string(row.parameter) + ": " + opened.error().text());
     row.list = std::move(*opened);
   }
+  t.reply_filter.take_empty_answers();
   auto local = maps::MatchList::open(settings.list("mydestination"), {}, where);
   if (!local) return Error(ErrorKind::config, "mydestination: " + local.error().text());
   t.local_domains = std::move(*local);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <netinet/in.h>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
@@ -36,19 +35,6 @@ std::string try_again(std::string_view name, dns::Type type, std::string_view re
 std::string drops_all(std::string_view name, dns::Type type) {
   return "Error looking up name=" + std::string(name) +
          " type=" + std::string(dns::to_string(type)) + ": DNS reply filter drops all results";
-}
-
-net::Address address_from(const dns::Record& record, dns::Type type) {
-  if (type == dns::Type::a) {
-    sockaddr_in four{};
-    four.sin_family = AF_INET;
-    record.data.copy(reinterpret_cast<char*>(&four.sin_addr), sizeof four.sin_addr);
-    return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&four), sizeof four);
-  }
-  sockaddr_in6 six{};
-  six.sin6_family = AF_INET6;
-  record.data.copy(reinterpret_cast<char*>(&six.sin6_addr), sizeof six.sin6_addr);
-  return net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&six), sizeof six);
 }
 
 Targets failed(Cause cause, std::string detail) {
@@ -147,7 +133,7 @@ ev::Task<void> TargetFinder::add_dns_addresses(std::string_view name, ev::Lent<F
     switch (answer->status) {
     case dns::Status::ok:
       for (const dns::Record& record : answer->records)
-        found->add(address_from(record, type));
+        found->add(dns::address_of(record, type));
       break;
     case dns::Status::no_data:
       found->note(Lack::missing,

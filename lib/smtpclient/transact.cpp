@@ -84,6 +84,7 @@ ev::Task<bool> Transact::envelope() {
         co_return false;
       }
       note(batch.commands[i], *reply);
+      if (trouble_) co_return false;
     }
     // One group at a time: no DATA when nobody is left to get it.
     if (i < batch.commands.size() && !judge_.any_undecided()) co_return false;
@@ -99,7 +100,8 @@ void Transact::note(const smtp::Batch::Command& command, const smtp::Reply& repl
     session_.mark_broken();
   switch (command.step) {
   case Step::xforward:
-    // The filter does without; the mail goes its way.
+    // The filter does without; the mail goes its way, unless the server does.
+    if (reply.code == 421) trouble_ = trouble_from(reply, command.step);
     if (!reply.ok())
       log::warning("host " + session_.peer().shown_with_port() + " said: " + reply.joined(" ") +
                    " (in reply to XFORWARD command)");

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """authorized_mailq_users, authorized_flush_users and authorized_submit_users are lists of names,
 !names, files and tables, of which the first that fits decides; root always sees the queue."""
+import atexit
 import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import suite as postrider
 from suite import Suite, expect_equal, expect_match, skip
@@ -11,7 +15,14 @@ if os.geteuid() != 0:
     skip("asking as another user needs root")
 
 
+# Programs of their own: the build directory may be closed to other users.
+programs = pathlib.Path(tempfile.mkdtemp(prefix="postrider-test-"))
+atexit.register(shutil.rmtree, programs)
+programs.chmod(0o755)
+
+
 def as_daemon(suite, program, *arguments, text=""):
+    program = programs / program.name if (programs / program.name).exists() else shutil.copy(program, programs)
     return subprocess.run([program, *arguments], user="daemon", group="daemon", extra_groups=[],
                           input=text, capture_output=True, text=True, check=False, timeout=60,
                           env={**os.environ, "MAIL_CONFIG": str(suite.config)}).returncode == 0

@@ -56,6 +56,8 @@ ROWS = [
      STARRED, "status=sent", said("HELO")),
     ("filter", ["smtp_reply_filter=inline:{{550 5.1.1 no=450 4.2.1 perhaps}}"], {"RCPT": "550 5.1.1 no"},
      r"dsn=4\.2\.1, status=deferred \(host \S+ said: 450 4\.2\.1 perhaps", None),
+    ("leaveout", ["smtp_reply_filter=regexp:{{/^250.SIZE/}}"], {},
+     "status=sent", no(said("MAIL FROM:<FROM@EXAMPLE.ORG> SIZE"))),
     ("quote", ["smtp_quote_rfc821_envelope=no"], {}, "status=sent", said("RCPT TO:<A B@QUOTE.EXAMPLE>")),
     ("quoted", [], {}, "status=sent", said('RCPT TO:<"A B"@QUOTED.EXAMPLE>')),
     ("fold", ["smtp_line_length_limit=80"], {}, "status=sent",

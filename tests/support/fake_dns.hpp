@@ -3,6 +3,7 @@
 //
 //   a.example       MX   10 mx.a.example
 //   mx.a.example    A    192.0.2.1
+//   1.2.0.192.in-addr.arpa  PTR  mx.a.example
 //   gone.example    NXDOMAIN
 //   slow.example    TEMPORARY SERVFAIL
 //   liar.example    BOGUS

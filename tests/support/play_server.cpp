@@ -2,6 +2,8 @@
 #include "support/play_server.hpp"
 
 #include <algorithm>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/check.hpp"
@@ -9,7 +11,7 @@
 namespace postrider::test {
 
 PlayServer::PlayServer(ev::Loop& loop, std::string_view address, std::uint16_t port)
-    : loop_(loop), group_(loop) {
+    : loop_(loop), group_(loop), released_(loop) {
   auto listener = net::listen(net::Address::parse_ip(address, port).value(), {});
   POSTRIDER_CHECK(listener.ok(), listener.error().text());
   listener_ = std::move(*listener);
@@ -23,6 +25,11 @@ PlayServer::~PlayServer() {
   watch_.reset();
   group_.close();
   group_.tear_down();
+}
+
+void PlayServer::go_on() {
+  go_on_ = true;
+  released_.notify_all();
 }
 
 void PlayServer::accept_all() {
@@ -93,15 +100,31 @@ ev::Task<bool> PlayServer::hear(net::TcpStream& stream, const ScriptStep& step) 
 
 ev::RootTask PlayServer::play(Fd fd, Script script) {
   net::TcpStream stream(loop_, std::move(fd));
-  for (played_ = 0; played_ < script.size() && played_ < mode.cut; ++played_) {
-    const ScriptStep& step = script[played_];
+  played_ = 0;
+  for (std::size_t at = 0; at < script.size() && at < mode.cut; played_ = ++at) {
+    const ScriptStep& step = script[at];
     switch (step.kind) {
     case ScriptStep::Kind::send: {
       Result<void> sent = co_await say(stream, step.text);
       if (!sent) co_return;
+      // Nobody listens behind a pause: until the other side's kernel has it.
+      for (int left = 1; go_on_ && sent && ::ioctl(stream.fd(), SIOCOUTQ, &left) == 0 && left > 0;)
+        sent = co_await ev::sleep_for(loop_, std::chrono::milliseconds(1));
       break;
     }
+    case ScriptStep::Kind::reset: {
+      const linger at_once{1, 0};
+      ::setsockopt(stream.fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+      ++finished_;
+      co_return;
+    }
     case ScriptStep::Kind::close: ++finished_; co_return;
+    case ScriptStep::Kind::pause: {
+      if (go_on_) break;
+      Result<void> over = co_await released_.wait(loop_.after(std::chrono::seconds(20)), "go_on");
+      if (!over) co_return;
+      break;
+    }
     case ScriptStep::Kind::deaf: {
       ++finished_;
       Result<void> over = co_await ev::sleep_for(loop_, std::chrono::seconds(20));

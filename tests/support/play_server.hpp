@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ev/condition.hpp"
 #include "ev/group.hpp"
 #include "net/tcp_stream.hpp"
 #include "support/script.hpp"
@@ -21,6 +22,8 @@ class PlayServer {
   ~PlayServer();
 
   void then(Script script) { scripts_.push_back(std::move(script)); }
+  // Scripts go on behind their pause(), those that get there later as well.
+  void go_on();
   // How all scripts are played: bytes per write, and steps after which the connection is closed.
   ScriptStream::Mode mode;
   std::uint16_t port() const { return port_; }
@@ -42,6 +45,8 @@ class PlayServer {
   Fd listener_;
   std::unique_ptr<ev::FdWatch> watch_;
   std::deque<Script> scripts_;
+  ev::Condition released_;
+  bool go_on_ = false;
   std::uint16_t port_ = 0;
   std::size_t connections_ = 0;
   std::size_t finished_ = 0;

@@ -94,8 +94,9 @@ class Postfix:
                 shutil.copy(f"/etc/postfix/{name}", self.conf / name)
         self.process = None
 
-    def use_name_server(self, address):
-        """Lets smtp run in the queue directory, with a resolv.conf of its own: port 53 of address."""
+    def use_name_server(self, address, also=()):
+        """Lets smtp, and further programs, run in the queue directory, with a resolv.conf of its own:
+        port 53 of address."""
         etc = self.queue / "etc"
         etc.mkdir()
         (etc / "resolv.conf").write_text(f"nameserver {address}\n")
@@ -103,7 +104,13 @@ class Postfix:
         (etc / "hosts").write_text("127.0.0.1 localhost\n")
         shutil.copy("/etc/services", etc / "services")
         master_cf = self.conf / "master.cf"
-        master_cf.write_text(master_cf.read_text().replace("smtp unix - - n -", "smtp unix - - y -"))
+        lines = master_cf.read_text().splitlines()
+        for i, line in enumerate(lines):
+            words = line.split()
+            if words[0] == "smtp" or words[-1] in also:
+                words[4] = "y"
+            lines[i] = " ".join(words)
+        master_cf.write_text("\n".join(lines) + "\n")
 
     def postfix(self, *args):
         return subprocess.run(["/usr/sbin/postfix", "-c", self.conf, *args], capture_output=True,

@@ -61,6 +61,8 @@ ScriptStream::State ScriptStream::play() {
       break;
     case ScriptStep::Kind::send: to_client_ = step.text; break;
     case ScriptStep::Kind::close: closed_ = true; break;
+    case ScriptStep::Kind::reset:
+    case ScriptStep::Kind::pause:
     case ScriptStep::Kind::stall:
     case ScriptStep::Kind::deaf: return State::blocked;
     }

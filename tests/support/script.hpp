@@ -13,7 +13,7 @@
 namespace postrider::test {
 
 struct ScriptStep {
-  enum class Kind { expect, expect_data, expect_chunk, send, close, stall, deaf };
+  enum class Kind { expect, expect_data, expect_chunk, send, close, reset, pause, stall, deaf };
   Kind kind;
   std::string text;
   ScriptStep(Kind k, std::string t) : kind(k), text(std::move(t)) {}
@@ -30,6 +30,10 @@ inline ScriptStep expect_chunk(std::string last = "") {
 }
 inline ScriptStep send(std::string text) { return {ScriptStep::Kind::send, std::move(text)}; }
 inline ScriptStep close_now() { return {ScriptStep::Kind::close, ""}; }
+// Breaks the connection off: RST. PlayServer only.
+inline ScriptStep reset_now() { return {ScriptStep::Kind::reset, ""}; }
+// Goes on when PlayServer::go_on() is called. PlayServer only.
+inline ScriptStep pause() { return {ScriptStep::Kind::pause, ""}; }
 // Says nothing more; the client's time limit passes at once.
 inline ScriptStep stall() { return {ScriptStep::Kind::stall, ""}; }
 // Reads nothing more, and keeps the connection.

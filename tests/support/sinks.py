@@ -60,7 +60,7 @@ class Sink:
     """A server in a thread of its own. `messages` holds what was accepted, in order."""
 
     def __init__(self, script=None, lmtp=False, host="127.0.0.1", port=0, unix=None,
-                 extensions=EXTENSIONS, name="sink.example"):
+                 extensions=EXTENSIONS, name="sink.example", listener=None):
         self.script, self.lmtp, self.name = dict(script or {}), lmtp, name
         self.extensions = extensions
         self.host, self.port, self.unix = host, port, unix
@@ -75,6 +75,8 @@ class Sink:
             try:
                 if unix is not None:
                     start = asyncio.start_unix_server(self.serve, unix, limit=2**24)
+                elif listener is not None:
+                    start = asyncio.start_server(self.serve, sock=listener, limit=2**24)
                 else:
                     start = asyncio.start_server(self.serve, host, port, limit=2**24, backlog=1024)
                 self.server = self.loop.run_until_complete(start)

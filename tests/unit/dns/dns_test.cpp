@@ -72,7 +72,7 @@ class Message {
   int count_ = 0;
 };
 
-constexpr int kA = 1, kCname = 5, kMx = 15, kTlsa = 52;
+constexpr int kA = 1, kCname = 5, kPtr = 12, kMx = 15, kTlsa = 52;
 
 TEST(ReplyOfTheDns, StatusFollowsFromCodeAndRecords) {
   const auto status = [](int rcode) {
@@ -140,6 +140,34 @@ TEST(ReplyOfTheDns, LeavesOutWhatIsNoHostName) {
   EXPECT_EQ(answer.records[0].data, longest);
   EXPECT_EQ(answer.complaint,
             "numeric domain name in resource data of MX record for a.example: 192.0.2.1");
+}
+
+TEST(ReplyOfTheDns, ReverseNamesAreHostNamesAsTheyAreWritten) {
+  const std::string label(63, 'x');
+  const std::string longest = label + "." + label + "." + label + "." + std::string(61, 'x');
+  const auto read = [](const std::string& name) {
+    Message m(1, 0, "7.2.0.192.in-addr.arpa", Type::ptr);
+    m.add(kCname, Message::name("7.0-15.2.0.192.in-addr.arpa")).add(kPtr, Message::name(name));
+    return parse_reply(m.bytes(), "7.2.0.192.in-addr.arpa", Type::ptr);
+  };
+  for (const auto& name : {"Mx.Example"s, "a_b.example"s, "host"s, longest}) {
+    const Answer answer = read(name);
+    ASSERT_EQ(answer.records.size(), 1U) << name;
+    EXPECT_EQ(answer.records[0].data, name);
+  }
+  for (const auto& name :
+       {""s, "192.0.2.7"s, "1.2"s, "a b.example"s, "a\r\nb.example"s, "nul\0.example"s,
+        "\xff.example"s, "a[192.0.2.1].example"s, "x.example\x1b[2J"s}) {
+    const Answer answer = read(name);
+    EXPECT_EQ(answer.status, Status::unusable) << name;
+    EXPECT_NE(answer.complaint.find(" domain name in resource data of PTR record for "
+                                    "7.0-15.2.0.192.in-addr.arpa: "),
+              std::string::npos)
+        << answer.complaint;
+    for (const char c : answer.complaint)
+      EXPECT_TRUE(c >= ' ' && c <= '~') << name;
+  }
+  EXPECT_EQ(read(longest + "x").status, Status::temporary); // longer than a name may be
 }
 
 TEST(ReplyOfTheDns, AliasesThatLeadNowhereAreTemporary) {

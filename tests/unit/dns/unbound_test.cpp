@@ -103,6 +103,9 @@ TEST(Unbound, AsksItsForwarder) {
     EXPECT_EQ(answer.security, Security::insecure);
   }
   EXPECT_EQ(ask("host.test").status, Status::ok); // not answered by libunbound itself
+  for (const auto name : {"host.1.168.192.in-addr.arpa", "host.10.in-addr.arpa",
+                          "host.0.127.in-addr.arpa", "host.home.arpa"})
+    EXPECT_EQ(ask(name).status, Status::ok) << name;
   EXPECT_EQ(ask("other.example").status, Status::no_data);
   EXPECT_EQ(ask("gone.example").status, Status::no_domain);
   EXPECT_EQ(ask("servfail.example").status, Status::temporary);

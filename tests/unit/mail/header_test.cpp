@@ -71,6 +71,20 @@ TEST(ReceivedHeader, OfANetworkClient) {
   EXPECT_TRUE(line.ends_with("\r\n"));
 }
 
+TEST(ReceivedHeader, OfAClientThatDidNotGreet) {
+  const auto line = [](std::string_view name) {
+    return received_header({.client_name = name,
+                            .client_address = "192.0.2.1",
+                            .by = "mx.example",
+                            .protocol = "SMTP",
+                            .id = "ID",
+                            .when = from_unix_micros(0)});
+  };
+  EXPECT_TRUE(
+      line("c.example").starts_with("Received: from c.example (c.example [192.0.2.1])\r\n"));
+  EXPECT_TRUE(line("").starts_with("Received: from unknown (unknown [192.0.2.1])\r\n"));
+}
+
 TEST(ReceivedHeader, OfALocalSubmitter) {
   const std::string line =
       received_header({.by = "mx.example", .id = "ID", .uid = 1000, .when = from_unix_micros(0)});

@@ -59,6 +59,53 @@ TEST_F(Delivering, ADeadSessionIsNoAttempt) {
   EXPECT_EQ(first->connections(), 2U);
 }
 
+// Whatever an idle server did: the next message does not notice, and no reply is taken for one to
+// it.
+struct IdleCase {
+  std::string_view name;
+  Script first_reply; // to the content of the first message
+  Script meanwhile;   // while the session is idle
+};
+class IdleSession : public Delivering, public testing::WithParamInterface<IdleCase> {};
+TEST_P(IdleSession, ThatIsNotSilentIsLeftBeforeMail) {
+  options.session_limit = 1; // no attempt is counted for it
+  const Script& meanwhile = GetParam().meanwhile;
+  first->then(kHello + envelope({"250 ok"}) + Script{expect_data()} + GetParam().first_reply +
+              Script{test::pause()} + meanwhile);
+  first->then(kHello + kOne + kQuit);
+  EXPECT_EQ(verdicts(1, true), Verdicts{Verdict::delivered});
+  EXPECT_EQ(pool.idle(), meanwhile.empty() ? 0U : 1U);
+  const std::size_t until = kHello.size() + kOne.size() + 1 + (meanwhile.size() > 1 ? 1 : 0);
+  first->go_on();
+  while (first->played() < until)
+    loop.turn(true);
+  const auto outcomes = deliver(1);
+  EXPECT_EQ(outcomes[0].verdict, Verdict::delivered);
+  EXPECT_EQ(outcomes[0].text, "250 queued");
+  EXPECT_EQ(uses, 1U);
+  EXPECT_EQ(first->connections(), 2U);
+  EXPECT_EQ(first->messages(), (std::vector<std::string>{kText, kText}));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Variants, IdleSession,
+    testing::ValuesIn<IdleCase>({
+        {"Closed", {send("250 one\r\n")}, {close_now()}},
+        {"BrokenOff", {send("250 one\r\n")}, {test::reset_now()}},
+        {"TimedOut", {send("250 one\r\n")}, {send("421 idle too long\r\n"), close_now()}},
+        {"TimedOutAndOpen", {send("250 one\r\n")}, {send("421 idle too long\r\n"), expect("QUIT")}},
+        {"AcceptsTheNext", {send("250 one\r\n")}, {send("250 ok\r\n"), expect("QUIT")}},
+        {"RefusesTheNext", {send("250 one\r\n")}, {send("550 no\r\n"), expect("QUIT")}},
+        {"AllReplies",
+         {send("250 one\r\n")},
+         {send("250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n"), expect("QUIT")}},
+        {"Garbage", {send("250 one\r\n")}, {send("what?"), expect("QUIT")}},
+        {"OneByte", {send("250 one\r\n")}, {send("\n"), expect("QUIT")}},
+        {"ReplyReadInHalf", {send("250 one\r\n25")}, {}},
+        {"TwoRepliesAtOnce", {send("250 one\r\n250 ok\r\n")}, {}},
+        {"TwoRepliesAtOnceTheLast421", {send("250 one\r\n421 bye\r\n")}, {}},
+    }),
+    [](const auto& info) { return std::string(info.param.name); });
+
 TEST_F(Delivering, ASessionThatRefusesRsetIsNotUsed) {
   options.session_limit = 1;
   for (const Script& answer :

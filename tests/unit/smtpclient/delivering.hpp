@@ -71,7 +71,7 @@ class Delivering : public testing::Test {
   }
   std::vector<mail::Outcome> deliver(std::size_t recipients, bool hint = false,
                                      const std::string& nexthop = {}) {
-    Message message(kText, recipients);
+    Message message(text, recipients);
     Request request;
     request.nexthop = nexthop.empty() ? domain : nexthop;
     request.envelope = message.envelope;
@@ -114,6 +114,7 @@ class Delivering : public testing::Test {
   TargetFinder finder{loop, dns, nullptr, options};
   std::unique_ptr<PlayServer> first, second;
   std::string domain;
+  std::string text = kText; // of all messages
   std::size_t uses = 0;
   std::string pass_to;
   using Verdicts = std::vector<Verdict>;

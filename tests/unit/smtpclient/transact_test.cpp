@@ -497,7 +497,7 @@ TEST(Transaction, HostileServers) {
        std::nullopt,
        false},
       {"endless reply",
-       {expect("MAIL"), send("250-" + std::string(100000, 'x') + "\r\n")},
+       {expect("MAIL"), send("250-" + std::string(5 << 20, 'x') + "\r\n")},
        Decision::open,
        Cause::too_much,
        false},

@@ -14,13 +14,13 @@ namespace postrider::smtpd {
 // Lists from words; "?" in `domains` makes look-ups fail.
 class TestLists final : public Lists {
  public:
-  Result<bool> is_trusted(const std::string&) override { return false; }
+  Result<bool> is_trusted(const Peer&) override { return false; }
   Result<bool> is_ours(const std::string& domain) override {
     if (domain == "trouble.example") return Error(ErrorKind::io, "table trouble");
     return domain == "ours.example";
   }
-  Result<bool> is_free_of_limits(const std::string&) override { return false; }
-  Result<bool> may_send_bare_newlines(const std::string&) override { return false; }
+  Result<bool> is_free_of_limits(const Peer&) override { return false; }
+  Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
   Result<bool> may_submit(const std::string&) override { return true; }
 };
 

@@ -609,6 +609,32 @@ TEST_F(SmtpSession, NoReplyBeforeTheSync) {
   EXPECT_EQ(reply().substr(0, 3), "250");
 }
 
+// The verified name is what is written down; the other one is for restrictions to look at.
+TEST_F(SmtpSession, AClientGoesByItsVerifiedName) {
+  dns::ClientName known;
+  known.name = known.reverse_name = "Mx.Client.example";
+  dns::ClientName forged;
+  forged.reverse_name = "mx.ours.example";
+  forged.status = dns::NameStatus::forged;
+  forged.reverse_status = dns::NameStatus::ok;
+  set_name(peer, known);
+  begin();
+  ask("EHLO liar.example");
+  send_mail("x: y\r\n\r\n.\r\n");
+  ask("QUIT");
+  EXPECT_EQ(reply(), "");
+  set_name(peer, forged);
+  begin();
+  send_mail("x: y\r\n\r\n.\r\n");
+  wait_for_mail(2);
+  const auto& mails = qmgr.mails();
+  EXPECT_TRUE(mails[0].content.starts_with(
+      "Received: from liar.example (Mx.Client.example [192.0.2.7])\r\n"));
+  EXPECT_EQ(mails[0].envelope.client_name, "Mx.Client.example");
+  EXPECT_TRUE(mails[1].content.starts_with("Received: from unknown (unknown [192.0.2.7])\r\n"));
+  EXPECT_EQ(mails[1].envelope.client_name, "unknown");
+}
+
 TEST_F(SmtpSession, LocalSubmissionIsTrustedAndCompleted) {
   peer = make_local_peer(1234);
   begin();
