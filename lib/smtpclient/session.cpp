@@ -163,6 +163,7 @@ ev::Task<Result<smtp::Reply>> Session::command(std::string_view line, smtp::Step
 
 ev::Task<void> Session::quit() {
   if (broken_) co_return;
+  stream_->consume(stream_->buffered().size()); // what came unasked is no reason to be impolite
   Result<void> sent = co_await send("QUIT\r\n", smtp::Step::quit);
   broken_ = true; // whatever it says, the connection is at its end
   if (!sent || options_.skip_quit_response) co_return;

@@ -75,6 +75,16 @@ constexpr Single kSingle[] = {
     {"connect", "refused", "deferred 4.4.1; next host; site"},
     {"connect", "unreachable", "deferred 4.4.1; next host; site"},
     {"connect", "local-resources", "deferred 4.3.0; -; transport"},
+    // Protection and logins: what is asked for is not done without, and no mail is given up for
+    // it; another host of the destination may be better (RFC 7435 has no say where a level is set).
+    {"STARTTLS", "tls-required", "deferred 4.7.4; next host; site"},
+    {"STARTTLS", "tls-failed", "deferred 4.7.5; next host; site"},
+    {"STARTTLS", "tls-untrusted", "deferred 4.7.5; next host; site"},
+    {"STARTTLS", "tls-policy", "deferred 4.7.5; next host; site"},
+    {"lookup", "tls-policy", "deferred 4.7.5; next host; site"},
+    {"STARTTLS", "tls-downgraded", "deferred 4.7.4; next host; site"},
+    {"AUTH", "auth-refused", "deferred 4.7.8; next host; site"},
+    {"AUTH", "auth-impossible", "deferred 4.7.0; next host; site"},
     // The message itself. Only SMTPUTF8 may be another matter with another host.
     {"lookup", "forwarding-loop", "bounced 5.4.6; -; message"},
     {"MAIL", "too-large", "bounced 5.3.4; -; message"},
@@ -104,7 +114,8 @@ constexpr Single kSingle[] = {
 using Table = std::map<std::string, std::string>; // "step failure" -> what becomes of it
 
 std::string with_words_for(std::string_view step, std::string_view outcome) {
-  const bool opening = step == "greeting" || step == "EHLO" || step == "HELO" || step == "LHLO";
+  const bool opening = step == "greeting" || step == "EHLO" || step == "HELO" || step == "LHLO" ||
+                       step == "STARTTLS" || step == "AUTH";
   std::string text(outcome);
   const auto replace = [&text](std::string_view word, std::string_view by) {
     if (const std::size_t at = text.find(word); at != std::string::npos)
@@ -123,8 +134,8 @@ Table expected_table() {
   for (const Single& single : kSingle)
     add(single.step, single.failure, std::string(single.outcome));
   for (const Rule& rule : kConversation) {
-    for (const auto step :
-         {"greeting", "EHLO", "HELO", "LHLO", "XFORWARD", "MAIL", "RCPT", "DATA", "BDAT"})
+    for (const auto step : {"greeting", "EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "XFORWARD",
+                            "MAIL", "RCPT", "DATA", "BDAT"})
       add(step, rule.failure, with_words_for(step, rule.before));
     for (const auto step : {"final-dot", "BDAT-LAST"})
       add(step, rule.failure, with_words_for(step, rule.after));
