@@ -259,10 +259,12 @@ bool Credentials::has_certificate() const { return native_->has_certificate; }
 
 Result<std::shared_ptr<const Credentials>> Credentials::load(const CredentialFiles& files) {
   auto native = std::make_unique<Native>();
-  if (const int rc = gnutls_certificate_allocate_credentials(&native->handle); rc < 0)
-    return Error(ErrorKind::config, gnutls_text(rc));
-  if (const int rc = gnutls_x509_trust_list_init(&native->roots, 0); rc < 0)
-    return Error(ErrorKind::config, gnutls_text(rc));
+  int rc = gnutls_certificate_allocate_credentials(&native->handle);
+  if (rc >= 0) rc = gnutls_x509_trust_list_init(&native->roots, 0);
+  if (rc >= 0)
+    rc = files.server ? gnutls_anon_allocate_server_credentials(&native->anonymous_server)
+                      : gnutls_anon_allocate_client_credentials(&native->anonymous_client);
+  if (rc < 0) return Error(ErrorKind::config, gnutls_text(rc));
   native->pairs_in_handle = files.server;
   POSTRIDER_TRY_VOID(load_chain_files(*native, files.chain_files));
   for (const CredentialFiles::Pair& pair : files.pairs)

@@ -124,10 +124,14 @@ int TlsStream::Impl::saw_ticket(gnutls_session_t session, unsigned, unsigned, un
 Result<void> TlsStream::Impl::prepare(const std::string& text) {
   POSTRIDER_CHECK(credentials != nullptr);
   POSTRIDER_TRY(gnutls_priority_t chosen, parsed(text));
+  const Credentials::Native& native = credentials->native();
+  POSTRIDER_CHECK((native.anonymous_server != nullptr) == server, "credentials of the other side");
   int rc = gnutls_init(&session, (server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK);
   if (rc >= 0) rc = gnutls_priority_set(session, chosen);
+  if (rc >= 0) rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, native.handle);
   if (rc >= 0)
-    rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials->native().handle);
+    rc = server ? gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_server)
+                : gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_client);
   if (rc < 0) return Error(ErrorKind::config, "TLS: " + gnutls_text(rc));
   gnutls_session_set_ptr(session, const_cast<Credentials*>(credentials.get()));
   gnutls_transport_set_ptr(session, this);

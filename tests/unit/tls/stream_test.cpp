@@ -33,7 +33,7 @@ class TlsFacts : public testing::TestWithParam<FactsCase> {};
 TEST_P(TlsFacts, AreInPostfixsWords) {
   ev::Loop loop;
   TestPair pair(loop);
-  pair.client_wish.priority = GetParam().priority;
+  pair.client_wish.priority = pair.server_wish.priority = GetParam().priority;
   pair.shake_hands();
   ASSERT_TRUE(pair.client) << pair.client_error().text();
   EXPECT_EQ(to_string(pair.client->facts()), GetParam().facts);
@@ -51,9 +51,14 @@ INSTANTIATE_TEST_SUITE_P(
         {"Dhe", "NORMAL:-GROUP-ALL:+GROUP-FFDHE2048:-CIPHER-ALL:+CHACHA20-POLY1305",
          "TLSv1.3 with cipher TLS_CHACHA20_POLY1305_SHA256 (256/256 bits) key-exchange DHE (2048 "
          "bits) server-signature ECDSA (P-256) server-digest SHA256"},
+        {"Anonymous",
+         "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ANON-ECDH:-CIPHER-ALL:+AES-128-GCM:+AES-256-CBC",
+         "TLSv1.2 with cipher AECDH-AES256-SHA (256/256 bits)"},
+        {"Cbc", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+3DES-CBC",
+         "TLSv1.2 with cipher ECDHE-ECDSA-DES-CBC3-SHA (112/168 bits)"},
         {"Tls12", kTls12, "TLSv1.2 with cipher ECDHE-ECDSA-AES256-GCM-SHA384 (256/256 bits)"},
     }),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& param) { return param.param.name; });
 
 TEST(TlsStreamTest, ResumesOnce) {
   for (const char* priority : {kNormal, kTls12}) {
