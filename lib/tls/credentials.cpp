@@ -170,10 +170,10 @@ int add_roots(Credentials::Native& native, const std::string& text) {
 Result<void> load_ca_path(Credentials::Native& native, const std::string& path) {
   std::error_code problem;
   std::filesystem::directory_iterator entries(path, problem);
-  if (problem) return Error::from_errno(path, problem.value());
+  if (problem) return wrong(path, problem.message());
   const std::size_t before = native.root_count;
   for (; entries != std::filesystem::directory_iterator(); entries.increment(problem)) {
-    if (problem) return Error::from_errno(path, problem.value());
+    if (problem) return wrong(path, problem.message());
     if (!entries->is_regular_file(problem)) continue;
     if (const Result<std::string> text = read(entries->path().string())) add_roots(native, *text);
   }
@@ -185,9 +185,7 @@ Result<void> load_ca_path(Credentials::Native& native, const std::string& path) 
 Result<void> load_roots(Credentials::Native& native, const CredentialFiles& files) {
   if (!files.ca_file.empty()) {
     POSTRIDER_TRY(const std::string text, read(files.ca_file));
-    const int count = add_roots(native, text);
-    if (count < 0) return wrong(files.ca_file, gnutls_text(count));
-    if (count == 0) return wrong(files.ca_file, "no certificate in PEM form");
+    if (add_roots(native, text) <= 0) return wrong(files.ca_file, "no certificate in PEM form");
   }
   if (!files.ca_path.empty()) POSTRIDER_TRY_VOID(load_ca_path(native, files.ca_path));
   if (!files.default_ca) return {};

@@ -125,11 +125,12 @@ ev::RootTask runs(BadPeer& peer, ev::Loop& loop, std::optional<Result<void>>& re
 
 // Our client and a bad server, or our server and a bad client.
 struct AbusedPair : TestPair {
-  AbusedPair(ev::Loop& l, const char* priority, bool bad_server = true)
+  AbusedPair(ev::Loop& l, const char* priority, bool bad_server = true,
+             const Credentials* credentials = shared_server().get())
       : TestPair(l, {.window = 8 << 20}, {.window = 8 << 20}) {
     client_wish.priority = priority;
     if (bad_server)
-      bad = std::make_unique<BadPeer>(below_server, true, priority, shared_server().get());
+      bad = std::make_unique<BadPeer>(below_server, true, priority, credentials);
     else
       bad = std::make_unique<BadPeer>(below_client, false, priority, nullptr);
     begin(bad_server ? Who::client : Who::server);
@@ -322,6 +323,43 @@ TEST(TlsEarlyBytes, AreRefused) {
   EXPECT_EQ(pair.client_error().kind(), ErrorKind::protocol);
   EXPECT_EQ(pair.client_error().text(), "data came before the TLS handshake");
   EXPECT_EQ(pair.raw_server == nullptr ? 0U : pair.below_server->buffered().size(), 0U);
+}
+
+TEST(TlsServerName, ReachesTheServer) {
+  ev::Loop loop;
+  AbusedPair pair(loop, kNormal);
+  char name[256];
+  std::size_t size = sizeof name;
+  unsigned type = 0;
+  ASSERT_EQ(gnutls_server_name_get(pair.bad->session(), name, &size, &type, 0), 0);
+  EXPECT_EQ(std::string_view(name, size), "mx.example.com");
+}
+
+// 512 bits, a safe prime; made by openssl dhparam.
+constexpr const char* kTinyDh = "-----BEGIN DH PARAMETERS-----\n"
+                                "MEYCQQCQ8rzTiJfySnG4/P9A74cdgzFJQTQZopCJN5TfgrsnrIpwq3UL3pfwPtDc\n"
+                                "HFcKAUdyMFuDjCSJfZrMx0kkJka/AgEC\n"
+                                "-----END DH PARAMETERS-----\n";
+
+TEST(TlsTinyDh, IsRefused) {
+  test::ScratchDir dir;
+  const auto rsa = server_credentials(dir, {make_certificate({.key = TestKey::rsa})});
+  gnutls_dh_params_t params = nullptr;
+  BadPeer::must(gnutls_dh_params_init(&params));
+  const gnutls_datum_t pem{reinterpret_cast<unsigned char*>(const_cast<char*>(kTinyDh)),
+                           static_cast<unsigned>(std::strlen(kTinyDh))};
+  BadPeer::must(gnutls_dh_params_import_pkcs3(params, &pem, GNUTLS_X509_FMT_PEM));
+  gnutls_certificate_set_dh_params(rsa->native().handle, params);
+  {
+    ev::Loop loop;
+    // Without groups of RFC 7919, so that the server's own parameters are used.
+    const char* priority = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+DHE-RSA:-GROUP-DH-ALL";
+    AbusedPair pair(loop, priority, true, rsa.get());
+    ASSERT_FALSE(pair.client);
+    EXPECT_EQ(pair.client_error().kind(), ErrorKind::protocol);
+    EXPECT_THAT(pair.client_error().text(), testing::HasSubstr("Diffie-Hellman prime"));
+  }
+  gnutls_dh_params_deinit(params);
 }
 
 } // namespace
