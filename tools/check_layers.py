@@ -24,6 +24,7 @@ THIRD_PARTY = [
     (r"seccomp\.h$", ("lib/daemon/jail.cpp",), "libseccomp"),
     (r"gnutls/", ("lib/tls/",), "GnuTLS"),
     (r"sasl/", ("lib/sasl/",), "Cyrus SASL"),
+    (r"curl/", ("lib/http/",), "libcurl"),
     (r"pcre2\.h$", ("lib/maps/pcre.cpp",), "PCRE2"),
     (r"(gtest|gmock)/", ("tests/",), "GoogleTest"),
 ]

@@ -170,10 +170,10 @@ int add_roots(Credentials::Native& native, const std::string& text) {
 Result<void> load_ca_path(Credentials::Native& native, const std::string& path) {
   std::error_code problem;
   std::filesystem::directory_iterator entries(path, problem);
-  if (problem) return Error::from_errno(path, problem.value());
+  if (problem) return wrong(path, problem.message());
   const std::size_t before = native.root_count;
   for (; entries != std::filesystem::directory_iterator(); entries.increment(problem)) {
-    if (problem) return Error::from_errno(path, problem.value());
+    if (problem) return wrong(path, problem.message());
     if (!entries->is_regular_file(problem)) continue;
     if (const Result<std::string> text = read(entries->path().string())) add_roots(native, *text);
   }
@@ -185,9 +185,7 @@ Result<void> load_ca_path(Credentials::Native& native, const std::string& path) 
 Result<void> load_roots(Credentials::Native& native, const CredentialFiles& files) {
   if (!files.ca_file.empty()) {
     POSTRIDER_TRY(const std::string text, read(files.ca_file));
-    const int count = add_roots(native, text);
-    if (count < 0) return wrong(files.ca_file, gnutls_text(count));
-    if (count == 0) return wrong(files.ca_file, "no certificate in PEM form");
+    if (add_roots(native, text) <= 0) return wrong(files.ca_file, "no certificate in PEM form");
   }
   if (!files.ca_path.empty()) POSTRIDER_TRY_VOID(load_ca_path(native, files.ca_path));
   if (!files.default_ca) return {};
@@ -259,10 +257,12 @@ bool Credentials::has_certificate() const { return native_->has_certificate; }
 
 Result<std::shared_ptr<const Credentials>> Credentials::load(const CredentialFiles& files) {
   auto native = std::make_unique<Native>();
-  if (const int rc = gnutls_certificate_allocate_credentials(&native->handle); rc < 0)
-    return Error(ErrorKind::config, gnutls_text(rc));
-  if (const int rc = gnutls_x509_trust_list_init(&native->roots, 0); rc < 0)
-    return Error(ErrorKind::config, gnutls_text(rc));
+  int rc = gnutls_certificate_allocate_credentials(&native->handle);
+  if (rc >= 0) rc = gnutls_x509_trust_list_init(&native->roots, 0);
+  if (rc >= 0)
+    rc = files.server ? gnutls_anon_allocate_server_credentials(&native->anonymous_server)
+                      : gnutls_anon_allocate_client_credentials(&native->anonymous_client);
+  if (rc < 0) return Error(ErrorKind::config, gnutls_text(rc));
   native->pairs_in_handle = files.server;
   POSTRIDER_TRY_VOID(load_chain_files(*native, files.chain_files));
   for (const CredentialFiles::Pair& pair : files.pairs)

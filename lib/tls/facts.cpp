@@ -4,37 +4,13 @@
 #include <array>
 #include <gnutls/abstract.h>
 
+#include "tls/cipher_suites.hpp"
+
 namespace postrider::tls {
 
 namespace {
 
 using Names = std::pair<std::string_view, std::string_view>;
-
-// The first match wins. Behind it, what is left of the name.
-constexpr std::array<Names, 6> kKeyExchanges{{{"RSA", ""},
-                                              {"ECDHE_RSA", "ECDHE-RSA-"},
-                                              {"ECDHE_ECDSA", "ECDHE-ECDSA-"},
-                                              {"DHE_RSA", "DHE-RSA-"},
-                                              {"DH_anon", "ADH-"},
-                                              {"ECDH_anon", "AECDH-"}}};
-constexpr std::array<Names, 18> kCiphers{{{"AES_128_CBC_", "AES128-"},
-                                          {"AES_256_CBC_", "AES256-"},
-                                          {"AES_128_GCM_", "AES128-GCM-"},
-                                          {"AES_256_GCM_", "AES256-GCM-"},
-                                          {"AES_128_CCM_8", "AES128-CCM8"},
-                                          {"AES_256_CCM_8", "AES256-CCM8"},
-                                          {"AES_128_CCM", "AES128-CCM"},
-                                          {"AES_256_CCM", "AES256-CCM"},
-                                          {"CAMELLIA_128_CBC_", "CAMELLIA128-"},
-                                          {"CAMELLIA_256_CBC_", "CAMELLIA256-"},
-                                          {"CAMELLIA_128_GCM_", "CAMELLIA128-GCM-"},
-                                          {"CAMELLIA_256_GCM_", "CAMELLIA256-GCM-"},
-                                          {"CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"},
-                                          {"3DES_EDE_CBC_", "DES-CBC3-"},
-                                          {"RC4_128_", "RC4-"},
-                                          {"NULL_", "NULL-"},
-                                          {"ARIA_128_GCM_", "ARIA128-GCM-"},
-                                          {"ARIA_256_GCM_", "ARIA256-GCM-"}}};
 
 // NIST's names, which OpenSSL prefers.
 std::string curve(std::string_view name) {
@@ -113,29 +89,34 @@ std::string details(gnutls_session_t session, bool server) {
   return text;
 }
 
-} // namespace
-
-std::string openssl_cipher_name(std::string_view iana) {
-  const std::size_t with = iana.find("_WITH_");
-  if (!iana.starts_with("TLS_") || with == std::string_view::npos) return std::string(iana);
-  const std::string_view exchange = iana.substr(4, with - 4);
-  const std::string_view cipher = iana.substr(with + 6);
-  for (const auto& [name, prefix] : kKeyExchanges) {
-    if (name != exchange) continue;
-    for (const auto& [start, short_start] : kCiphers)
-      if (cipher.starts_with(start))
-        return std::string(prefix) + std::string(short_start) +
-               std::string(cipher.substr(start.size()));
-  }
-  return std::string(iana);
+// OpenSSL's; the names of TLS 1.3 are the same everywhere.
+std::string cipher_name(gnutls_session_t session) {
+  const gnutls_kx_algorithm_t kx = gnutls_kx_get(session);
+  const gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(session);
+  const gnutls_mac_algorithm_t mac = gnutls_mac_get(session);
+  unsigned char id[2];
+  gnutls_kx_algorithm_t its_kx;
+  gnutls_cipher_algorithm_t its_cipher;
+  gnutls_mac_algorithm_t its_mac;
+  const bool tls13 = gnutls_protocol_get_version(session) >= GNUTLS_TLS1_3;
+  for (std::size_t i = 0; !tls13 && gnutls_cipher_suite_info(i, id, &its_kx, &its_cipher, &its_mac,
+                                                             nullptr) != nullptr;
+       ++i)
+    if (its_kx == kx && its_cipher == cipher && its_mac == mac)
+      if (const auto name = suite_name(static_cast<std::uint16_t>(id[0] << 8 | id[1]));
+          !name.empty())
+        return std::string(name);
+  return std::string(name_or_unknown(gnutls_ciphersuite_get(session)));
 }
+
+} // namespace
 
 Facts describe(gnutls_session_t session, bool server) {
   Facts facts;
   const gnutls_protocol_t version = gnutls_protocol_get_version(session);
   const std::string_view name = name_or_unknown(gnutls_protocol_get_name(version)); // "TLS1.3"
   facts.protocol = name == "TLS1.0" ? "TLSv1" : "TLSv" + std::string(name.substr(3));
-  facts.cipher = openssl_cipher_name(name_or_unknown(gnutls_ciphersuite_get(session)));
+  facts.cipher = cipher_name(session);
   const gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(session);
   facts.algorithm_bits = static_cast<int>(gnutls_cipher_get_key_size(cipher) * 8);
   facts.bits = facts.algorithm_bits;

@@ -33,10 +33,15 @@ struct Credentials::Native {
   Native(const Native&) = delete;
   ~Native() {
     if (handle != nullptr) gnutls_certificate_free_credentials(handle);
+    if (anonymous_client != nullptr) gnutls_anon_free_client_credentials(anonymous_client);
+    if (anonymous_server != nullptr) gnutls_anon_free_server_credentials(anonymous_server);
     if (roots != nullptr) gnutls_x509_trust_list_deinit(roots, 1);
   }
 
   gnutls_certificate_credentials_t handle = nullptr;
+  // For suites without certificates, which opportunistic TLS may use as well. One of the two.
+  gnutls_anon_client_credentials_t anonymous_client = nullptr;
+  gnutls_anon_server_credentials_t anonymous_server = nullptr;
   gnutls_x509_trust_list_t roots = nullptr;
   std::size_t root_count = 0;
   bool pairs_in_handle = false; // of a server: GnuTLS chooses there

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tls/stream.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <optional>
 
+#include "base/ascii.hpp"
+#include "net/address.hpp"
 #include "tls/facts.hpp"
 #include "tls/native.hpp"
 #include "tls/session_data.hpp"
@@ -63,6 +66,7 @@ struct TlsStream::Impl {
   }
 
   Result<void> prepare(const std::string& priority);
+  Result<void> send_server_name();
   Error trouble(int code);
   void abandon(int code);
 
@@ -124,16 +128,34 @@ int TlsStream::Impl::saw_ticket(gnutls_session_t session, unsigned, unsigned, un
 Result<void> TlsStream::Impl::prepare(const std::string& text) {
   POSTRIDER_CHECK(credentials != nullptr);
   POSTRIDER_TRY(gnutls_priority_t chosen, parsed(text));
+  const Credentials::Native& native = credentials->native();
+  POSTRIDER_CHECK((native.anonymous_server != nullptr) == server, "credentials of the other side");
   int rc = gnutls_init(&session, (server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK);
   if (rc >= 0) rc = gnutls_priority_set(session, chosen);
+  if (rc >= 0) rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, native.handle);
   if (rc >= 0)
-    rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials->native().handle);
+    rc = server ? gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_server)
+                : gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_client);
   if (rc < 0) return Error(ErrorKind::config, "TLS: " + gnutls_text(rc));
   gnutls_session_set_ptr(session, const_cast<Credentials*>(credentials.get()));
   gnutls_transport_set_ptr(session, this);
   gnutls_transport_set_vec_push_function(session, push);
   gnutls_transport_set_pull_function(session, pull);
   gnutls_transport_set_pull_timeout_function(session, may_pull);
+  return {};
+}
+
+// RFC 6066 section 3: host names only, without the last dot. An address is not sent, nor is a name
+// with an underscore: GnuTLS's own server ends the handshake over it.
+Result<void> TlsStream::Impl::send_server_name() {
+  std::string_view name = server_name;
+  if (name.ends_with('.')) name.remove_suffix(1);
+  if (name.empty() || name.find('_') != name.npos || net::Address::parse_ip(name, 0)) return {};
+  const bool good = name.size() <= 253 && std::all_of(name.begin(), name.end(), [](char c) {
+                      return is_alnum(c) || c == '-' || c == '.';
+                    });
+  if (!good || gnutls_server_name_set(session, GNUTLS_NAME_DNS, name.data(), name.size()) < 0)
+    return Error(ErrorKind::config, "TLS server name \"" + server_name + "\" is no host name");
   return {};
 }
 
@@ -168,11 +190,9 @@ TlsStream::connect(std::unique_ptr<net::Stream>& below, ev::Lent<const ClientHan
   if (!done) co_return done.error();
   impl->priority = handshake->priority;
   impl->server_name = handshake->server_name;
-  const std::string& name = impl->server_name;
-  if (!name.empty() &&
-      gnutls_server_name_set(impl->session, GNUTLS_NAME_DNS, name.data(), name.size()) < 0)
-    co_return Error(ErrorKind::config, "TLS server name \"" + name + "\" cannot be sent");
-  const auto old = unpack_session(handshake->session, impl->priority, name);
+  done = impl->send_server_name();
+  if (!done) co_return done.error();
+  const auto old = unpack_session(handshake->session, impl->priority, impl->server_name);
   if (!old.empty()) (void)gnutls_session_set_data(impl->session, old.data(), old.size());
   gnutls_handshake_set_hook_function(impl->session, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
                                      GNUTLS_HOOK_POST, Impl::saw_ticket);

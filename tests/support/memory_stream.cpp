@@ -21,7 +21,8 @@ MemoryStream::~MemoryStream() {
 
 Result<bool> MemoryStream::fill_now() {
   Pipe& pipe = *in_;
-  const std::size_t left = pipe.mode.cut - std::min(pipe.mode.cut, pipe.delivered);
+  const std::size_t end = std::min(pipe.mode.cut, pipe.mode.stall);
+  const std::size_t left = end - std::min(end, pipe.delivered);
   const std::size_t count = std::min({pipe.mode.piece, pipe.bytes.size(), left, room()});
   if (count > 0) {
     received(ByteView(pipe.bytes).substr(0, count));
@@ -31,7 +32,9 @@ Result<bool> MemoryStream::fill_now() {
     return true;
   }
   if (room() == 0) return Error(ErrorKind::limit, "input buffer full");
-  if (left == 0 || pipe.closed) return Error(ErrorKind::closed, "connection closed by peer");
+  const bool stalled = left == 0 && end != pipe.mode.cut;
+  if (!stalled && (left == 0 || pipe.closed))
+    return Error(ErrorKind::closed, "connection closed by peer");
   return false;
 }
 

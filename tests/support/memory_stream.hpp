@@ -18,11 +18,12 @@ class MemoryStream final : public net::Stream {
  public:
   // Of what this end receives.
   struct Mode {
-    std::size_t piece = 1 << 20;         // bytes that one fill brings at most
-    std::size_t window = 1 << 20;        // bytes that wait here before the writer must wait
-    std::size_t accepts = 1 << 20;       // bytes of the writer that are taken at a time
-    std::size_t cut = std::string::npos; // behind this byte the stream ends, as by a FIN
-    bool bumpy = false;                  // every second write and read waits although it need not
+    std::size_t piece = 1 << 20;           // bytes that one fill brings at most
+    std::size_t window = 1 << 20;          // bytes that wait here before the writer must wait
+    std::size_t accepts = 1 << 20;         // bytes of the writer that are taken at a time
+    std::size_t cut = std::string::npos;   // behind this byte the stream ends, as by a FIN
+    std::size_t stall = std::string::npos; // behind this byte nothing comes any more
+    bool bumpy = false;                    // every second write and read waits although it need not
     std::function<void(std::string&)> change; // sees each piece that is written
   };
   using Pair = std::pair<std::unique_ptr<MemoryStream>, std::unique_ptr<MemoryStream>>;

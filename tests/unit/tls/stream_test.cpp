@@ -33,7 +33,7 @@ class TlsFacts : public testing::TestWithParam<FactsCase> {};
 TEST_P(TlsFacts, AreInPostfixsWords) {
   ev::Loop loop;
   TestPair pair(loop);
-  pair.client_wish.priority = GetParam().priority;
+  pair.client_wish.priority = pair.server_wish.priority = GetParam().priority;
   pair.shake_hands();
   ASSERT_TRUE(pair.client) << pair.client_error().text();
   EXPECT_EQ(to_string(pair.client->facts()), GetParam().facts);
@@ -51,11 +51,16 @@ INSTANTIATE_TEST_SUITE_P(
         {"Dhe", "NORMAL:-GROUP-ALL:+GROUP-FFDHE2048:-CIPHER-ALL:+CHACHA20-POLY1305",
          "TLSv1.3 with cipher TLS_CHACHA20_POLY1305_SHA256 (256/256 bits) key-exchange DHE (2048 "
          "bits) server-signature ECDSA (P-256) server-digest SHA256"},
+        {"Anonymous",
+         "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ANON-ECDH:-CIPHER-ALL:+AES-128-GCM:+AES-256-CBC",
+         "TLSv1.2 with cipher AECDH-AES256-SHA (256/256 bits)"},
+        {"Cbc", "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+3DES-CBC",
+         "TLSv1.2 with cipher ECDHE-ECDSA-DES-CBC3-SHA (112/168 bits)"},
         {"Tls12", kTls12, "TLSv1.2 with cipher ECDHE-ECDSA-AES256-GCM-SHA384 (256/256 bits)"},
     }),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& param) { return param.param.name; });
 
-TEST(TlsStreamTest, ResumesOnce) {
+TEST(TlsSessions, ResumeOnceEach) {
   for (const char* priority : {kNormal, kTls12}) {
     ev::Loop loop;
     std::string session;
@@ -83,6 +88,171 @@ TEST(TlsStreamTest, ResumesOnce) {
     ASSERT_TRUE(again.client_writes("NOOP\r\n").ok());
     EXPECT_EQ(again.server_reads(6), "NOOP\r\n");
   }
+}
+
+// One session with data, and what it leaves behind for the next.
+std::string session_of(ev::Loop& loop, const char* priority) {
+  TestPair pair(loop);
+  pair.client_wish.priority = priority;
+  pair.shake_hands();
+  EXPECT_TRUE(pair.client && pair.server_writes("250 ok\r\n").ok());
+  EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
+  return pair.client->take_session();
+}
+
+// A cache that gives back something else costs a full handshake and nothing more.
+TEST(TlsSessions, DamagedOnesAreNotOffered) {
+  for (const char* priority : {kNormal, kTls12}) {
+    ev::Loop loop;
+    const std::string good = session_of(loop, priority);
+    ASSERT_FALSE(good.empty());
+    std::vector<std::string> bad{"",
+                                 "PRT1",
+                                 "garbage",
+                                 std::string(5000, '\0'),
+                                 good.substr(0, good.size() / 2),
+                                 good + "x",
+                                 "PRT1" + std::string(300, '\xff')};
+    for (std::size_t at = 0; at < good.size(); at += 97) {
+      bad.push_back(good);
+      bad.back()[at] = static_cast<char>(bad.back()[at] ^ 1);
+    }
+    for (const std::string& session : bad) {
+      TestPair pair(loop);
+      pair.client_wish.priority = priority;
+      pair.client_wish.session = session;
+      pair.shake_hands();
+      ASSERT_TRUE(pair.client && pair.server);
+      EXPECT_FALSE(pair.client->facts().resumed);
+    }
+  }
+}
+
+TEST(TlsSessions, BelongToOnePriorityAndServerName) {
+  for (const char* priority : {kNormal, kTls12}) {
+    ev::Loop loop;
+    const std::string session = session_of(loop, priority);
+    for (const bool other_name : {true, false}) {
+      TestPair pair(loop);
+      pair.client_wish.priority =
+          std::string(priority) + (other_name ? "" : ":-CIPHER-ALL:+AES-128-GCM");
+      if (other_name) pair.client_wish.server_name = "other.example.com";
+      pair.client_wish.session = session;
+      pair.shake_hands();
+      ASSERT_TRUE(pair.client && pair.server);
+      EXPECT_FALSE(pair.client->facts().resumed);
+      EXPECT_EQ(pair.client->chain().size(), 1U); // there is something to judge
+    }
+  }
+}
+
+// The server's keys have changed: it declines, and a full handshake follows at once.
+TEST(TlsSessions, DeclinedOnesCostNothing) {
+  for (const char* priority : {kNormal, kTls12}) {
+    ev::Loop loop;
+    const std::string session = session_of(loop, priority);
+    TestPair pair(loop);
+    pair.client_wish.priority = priority;
+    pair.client_wish.session = session;
+    pair.server_wish.ticket_key = std::string(64, 'n');
+    pair.shake_hands();
+    ASSERT_TRUE(pair.client && pair.server) << pair.client_error().text();
+    EXPECT_FALSE(pair.client->facts().resumed);
+    ASSERT_TRUE(pair.server_writes("250 ok\r\n").ok());
+    EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
+    EXPECT_FALSE(pair.client->take_session().empty());
+  }
+}
+
+// Tickets of TLS 1.3 come behind the handshake, perhaps when the connection has long been idle.
+TEST(TlsSessions, LateTicketsAreFoundWithoutWaiting) {
+  ev::Loop loop;
+  TestPair pair(loop);
+  pair.shake_hands();
+  ASSERT_TRUE(pair.client && pair.server);
+  EXPECT_TRUE(pair.client->is_quiet());
+  EXPECT_FALSE(pair.client->take_session().empty());
+  EXPECT_TRUE(pair.client->is_quiet());
+  EXPECT_EQ(pair.client->take_session(), "");
+  ASSERT_TRUE(pair.server_writes("421 4.4.2 timeout\r\n").ok());
+  EXPECT_FALSE(pair.client->is_quiet());
+}
+
+TEST(TlsSessions, ServersWithoutTicketsLeaveNone) {
+  ev::Loop loop;
+  TestPair pair(loop);
+  pair.server_wish.ticket_key.clear();
+  pair.shake_hands();
+  ASSERT_TRUE(pair.client && pair.server);
+  EXPECT_TRUE(pair.client->is_quiet());
+  EXPECT_EQ(pair.client->take_session(), "");
+}
+
+TEST(TlsQuiet, ClosedConnectionsAreNot) {
+  for (const bool politely : {true, false}) {
+    ev::Loop loop;
+    TestPair pair(loop);
+    pair.shake_hands();
+    ASSERT_TRUE(pair.client && pair.server);
+    EXPECT_TRUE(pair.client->is_quiet());
+    if (politely)
+      pair.server->shutdown_write();
+    else
+      pair.server.reset();
+    EXPECT_FALSE(pair.client->is_quiet());
+    EXPECT_FALSE(pair.client->is_quiet());
+  }
+}
+
+struct NameCase {
+  std::string name;
+  bool fine;
+};
+TEST(TlsServerName, OnlyHostNamesAreSent) {
+  for (const NameCase& each : std::vector<NameCase>{{"mx.example.com.", true},
+                                                    {"_tcp.example.com", true}, // not sent
+                                                    {"192.0.2.1", true},
+                                                    {"2001:db8::1", true},
+                                                    {std::string(63, 'a') + ".example.com", true},
+                                                    {std::string(255, 'a'), false},
+                                                    {std::string(70000, 'a'), false},
+                                                    {std::string("mx\0.example.com", 15), false},
+                                                    {"m\xc3\xbcller.example", false},
+                                                    {" ", false}}) {
+    ev::Loop loop;
+    TestPair pair(loop);
+    pair.client_wish.server_name = each.name;
+    pair.shake_hands();
+    ASSERT_TRUE(pair.client_result);
+    EXPECT_EQ(pair.client != nullptr, each.fine)
+        << each.name << ": " << (pair.client ? "" : pair.client_error().text());
+    if (!each.fine) {
+      EXPECT_EQ(pair.client_error().kind(), ErrorKind::config);
+    }
+  }
+}
+
+TEST(TlsVersions, APeerThatIsTooOldIsSentAway) {
+  for (const char* old : {"NORMAL:-VERS-ALL:+VERS-TLS1.0", "NORMAL:-VERS-ALL:+VERS-TLS1.1"}) {
+    ev::Loop loop;
+    TestPair pair(loop);
+    pair.client_wish.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+    pair.server_wish.priority = old;
+    pair.shake_hands();
+    ASSERT_FALSE(pair.client);
+    EXPECT_EQ(pair.client_error().kind(), ErrorKind::protocol);
+    EXPECT_THAT(pair.client_error().text(), testing::HasSubstr("unsupported version"));
+  }
+}
+
+TEST(TlsPriority, BadOnesAreConfigurationErrors) {
+  ev::Loop loop;
+  TestPair pair(loop);
+  pair.client_wish.priority = "NORMAL:+NO-SUCH-THING";
+  pair.shake_hands();
+  ASSERT_FALSE(pair.client);
+  EXPECT_EQ(pair.client_error().kind(), ErrorKind::config);
+  EXPECT_THAT(pair.client_error().text(), testing::HasSubstr("NO-SUCH-THING"));
 }
 
 } // namespace

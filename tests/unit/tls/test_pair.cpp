@@ -85,9 +85,13 @@ TestPair::TestPair(ev::Loop& l, test::MemoryStream::Mode to_client,
 
 TestPair::~TestPair() { group.tear_down(); }
 
+void TestPair::begin(Who who) {
+  if (who != Who::server) group.spawn(connects(*this), "client");
+  if (who != Who::client) group.spawn(accepts(*this), "server");
+}
+
 void TestPair::shake_hands() {
-  group.spawn(connects(*this), "client");
-  group.spawn(accepts(*this), "server");
+  begin();
   while (!group.empty())
     loop.turn(true);
 }

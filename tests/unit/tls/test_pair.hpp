@@ -25,6 +25,8 @@ struct TestPair {
 
   // Both handshakes. Their errors, else streams, are in the members below.
   void shake_hands();
+  enum class Who { both, client, server };
+  void begin(Who who = Who::both); // them
   Error client_error() const { return client_result->error(); }
 
   std::string client_reads(std::size_t count); // less when the stream ends
