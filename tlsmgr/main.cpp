@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// tlsmgr: keeps what delivery agents share about TLS: sessions for resumption, and which hosts had
-// good TLS. Its files are caches below data_directory. It sees no mail and no private key; who took
-// it over could make agents do full handshakes, resume sessions of its choice, and forget what it
-// knows of hosts: nothing that makes a required verification succeed. Protocol:
-// lib/proto/tlsmgr.hpp.
+// tlsmgr: keeps what delivery agents share about TLS: sessions for resumption, which hosts had good
+// TLS, and policies of MTA-STS, which it fetches from strangers by HTTPS. Its files are caches
+// below data_directory. It sees no mail and no private key; who took it over could make agents do
+// full handshakes, resume sessions of its choice, forget what it knows of hosts, and take other
+// policies of MTA-STS for true: nothing that makes a verification which the administrator requires
+// succeed. Protocol: lib/proto/tlsmgr.hpp.
 #include "daemon/run.hpp"
 #include "service.hpp"
 
@@ -12,9 +13,14 @@ int main(int argc, char** argv) {
   daemon::Program program;
   program.name = "tlsmgr";
   program.needs.lifetime = daemon::Lifetime::resident;
-  program.start = [](daemon::Context& context) -> Result<std::unique_ptr<daemon::Service>> {
+  tlsmgr::StsOptions sts;
+  program.open = [&sts](daemon::Context& context) -> Result<void> {
+    POSTRIDER_TRY(sts, tlsmgr::StsOptions::load(context.settings()));
+    return {};
+  };
+  program.start = [&sts](daemon::Context& context) -> Result<std::unique_ptr<daemon::Service>> {
     return std::unique_ptr<daemon::Service>(std::make_unique<tlsmgr::Service>(
-        context.loop(), tlsmgr::CacheOptions::load(context.settings())));
+        context.loop(), tlsmgr::CacheOptions::load(context.settings()), std::move(sts)));
   };
   return daemon::run(argc, argv, program);
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include <algorithm>
+
+#include "base/ascii.hpp"
+#include "base/log.hpp"
 #include "proto/tlsmgr.hpp"
 
 namespace postrider::tlsmgr {
@@ -11,10 +15,46 @@ Result<void> check_key(std::string_view key) {
   return Error(ErrorKind::protocol, "a key of " + std::to_string(key.size()) + " bytes");
 }
 
+std::unique_ptr<Store> open_policies(const std::string& file, WallTime now) {
+  if (file.empty()) return nullptr;
+  StoreSetup setup;
+  setup.path = file;
+  setup.limit = StsPolicies::kLimit;
+  setup.longest = mail::kStsLongestAge;
+  setup.durable = true;
+  Result<Store> store = Store::open(setup, now);
+  if (store) return std::make_unique<Store>(std::move(*store));
+  log::warning(file + ": " + store.error().text() + "; policies are not kept for long");
+  return nullptr;
+}
+
 } // namespace
 
-Service::Service(ev::Loop& loop, CacheOptions caches)
-    : loop_(loop), caches_(std::move(caches), loop.clock()),
+Result<StsOptions> StsOptions::load(const config::Settings& settings) {
+  StsOptions out;
+  const std::string& database = settings.text("mta_sts_cache_database");
+  if (!database.empty()) {
+    Result<std::string> file = database_file(database);
+    if (!file) return file.error().in("mta_sts_cache_database");
+    out.file = std::move(*file);
+  }
+  out.fetch_timeout = settings.time("mta_sts_fetch_timeout");
+  out.source.ca_file = settings.text("mta_sts_CAfile");
+  out.source.port = static_cast<std::uint16_t>(settings.number("mta_sts_port"));
+  const std::vector<std::string_view> protocols = split(settings.text("inet_protocols"), ", \t");
+  const auto has = [&](std::string_view word) {
+    return std::find(protocols.begin(), protocols.end(), word) != protocols.end();
+  };
+  out.source.ipv4 = has("all") || has("ipv4");
+  out.source.ipv6 = has("all") || has("ipv6");
+  POSTRIDER_TRY(out.source.dns, dns::Setup::load(settings.words("dns_resolvers"),
+                                                 settings.text("dns_trust_anchor_file")));
+  return out;
+}
+
+Service::Service(ev::Loop& loop, CacheOptions caches, StsOptions sts)
+    : loop_(loop), caches_(std::move(caches), loop.clock()), source_(loop, std::move(sts.source)),
+      policies_(loop, source_, open_policies(sts.file, loop.clock().wall()), sts.fetch_timeout),
       server_(loop, *this,
               {.protocol = std::string(proto::kTlsmgrProtocol), .version = proto::kTlsmgrVersion}),
       sweep_timer_(
@@ -23,7 +63,8 @@ Service::Service(ev::Loop& loop, CacheOptions caches)
 }
 
 void Service::sweep() {
-  const bool more = caches_.sweep();
+  const bool sessions = caches_.sweep();
+  const bool more = policies_.refresh() || sessions;
   sweep_timer_.arm(more ? loop_.after(kSweepOn) : loop_.after(kSweepEvery));
 }
 
@@ -31,10 +72,17 @@ void Service::sweep() {
 void Service::drain(daemon::Drain reason) {
   sweep_timer_.disarm();
   caches_.close();
+  policies_.close();
   server_.drain(reason);
 }
 
 void Service::stop() { server_.stop(); }
+
+ev::RootTask Service::answer(service::Peer& peer, proto::AskPolicy request) {
+  proto::Policy policy = co_await policies_.ask(request.domain, request.wish);
+  policy.number = request.number;
+  peer.channel.send(policy);
+}
 
 Result<void> Service::take(service::Peer& peer, ipc::Frame& frame) {
   switch (frame.type) {
@@ -68,6 +116,12 @@ Result<void> Service::take(service::Peer& peer, ipc::Frame& frame) {
     POSTRIDER_TRY(const auto message, ipc::as<proto::RememberHost>(frame));
     POSTRIDER_TRY_VOID(check_key(message.host));
     caches_.remember(message.host, message.level);
+    return {};
+  }
+  case proto::AskPolicy::kType: {
+    POSTRIDER_TRY(auto request, ipc::as<proto::AskPolicy>(frame));
+    POSTRIDER_TRY_VOID(check_key(request.domain));
+    peer.tasks.spawn(answer(peer, std::move(request)), "policy of MTA-STS");
     return {};
   }
   default: return Error(ErrorKind::protocol, "a frame of type " + std::to_string(frame.type));

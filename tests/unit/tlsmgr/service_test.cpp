@@ -34,7 +34,7 @@ struct Stage {
     options.sessions[0] = {dir.path() + "/sessions.lmdb", 1h};
     options.memory_file = dir.path() + "/memory.lmdb";
     options.memory_time = 24h;
-    service = std::make_unique<Service>(loop, options);
+    service = std::make_unique<Service>(loop, options, StsOptions());
     if (!listener) listener = std::move(*net::listen(*net::Address::unix_path(path), {}));
   }
   // As a crash does.
