@@ -25,6 +25,7 @@ foreach(tool source sink)
   add_executable(bench_${tool} ${CMAKE_SOURCE_DIR}/tests/bench/${tool}.cpp)
   set_target_properties(bench_${tool} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endforeach()
+target_link_libraries(bench_sink PRIVATE PkgConfig::GNUTLS)
 
 # One behaviour per file. 77 means skipped; "long" keeps a test out of `make check`.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)

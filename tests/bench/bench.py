@@ -6,6 +6,8 @@ by turns in one run. Needs root, because Postfix does. Nothing else should run m
   bench.py                       everything (about ten minutes)
   bench.py relay --sessions 20 --sizes 4096
   bench.py slow                  1,000 destinations that answer the final dot after 1 s
+  bench.py tls                   mandatory TLS to one destination and to 1,000; Postfix also with
+                                 smtp_tls_connection_reuse
   bench.py --only postfix        one side alone, without ratios
 
 Messages per second: from the first command of the source to the last message at the sink. CPU: user
@@ -33,7 +35,8 @@ import postfix_peer
 import procs
 import suite as postrider
 
-NAMES = ("messages", "recipients", "bytes", "sessions", "open", "peak_open", "first_ns", "last_ns")
+NAMES = ("messages", "recipients", "bytes", "sessions", "open", "peak_open", "first_ns", "last_ns",
+         "full_handshakes", "resumed_handshakes")
 
 
 class Sink:
@@ -44,7 +47,7 @@ class Sink:
         self.port = int(self.process.stdout.readline().split()[1])
 
     def stats(self):
-        return dict(zip(NAMES, struct.unpack("8Q", self.file.read_bytes())))
+        return dict(zip(NAMES, struct.unpack("10Q", self.file.read_bytes())))
 
     def cpu(self):
         return procs.cpu_seconds(self.process.pid)
@@ -107,7 +110,8 @@ def load(pid, port, sink, messages, memory=False, **options):
     watch = Memory(pid) if memory else None
     if watch:
         watch.start()
-    before, taken = sink.stats()["messages"], procs.cpu_seconds(pid)
+    at_start = sink.stats()
+    before, taken = at_start["messages"], procs.cpu_seconds(pid)
     machine, of_sink = machine_seconds(), sink.cpu()
     done = subprocess.run([postrider.BENCH_SOURCE, "--to", f"127.0.0.1:{port}",
                            "--messages", str(messages), *arguments],
@@ -128,6 +132,9 @@ def load(pid, port, sink, messages, memory=False, **options):
         "p99_ms": source["dot_to_reply_ms"]["p99"],
         "memory_mb": (watch.result() if watch else procs.pss_kb(pid)) / 1024,
         "sessions": stats["peak_open"],
+        "messages": messages,
+        "full": stats["full_handshakes"] - at_start["full_handshakes"],
+        "resumed": stats["resumed_handshakes"] - at_start["resumed_handshakes"],
     }
 
 
@@ -203,17 +210,23 @@ def relay(args, names, directory, record):
                       + ", ".join(f"{r['rate']:.0f}" for r in results[name]), flush=True)
 
 
+def thousand(directory, port):
+    """The transport map of 1,000 domains, each with an address of its own."""
+    table = pathlib.Path(directory, "transport")
+    first = 127 << 24 | 1 << 16 | 1
+    table.write_text("".join(
+        f"d{i + 1:04d}.test smtp:[{'.'.join(str((first + i) >> s & 255) for s in (24, 16, 8, 0))}]"
+        f":{port}\n" for i in range(1000)))
+    return table
+
+
 def slow(args, names, directory, record):
     print("1,000 destinations, each answers the final dot after 1 s")
     results = {}
     for name in names:
         port = ports.free_port()
         sink = Sink(directory, "--range", f"127.1.0.1:{port}+1000", "--final-delay-ms", "1000")
-        table = pathlib.Path(directory, "transport")
-        first = 127 << 24 | 1 << 16 | 1
-        table.write_text("".join(
-            f"d{i + 1:04d}.test smtp:[{'.'.join(str((first + i) >> s & 255) for s in (24, 16, 8, 0))}]"
-            f":{port}\n" for i in range(1000)))
+        table = thousand(directory, port)
         side = Side(name, directory, None, {"transport_maps": f"texthash:{table}"})
         try:
             count = args.slow_messages if name == "postrider" else args.slow_messages // 30
@@ -230,9 +243,69 @@ def slow(args, names, directory, record):
         show(names, "slow peers", results)
 
 
+def certificate(directory):
+    """A self-signed one, with its key: nobody is asked to trust it (level encrypt)."""
+    key, cert = pathlib.Path(directory, "key.pem"), pathlib.Path(directory, "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                    "/CN=sink.bench.example", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True)
+    both = pathlib.Path(directory, "both.pem")
+    both.write_text(key.read_text() + cert.read_text())
+    return both
+
+
+REUSE = "postfix+reuse"  # with smtp_tls_connection_reuse, which is off by default there
+
+
+def tls_settings(name):
+    settings = {"smtp_tls_security_level": "encrypt"}
+    if name.startswith("postfix"):  # as Debian ships it
+        settings["smtp_tls_session_cache_database"] = "btree:${data_directory}/smtp_scache"
+        settings["smtp_tls_connection_reuse"] = "yes" if name == REUSE else "no"
+    return settings
+
+
+def tls(args, names, directory, record):
+    print("mandatory TLS: messages/s, CPU per message, messages per handshake, handshakes in full per "
+          "100 messages, how many of all handshakes were resumed")
+    names = [n for name in names for n in ((name, REUSE) if name == "postfix" else (name,))]
+    pem = certificate(directory)
+    for destinations in (1, 1000):
+        results = {}
+        for name in names:
+            port = ports.free_port()
+            sink = Sink(directory, "--tls", pem, "--range", f"127.1.0.1:{port}+{destinations}")
+            settings = tls_settings(name)
+            settings["transport_maps"] = f"texthash:{thousand(directory, port)}"
+            side = Side(name.split("+")[0], directory, None, settings)
+            options = {"sessions": 20, "size": 4096, "domains": destinations}
+            try:
+                load(side.pid, side.port, sink, 200, **options)  # warm
+                trial = load(side.pid, side.port, sink, 400, **options)
+                count = int(min(max(trial["rate"] * args.seconds, 2000), args.most))
+                results[name] = [load(side.pid, side.port, sink, count, **options)]
+            finally:
+                side.stop()
+                sink.stop()
+            run = results[name][0]
+            handshakes = run["full"] + run["resumed"]
+            print(f"  {destinations:4} destinations, {name:14} {run['rate']:7.0f}/s "
+                  f"{run['cpu_us']:6.0f} us, {run['messages'] / max(handshakes, 1):7.1f} a handshake, "
+                  f"{100 * run['full'] / run['messages']:6.2f} full of 100, "
+                  f"{100 * run['resumed'] / max(handshakes, 1):4.0f} % resumed", flush=True)
+        record[f"tls {destinations}"] = results
+        for name in names:
+            if "postrider" not in results or name == "postrider":
+                continue
+            ours, theirs = results["postrider"][0], results[name][0]
+            print(f"       {ours['rate'] / theirs['rate']:.1f} x the rate of {name}, "
+                  f"1/{theirs['cpu_us'] / max(ours['cpu_us'], 0.1):.1f} of its CPU", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["relay", "slow", "all"], default="all")
+    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "all"], default="all")
     parser.add_argument("--only", choices=["postfix", "postrider"])
     parser.add_argument("--sessions", type=lambda s: [int(x) for x in s.split(",")],
                         default=[1, 20, 100])
@@ -255,6 +328,8 @@ def main():
             relay(args, names, directory, record)
         if args.part in ("slow", "all"):
             slow(args, names, directory, record)
+        if args.part in ("tls", "all"):
+            tls(args, names, directory, record)
     finally:
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(record, indent=1))

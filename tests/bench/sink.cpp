@@ -5,8 +5,9 @@
 //
 //   bench_sink --listen 127.0.0.1:2526 --stats FILE
 //   bench_sink --range 127.1.0.1:2526+1000 --final-delay-ms 1000 --stats FILE
+//   bench_sink --tls key-and-certificate.pem       offers STARTTLS
 //
-// FILE is mapped memory: eight 64-bit counters in the order of struct Stats below, which a reader
+// FILE is mapped memory: ten 64-bit counters in the order of struct Stats below, which a reader
 // may look at while the sink runs. SIGTERM prints them as JSON and ends the program.
 #include <algorithm>
 #include <atomic>
@@ -38,6 +39,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sink_tls.hpp"
+
 namespace {
 
 struct Stats {
@@ -49,6 +52,8 @@ struct Stats {
   uint64_t peak_open = 0;
   uint64_t first_ns = 0; // CLOCK_MONOTONIC of the first and the latest message
   uint64_t last_ns = 0;
+  uint64_t full_handshakes = 0;
+  uint64_t resumed_handshakes = 0;
 };
 
 [[noreturn]] void die(const char* what) {
@@ -74,6 +79,10 @@ struct Connection {
   uint64_t last_due = 0;
   uint32_t held = 0; // replies not yet due
   bool wants_write = false;
+  gnutls_session_t tls = nullptr;
+  bool starts_tls = false; // when `out` is written
+  bool shakes_hands = false;
+  size_t in_record = 0; // bytes of `out` that TLS has taken and not sent yet
 };
 
 struct Due {
@@ -90,6 +99,7 @@ class Sink {
  public:
   uint64_t delay_ns = 0, final_delay_ns = 0;
   uint64_t stop_after = 0;
+  std::unique_ptr<SinkTls> tls; // null: STARTTLS is not offered
 
   explicit Sink(const char* stats_file) {
     ep_ = epoll_create1(EPOLL_CLOEXEC);
@@ -156,10 +166,12 @@ class Sink {
 
   void report() const {
     std::printf("{\"messages\": %llu, \"recipients\": %llu, \"bytes\": %llu, \"sessions\": %llu, "
-                "\"peak_open\": %llu, \"first_ns\": %llu, \"last_ns\": %llu}\n",
+                "\"peak_open\": %llu, \"first_ns\": %llu, \"last_ns\": %llu, "
+                "\"full_handshakes\": %llu, \"resumed_handshakes\": %llu}\n",
                 ull(stats_->messages), ull(stats_->recipients), ull(stats_->bytes),
                 ull(stats_->sessions), ull(stats_->peak_open), ull(stats_->first_ns),
-                ull(stats_->last_ns));
+                ull(stats_->last_ns), ull(stats_->full_handshakes),
+                ull(stats_->resumed_handshakes));
   }
 
  private:
@@ -200,6 +212,7 @@ class Sink {
   }
 
   void drop(Connection& c) {
+    if (c.tls != nullptr) gnutls_deinit(c.tls);
     close(c.fd);
     --stats_->open;
     connections_.erase(c.number);
@@ -207,15 +220,36 @@ class Sink {
 
   void serve(Connection& c, uint32_t events) {
     if ((events & EPOLLOUT) && !flush(c)) return;
-    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
-    const ssize_t n = read(c.fd, buffer_.data(), buffer_.size());
-    if (n <= 0) {
-      if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-      drop(c);
-      return;
+    if (c.shakes_hands) {
+      if (SinkTls::shake_hands(c.tls) < 0) {
+        if (errno != EAGAIN) return drop(c);
+        return watch(c, gnutls_record_get_direction(c.tls) == 1);
+      }
+      c.shakes_hands = false;
+      ++(gnutls_session_is_resumed(c.tls) != 0 ? stats_->resumed_handshakes
+                                               : stats_->full_handshakes);
+      watch(c, false);
     }
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
+    // What TLS has decrypted already makes no further event.
+    const uint64_t number = c.number;
+    while (receive(c)) {
+      if (!connections_.contains(number)) return;
+    }
+  }
+
+  // False: nothing more is there now, or the connection is gone.
+  bool receive(Connection& c) {
+    const ssize_t n = c.tls != nullptr ? SinkTls::read(c.tls, buffer_.data(), buffer_.size())
+                                       : read(c.fd, buffer_.data(), buffer_.size());
+    if (n <= 0) {
+      if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+      drop(c);
+      return false;
+    }
+    const bool again = c.tls != nullptr;
     std::string_view bytes(buffer_.data(), static_cast<size_t>(n));
-    while (!bytes.empty()) {
+    while (!bytes.empty() && !c.starts_tls) {
       if (c.data) {
         bytes.remove_prefix(text(c, bytes));
       } else {
@@ -227,7 +261,7 @@ class Sink {
         c.in.clear();
       }
     }
-    flush(c);
+    return flush(c) && again;
   }
 
   // Takes message text; returns how much of `bytes` belonged to it.
@@ -277,9 +311,13 @@ class Sink {
     const std::string& line = c.in;
     if (starts(line, "EHLO")) {
       answer(c,
-             "250-sink.bench.example\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n"
-             "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8\r\n",
+             std::string("250-sink.bench.example\r\n250-PIPELINING\r\n250-SIZE 104857600\r\n"
+                         "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n") +
+                 (tls && c.tls == nullptr ? "250-STARTTLS\r\n" : "") + "250 SMTPUTF8\r\n",
              false);
+    } else if (starts(line, "STARTTLS") && tls && c.tls == nullptr) {
+      answer(c, "220 2.0.0 Go on\r\n", false);
+      c.starts_tls = true;
     } else if (starts(line, "DATA")) {
       if (c.recipients == 0) return answer(c, "503 5.5.1 No recipients\r\n", false);
       c.data = true;
@@ -327,8 +365,8 @@ class Sink {
 
   // False: the connection is gone.
   bool flush(Connection& c) {
-    while (!c.out.empty()) {
-      const ssize_t n = send(c.fd, c.out.data(), c.out.size(), MSG_NOSIGNAL);
+    while (!c.out.empty() && !c.shakes_hands) {
+      const ssize_t n = transmit(c);
       if (n < 0) {
         if (errno == EINTR) continue;
         if (errno == EAGAIN) return watch(c, true), true;
@@ -336,9 +374,26 @@ class Sink {
       }
       c.out.erase(0, static_cast<size_t>(n));
     }
+    if (c.starts_tls && c.held == 0) {
+      c.starts_tls = false;
+      c.shakes_hands = true;
+      c.tls = tls->begin(c.fd);
+    }
     if (c.closing && c.held == 0) return drop(c), false;
     watch(c, false);
     return true;
+  }
+
+  static ssize_t transmit(Connection& c) {
+    if (c.tls == nullptr) return send(c.fd, c.out.data(), c.out.size(), MSG_NOSIGNAL);
+    if (c.in_record != 0) {
+      const ssize_t n = SinkTls::send(c.tls, nullptr, 0);
+      if (n >= 0) c.in_record = 0;
+      return n;
+    }
+    const ssize_t n = SinkTls::send(c.tls, c.out.data(), c.out.size());
+    if (n < 0 && errno == EAGAIN) c.in_record = c.out.size();
+    return n;
   }
 
   void watch(Connection& c, bool write) {
@@ -388,6 +443,7 @@ Place parse_place(std::string text) {
 int main(int argc, char** argv) {
   std::vector<Place> places;
   const char* stats = nullptr;
+  const char* tls = nullptr;
   uint64_t delay = 0, final_delay = 0, stop_after = 0;
   static const option kLong[] = {{"listen", required_argument, nullptr, 'l'},
                                  {"range", required_argument, nullptr, 'l'},
@@ -395,6 +451,7 @@ int main(int argc, char** argv) {
                                  {"delay-ms", required_argument, nullptr, 'd'},
                                  {"final-delay-ms", required_argument, nullptr, 'f'},
                                  {"stop-after", required_argument, nullptr, 'n'},
+                                 {"tls", required_argument, nullptr, 't'},
                                  {nullptr, 0, nullptr, 0}};
   for (int c; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
     switch (c) {
@@ -402,6 +459,7 @@ int main(int argc, char** argv) {
     case 's': stats = optarg; break;
     case 'd': delay = std::strtoull(optarg, nullptr, 10); break;
     case 'f': final_delay = std::strtoull(optarg, nullptr, 10); break;
+    case 't': tls = optarg; break;
     case 'n': stop_after = std::strtoull(optarg, nullptr, 10); break;
     default: return 2;
     }
@@ -414,6 +472,7 @@ int main(int argc, char** argv) {
   sink.delay_ns = delay * 1000000;
   sink.final_delay_ns = final_delay * 1000000;
   sink.stop_after = stop_after;
+  if (tls != nullptr) sink.tls = std::make_unique<SinkTls>(tls);
   if (places.empty()) places.push_back(parse_place("127.0.0.1:0"));
   for (const Place& place : places) {
     for (int i = 0; i < place.count; ++i)
