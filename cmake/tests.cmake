@@ -27,6 +27,14 @@ foreach(tool source sink)
 endforeach()
 target_link_libraries(bench_sink PRIVATE PkgConfig::GNUTLS)
 
+# What TLS costs: tests/bench/tls.cpp. Built when asked for.
+add_executable(bench_tls EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/bench/tls.cpp
+               ${CMAKE_SOURCE_DIR}/tests/unit/tls/test_keys.cpp
+               ${CMAKE_SOURCE_DIR}/tests/unit/tls/test_pair.cpp)
+target_include_directories(bench_tls PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+target_link_libraries(bench_tls PRIVATE tls_lib test_support)
+set_target_properties(bench_tls PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
 # One behaviour per file. 77 means skipped; "long" keeps a test out of `make check`.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(python_environment "PYTHONPATH=${CMAKE_SOURCE_DIR}/tests/support"

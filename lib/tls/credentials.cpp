@@ -201,16 +201,13 @@ Result<void> load_roots(Credentials::Native& native, const CredentialFiles& file
 std::string stamps(const CredentialFiles& files) {
   std::string all;
   const auto add = [&all](const std::string& path) {
-    if (path.empty()) return;
-    const Result<FileStamp> stamp = stamp_of(path);
-    for (const std::uint64_t part :
-         stamp
-             ? std::initializer_list<std::uint64_t>{stamp->device, stamp->inode, stamp->size,
-                                                    static_cast<std::uint64_t>(stamp->mtime_nanos),
-                                                    static_cast<std::uint64_t>(stamp->ctime_nanos)}
-             : std::initializer_list<std::uint64_t>{})
-      put_le(all, part);
-    all += '|';
+    const Result<FileStamp> stamp = path.empty() ? FileStamp() : stamp_of(path);
+    const FileStamp seen = stamp ? *stamp : FileStamp();
+    put_le(all, seen.device);
+    put_le(all, seen.inode);
+    put_le(all, seen.size);
+    put_le(all, static_cast<std::uint64_t>(seen.mtime_nanos));
+    put_le(all, static_cast<std::uint64_t>(seen.ctime_nanos));
   };
   for (const std::string& file : files.chain_files)
     add(file);
