@@ -102,7 +102,9 @@ int main(int argc, char** argv) {
   const TestKey key = kind == "rsa"       ? TestKey::rsa
                       : kind == "ed25519" ? TestKey::ed25519
                                           : TestKey::ecdsa;
-  for (const char* priority : {"NORMAL:-GROUP-ALL:+GROUP-X25519", kTls12}) {
+  for (const char* priority : {"NONE:+COMP-NULL:+CTYPE-X509:+VERS-TLS1.3:+AES-256-GCM:+AEAD:+SIGN-"
+                               "ALL:+GROUP-X25519:+GROUP-ALL",
+                               kTls12}) {
     std::printf("%.*s, %s\n", static_cast<int>(kind.size()), kind.data(), priority);
     Bench bench(key, priority);
     bench.handshakes(false);
