@@ -23,11 +23,9 @@ struct Identity {
 };
 
 struct Dialogue {
-  std::string service = "smtp"; // or "lmtp"
-  std::string server;           // host name: for GSSAPI, DIGEST-MD5
-  std::uint16_t port = 0;       // for OAUTHBEARER
-  std::string local;            // "192.0.2.1;25", or empty
-  std::string remote;
+  std::string service = "smtp";        // or "lmtp"
+  std::string server;                  // host name: for GSSAPI, DIGEST-MD5
+  std::uint16_t port = 0;              // for OAUTHBEARER
   std::vector<std::string> mechanisms; // offered, and allowed by the filter
   std::vector<std::string> security;   // "noplaintext", "noactive", "nodictionary", "noanonymous",
                                        // "mutual_auth"

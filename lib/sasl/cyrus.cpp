@@ -116,12 +116,8 @@ struct Cyrus::Impl {
       *next++ = callback(SASL_CB_USER, get_simple, &dialogue);
     *next = {SASL_CB_LIST_END, nullptr, nullptr};
 
-    const auto if_any = [](const std::string& text) {
-      return text.empty() ? nullptr : text.c_str();
-    };
-    int code =
-        sasl_client_new(dialogue.service.c_str(), dialogue.server.c_str(), if_any(dialogue.local),
-                        if_any(dialogue.remote), callbacks, 0, &connection);
+    int code = sasl_client_new(dialogue.service.c_str(), dialogue.server.c_str(), nullptr, nullptr,
+                               callbacks, 0, &connection);
     if (code != SASL_OK) return code;
     sasl_security_properties_t properties{};
     properties.max_ssf = 0; // no security layers

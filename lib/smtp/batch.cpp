@@ -58,6 +58,7 @@ void append_mail(std::string& out, const Transaction& t, const Features& f) {
   // does not; what stands in the headers of its parts we have not looked at.
   const bool needs_utf8 = has_utf8_address(t) || (t.envelope->smtputf8 && t.facts->has_8bit);
   if (f.smtputf8 && needs_utf8) out.append(" SMTPUTF8");
+  if (t.dummy_auth) out.append(" AUTH=<>");
   out.append("\r\n");
 }
 

@@ -32,6 +32,8 @@ struct Transaction {
   bool quote_addresses = true;                              // smtp_quote_rfc821_envelope
   bool converted = false; // the content is changed on the way, so that its size is not known
   bool chunked = false;   // the content goes by BDAT: there is no DATA
+  bool dummy_auth =
+      false; // AUTH=<> (RFC 4954 section 5): logged in, and nobody vouches for senders
   std::vector<std::string> xforward = {}; // lines ahead of MAIL (smtp/xforward.hpp)
 };
 

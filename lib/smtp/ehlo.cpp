@@ -22,6 +22,19 @@ std::string joined(const std::vector<std::string_view>& words) {
   return out;
 }
 
+// "AUTH PLAIN LOGIN" and "AUTH=PLAIN LOGIN" may both be there, for clients of old.
+void add_mechanisms(Features& f, const std::vector<std::string_view>& words) {
+  if (!f.auth) f.auth.emplace();
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    bool known = false;
+    for (const std::string_view one : split(*f.auth, " "))
+      known = known || iequals(one, words[i]);
+    if (known) continue;
+    if (!f.auth->empty()) f.auth->push_back(' ');
+    f.auth->append(words[i]);
+  }
+}
+
 } // namespace
 
 Features parse_features(const Reply& reply, const std::vector<std::string>& discard) {
@@ -58,7 +71,7 @@ Features parse_features(const Reply& reply, const std::vector<std::string>& disc
       const auto limit = words.size() > 1 ? parse_decimal(words[1]) : std::nullopt;
       f.size_limit = limit.value_or(0);
     } else if (iequals(word, "AUTH")) {
-      f.auth = joined(words);
+      add_mechanisms(f, words);
     }
   }
   return f;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,9 @@ struct Features {
   bool enhanced_status = false; // RFC 2034
   bool chunking = false;        // RFC 3030
   bool starttls = false;        // RFC 3207
-  std::string auth;             // RFC 4954: the mechanisms, blanks between
-  std::string xforward;         // the attributes it takes, blanks between (smtp/xforward.hpp)
+  // RFC 4954: the mechanisms, blanks between. Absent: AUTH was not announced.
+  std::optional<std::string> auth;
+  std::string xforward; // the attributes it takes, blanks between (smtp/xforward.hpp)
 
   bool operator==(const Features&) const = default;
 };

@@ -46,7 +46,7 @@ Result<bool> ReplyParser::feed_line(ByteView& in) {
   bytes_ += text.size() + 1;
   if (end != ByteView::npos) ++lines_;
   if (bytes_ > kMaxBytes || lines_ > kMaxLines) return Error(ErrorKind::limit, "reply too long");
-  const std::size_t room = kMaxLine - line_.size();
+  const std::size_t room = limits_.line - line_.size();
   if (text.size() > room) cut_ = true;
   line_.append(text.substr(0, room));
   if (end == ByteView::npos) return false;
@@ -67,7 +67,7 @@ Result<bool> ReplyParser::take_line(ByteView text) {
     const auto status = mail::leading_status(text.substr(4));
     if (!status.empty()) reply_.dsn = status;
   }
-  if (reply_.text.size() + text.size() < kMaxStored) {
+  if (reply_.text.size() + text.size() < limits_.stored) {
     if (!reply_.text.empty()) reply_.text.push_back('\n');
     reply_.text += log::printable(text);
   }

@@ -34,6 +34,14 @@ class ReplyParser {
   static constexpr std::size_t kMaxLines = 500;
   static constexpr std::size_t kMaxBytes = 4 << 20; // of one reply, as it came
   static constexpr std::size_t kMaxStored = 8 << 10;
+  struct Limits {
+    std::size_t line = kMaxLine, stored = kMaxStored;
+  };
+  // For replies to AUTH and what follows: a challenge of 64 kB, in base64, is kept as a whole.
+  static constexpr Limits kChallenges{90 << 10, 96 << 10};
+
+  ReplyParser() = default;
+  explicit ReplyParser(const Limits& limits) : limits_(limits) {}
 
   // Takes bytes off the front of `in` up to the end of a reply: true when reply() is complete, and
   // the next call begins a new one. Error protocol or limit: the connection cannot go on.
@@ -49,6 +57,7 @@ class ReplyParser {
   bool was_cut() const { return cut_; } // a line of the reply
 
  private:
+  Limits limits_;
   Reply reply_;
   std::string line_;
   std::size_t lines_ = 0;

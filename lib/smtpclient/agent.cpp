@@ -71,8 +71,11 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
       conversation_(loop), deliveries_(loop), goodbyes_(loop), cache_(loop, cache_setup(options_)),
       handover_(loop, cache_, options_, setup.tables), pool_(goodbyes_, options_, &handover_),
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
-      finder_(loop, names_, offload, options_), engine_{loop, options_, setup.tables, finder_,
-                                                        pool_} {}
+      finder_(loop, names_, offload, options_),
+      authenticator_(options_.sasl.enabled
+                         ? std::make_unique<Authenticator>(loop, *offload, options_, setup.tables)
+                         : nullptr),
+      engine_{loop, options_, setup.tables, finder_, pool_, authenticator_.get()} {}
 
 Agent::~Agent() { stop(); }
 

@@ -24,7 +24,8 @@ namespace postrider::smtpclient {
 class Agent {
  public:
   // `program` is the word in Ready. `gone` is called when qmgr's connection has ended and every
-  // delivery with it. The setup and the resolver must outlive the agent.
+  // delivery with it. The setup and the resolver must outlive the agent. `offload` may be null when
+  // the options ask neither for native look-ups nor for AUTH.
   Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
         std::string program, std::function<void()> gone);
   ~Agent();
@@ -65,6 +66,7 @@ class Agent {
   Pool pool_;
   NameService names_;
   TargetFinder finder_;
+  std::unique_ptr<Authenticator> authenticator_;
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;
   std::unique_ptr<Mapping> board_;

@@ -100,12 +100,13 @@ ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
 
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
 ev::Task<void> Delivery::try_idle_sessions() {
+  const std::string key = pool_key();
   while (!done()) {
-    std::unique_ptr<Session> session = engine_.pool.take_for(request_.nexthop);
-    if (!session) session = co_await engine_.pool.fetch_for(request_.nexthop, keep_);
+    std::unique_ptr<Session> session = engine_.pool.take_for(key);
+    if (!session) session = co_await engine_.pool.fetch_for(key, keep_);
     if (!session) co_return;
     const bool counted = co_await use(session, true, true);
-    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, keep_);
+    if (session) engine_.pool.give_back(std::move(session), pool_key(), keep_);
     if (counted) co_return;
   }
 }
@@ -153,13 +154,14 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     fail_lookup(std::move(*targets.trouble), role, last);
     co_return;
   }
-  const std::size_t limit = engine_.options.session_limit;
+  const Options& options = engine_.options;
+  const std::size_t limit = options.session_limit;
   Occasion occasion;
   occasion.id = request_.content.id.text();
   occasion.nexthop = request_.nexthop;
   occasion.destination = nexthop->name;
   occasion.arrival = request_.envelope.arrival;
-  occasion.detect_loop = detects_loops(*nexthop, engine_.options);
+  occasion.detect_loop = detects_loops(*nexthop, options);
   for (std::size_t i = 0; i < targets.endpoints.size() && !done() && !stop_ && !late(); ++i) {
     if (limit > 0 && sessions_ >= limit) break;
     const Endpoint& endpoint = targets.endpoints[i];
@@ -168,15 +170,23 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     const Peer peer = endpoint.peer();
     // It has said what it has to say, over an idle session.
     if (std::find(tried_.begin(), tried_.end(), peer) != tried_.end()) continue;
-    std::unique_ptr<Session> session = engine_.pool.take_at(peer);
-    if (!session) session = co_await engine_.pool.fetch_at(peer, keep_);
+    const LoginQuestion who{occasion.id, request_.envelope.sender, endpoint.host, &*nexthop};
+    Result<LoginPtr> login = co_await find_login(engine_.loop, options, engine_.tables, who);
+    if (!login) {
+      fail_all(trouble_from(login.error(), smtp::Step::auth), peer, more);
+      continue;
+    }
+    occasion.login = std::move(*login);
+    const std::string login_key = occasion.login ? occasion.login->key : std::string();
+    std::unique_ptr<Session> session = engine_.pool.take_at(peer, login_key);
+    if (!session) session = co_await engine_.pool.fetch_at(peer, login_key, keep_);
     bool counted = false;
     if (session) counted = co_await use(session, true, more);
     if (!counted && !done()) {
       ++session_number_;
       occasion.best_host = endpoint.preference == targets.endpoints.front().preference;
-      Opened opened =
-          co_await open_session(engine_.loop, engine_.options, engine_.tables, endpoint, occasion);
+      Opened opened = co_await open_session(engine_.loop, options, engine_.tables,
+                                            engine_.authenticator, endpoint, occasion);
       if (opened.trouble) {
         if (opened.session) {
           note(*opened.trouble, *opened.session);
@@ -188,7 +198,7 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
       session = std::move(opened.session);
       counted = co_await use(session, false, more);
     }
-    if (session) engine_.pool.give_back(std::move(session), request_.nexthop, keep_);
+    if (session) engine_.pool.give_back(std::move(session), pool_key(), keep_);
   }
 }
 
@@ -251,6 +261,7 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     fail_all(trouble, session->peer(), more_hosts);
     co_return true;
   }
+  what.dummy_auth = session->logged_in && engine_.options.sasl.dummy_mail_auth;
   if (engine_.options.send_xforward) what.xforward = xforward_commands(session->features());
   Transact transaction(*session, what, request_.content, rewriting, request_.mark);
   co_await transaction.run();
@@ -266,6 +277,11 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   uses_ = session->uses();
   apply(transaction, who, *session, more_hosts);
   co_return true;
+}
+
+std::string Delivery::pool_key() const {
+  const std::string sender = sender_key(engine_.options, request_.envelope.sender);
+  return sender.empty() ? request_.nexthop : request_.nexthop + "\n" + sender;
 }
 
 std::vector<std::string> Delivery::xforward_commands(const smtp::Features& features) const {

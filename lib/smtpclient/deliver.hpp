@@ -23,6 +23,7 @@ struct Engine {
   Tables& tables;
   TargetFinder& finder;
   Pool& pool;
+  Authenticator* authenticator = nullptr; // null: smtp_sasl_auth_enable = no
 };
 
 struct Request {
@@ -80,6 +81,8 @@ class Delivery {
   ev::Task<Result<void>> map_address(std::string& address);
   ev::Task<Result<void>> map_envelope(mail::Envelope& envelope,
                                       std::vector<mail::Recipient>& recipients);
+  // Under which idle sessions to the destination are kept.
+  std::string pool_key() const;
   std::vector<std::string> xforward_commands(const smtp::Features& features) const;
   void apply(const Transact& transaction, const std::vector<std::uint32_t>& who, Session& session,
              bool more_hosts);

@@ -211,6 +211,10 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::reply_421:
   case Cause::reply_temporary:
   case Cause::reply_permanent:
+  case Cause::auth_refused:
+    if (t.step == Step::auth && !t.detail.empty()) return t.detail;
+    if (t.step == Step::auth)
+      return "SASL authentication failed; server " + peer.shown() + " said: " + t.reply.joined(" ");
     if (t.step <= Step::lhlo)
       return "host " + peer.shown() + " refused to talk to me: " + t.reply.joined(" ");
     return "host " + peer.shown() + " said: " + t.reply.joined(" ") + " (in reply to " +
@@ -238,7 +242,6 @@ std::string text_of(const Trouble& t, const Peer& peer) {
   case Cause::tls_untrusted:
   case Cause::tls_policy:
   case Cause::tls_downgraded:
-  case Cause::auth_refused:
   case Cause::auth_impossible:
   case Cause::too_large:
   case Cause::needs_smtputf8: return t.detail;

@@ -17,9 +17,10 @@ class Generic {
   bool may_wait() const { return tables_.generic.may_wait() || tables_.local_domains.may_wait(); }
   // What takes the place of `address`; nullopt: nothing does. Both in the form of mail::Envelope.
   maps::Answer map(std::string_view address) const;
+  // Whether users of the domain are known by their name alone.
+  Result<bool> is_ours(std::string_view domain) const;
 
  private:
-  Result<bool> is_ours(std::string_view domain) const;
   Tables& tables_;
   const Options& options_;
 };

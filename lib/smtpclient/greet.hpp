@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "smtpclient/login.hpp"
 #include "smtpclient/session.hpp"
 
 namespace postrider::smtpclient {
@@ -19,6 +20,7 @@ struct Occasion {
   std::int64_t arrival = 0; // of the message; unix time, microseconds
   bool detect_loop = false; // a server that gives our own name is ourselves
   bool best_host = true;    // the destination has no better host: a loop is for ever
+  LoginPtr login;           // who we are to the server; null: a stranger
 };
 
 // WAITS. A session that comes back with a Trouble is good for a goodbye only.

@@ -22,7 +22,7 @@ std::string common_part(const Options& options) {
   for (const std::string& part :
        {options.flavor == Flavor::lmtp ? std::string("lmtp") : std::string("smtp"),
         options.hello_name, options.bind4.text(), options.bind6.text(), options.own4.text(),
-        options.own6.text()})
+        options.own6.text(), std::string(options.sasl.enabled ? "login" : "")})
     out += "\n" + part;
   return out + "\n";
 }

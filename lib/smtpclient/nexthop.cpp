@@ -89,11 +89,13 @@ Result<std::vector<Nexthop>> parse_nexthops(std::string_view text, const Options
     if (lmtp && word.starts_with("unix:")) {
       if (word.size() == 5) return wrong("missing path", word);
       if (word.find('\0') != std::string_view::npos) return wrong("NUL", word);
-      hops.push_back({Nexthop::Kind::unix_socket, std::string(word.substr(5)), 0});
+      const std::string path(word.substr(5));
+      hops.push_back({Nexthop::Kind::unix_socket, path, 0, path});
       continue;
     }
     if (lmtp && word.starts_with("inet:")) word.remove_prefix(5);
     POSTRIDER_TRY(Nexthop hop, parse_inet(word, options));
+    hop.written = word;
     hops.push_back(std::move(hop));
   }
   if (hops.empty()) return wrong("no destination", text);

@@ -27,7 +27,10 @@ struct Nexthop {
   Kind kind = Kind::domain;
   std::string name; // domain, host name, numeric address, or path
   std::uint16_t port = 0;
-  bool operator==(const Nexthop&) const = default;
+  std::string written; // without unix: and inet:; tables of TLS policies and logins have such keys
+  bool operator==(const Nexthop& other) const {
+    return kind == other.kind && name == other.name && port == other.port;
+  }
 };
 
 // Pure but for port names. Error config says what is wrong, in Postfix's words. Uses flavor,

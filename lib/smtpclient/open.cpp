@@ -29,7 +29,7 @@ Result<Fd> prepare_socket(int family, const Options& options) {
 } // namespace
 
 ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& tables,
-                              ev::Lent<const Endpoint> endpoint,
+                              Authenticator* authenticator, ev::Lent<const Endpoint> endpoint,
                               ev::Lent<const Occasion> occasion) {
   Opened opened;
   Result<Fd> socket = prepare_socket(endpoint->address.family(), options);
@@ -51,7 +51,10 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& ta
   }
   opened.session =
       std::make_unique<Session>(loop, std::move(*stream), options, tables, endpoint->peer());
+  if (occasion->login) opened.session->login_key = occasion->login->key;
   opened.trouble = co_await greet(*opened.session, occasion);
+  if (!opened.trouble && occasion->login)
+    opened.trouble = co_await authenticator->log_in(*opened.session, occasion->login);
   co_return opened;
 }
 

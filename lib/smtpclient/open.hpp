@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// From an endpoint to a Session: connect, and be greeted.
+// From an endpoint to a Session: connect, be greeted, log in.
 #pragma once
 
 #include <memory>
 #include <optional>
 
+#include "smtpclient/authenticate.hpp"
 #include "smtpclient/greet.hpp"
 #include "smtpclient/targets.hpp"
 
@@ -17,8 +18,10 @@ struct Opened {
   Opened() {}
 };
 
-// WAITS. Options and tables must outlive the session.
+// WAITS. Options and tables must outlive the session. `authenticator` may be null when nothing
+// finds an Occasion::login.
 ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& tables,
-                              ev::Lent<const Endpoint> endpoint, ev::Lent<const Occasion> occasion);
+                              Authenticator* authenticator, ev::Lent<const Endpoint> endpoint,
+                              ev::Lent<const Occasion> occasion);
 
 } // namespace postrider::smtpclient

@@ -10,6 +10,10 @@ std::string endpoint_key(const Peer& peer) {
   return peer.address + " " + std::to_string(peer.port) + " " + peer.host;
 }
 
+std::string endpoint_key(const Peer& peer, std::string_view login) {
+  return endpoint_key(peer) + (login.empty() ? "" : "\n") + std::string(login);
+}
+
 ev::RootTask quit(std::unique_ptr<Session> session) { co_await session->quit(); }
 
 } // namespace
@@ -24,8 +28,8 @@ std::unique_ptr<Session> Pool::take_for(std::string_view destination) {
   return take(by_destination_, destination);
 }
 
-std::unique_ptr<Session> Pool::take_at(const Peer& peer) {
-  return take(by_endpoint_, endpoint_key(peer));
+std::unique_ptr<Session> Pool::take_at(const Peer& peer, std::string_view login) {
+  return take(by_endpoint_, endpoint_key(peer, login));
 }
 
 std::unique_ptr<Session> Pool::take(Keys& keys, std::string_view key) {
@@ -64,7 +68,9 @@ ev::Task<std::unique_ptr<Session>> Pool::fetch_for(std::string_view destination,
   co_return co_await handover_->find(Handover::By::destination, destination, endpoint_key);
 }
 
-ev::Task<std::unique_ptr<Session>> Pool::fetch_at(ev::Lent<const Peer> peer, Keep keep) {
+ev::Task<std::unique_ptr<Session>> Pool::fetch_at(ev::Lent<const Peer> peer, std::string_view login,
+                                                  Keep keep) {
+  if (!login.empty()) co_return nullptr; // those never leave their process
   const std::string key = endpoint_key(*peer);
   if (!is_worth_asking(Handover::By::endpoint, key, keep)) co_return nullptr;
   co_return co_await handover_->find(Handover::By::endpoint, key, endpoint_key);
@@ -97,7 +103,7 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
   if (idle() >= options_.capacity)
     say_goodbye(remove(staying_.empty() ? entries_.begin() : staying_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
-  const std::string endpoint = endpoint_key(session->peer());
+  const std::string endpoint = endpoint_key(session->peer(), session->login_key);
   const Place place = entries_.insert(
       entries_.end(), Entry{std::move(session), std::string(destination), endpoint, until});
   by_destination_.emplace(place->destination, place);

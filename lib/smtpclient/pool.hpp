@@ -31,7 +31,8 @@ class Pool {
   // A session that is open and silent now; null when there is none. Dead ones are dropped on the
   // way.
   std::unique_ptr<Session> take_for(std::string_view destination);
-  std::unique_ptr<Session> take_at(const Peer& peer);
+  // `login`: its Session::login_key.
+  std::unique_ptr<Session> take_at(const Peer& peer, std::string_view login);
   enum class Keep : std::uint8_t {
     if_busy, // when another one was given back just now
     hinted,  // more mail for the destination is waiting
@@ -39,7 +40,8 @@ class Pool {
   };
   // WAITS for scache, where it is worth asking. Null: there is none.
   ev::Task<std::unique_ptr<Session>> fetch_for(std::string_view destination, Keep keep);
-  ev::Task<std::unique_ptr<Session>> fetch_at(ev::Lent<const Peer> peer, Keep keep);
+  ev::Task<std::unique_ptr<Session>> fetch_at(ev::Lent<const Peer> peer, std::string_view login,
+                                              Keep keep);
   // Keeps the session or says goodbye.
   void give_back(std::unique_ptr<Session> session, std::string_view destination, Keep keep);
   void say_goodbye(std::unique_ptr<Session> session);

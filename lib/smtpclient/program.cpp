@@ -21,7 +21,9 @@ class Service final : public daemon::Service {
     std::unique_ptr<Service> service(new Service(std::move(setup)));
     POSTRIDER_TRY(service->resolver_,
                   dns::UnboundResolver::create(context.loop(), service->setup_.dns));
-    ev::Offload* offload = service->setup_.options.lookup_native ? &context.offload() : nullptr;
+    const Options& options = service->setup_.options;
+    ev::Offload* offload =
+        options.lookup_native || options.sasl.enabled ? &context.offload() : nullptr;
     Service* self = service.get();
     service->agent_ = std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_,
                                               offload, name, [self] { self->client_.reset(); });

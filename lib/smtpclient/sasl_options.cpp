@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/sasl_options.hpp"
 
+#include <algorithm>
+
 namespace postrider::smtpclient {
+namespace {
+
+Result<void> check_security(const config::Settings::Client& client, const char* parameter) {
+  static constexpr std::string_view kKnown[] = {"noplaintext", "noactive", "nodictionary",
+                                                "noanonymous", "mutual_auth"};
+  for (const std::string& word : client.words(parameter))
+    if (std::find(std::begin(kKnown), std::end(kKnown), word) == std::end(kKnown))
+      return Error(ErrorKind::config, std::string(parameter) + ": unknown word \"" + word + "\"");
+  return {};
+}
+
+} // namespace
 
 Result<SaslOptions> SaslOptions::load(const config::Settings& settings, bool lmtp) {
   const auto client = settings.client(lmtp ? "lmtp" : "smtp");
@@ -19,6 +33,11 @@ Result<SaslOptions> SaslOptions::load(const config::Settings& settings, bool lmt
   o.dummy_mail_auth = client.flag("send_dummy_mail_auth");
   o.send_authzid = settings.flag("send_cyrus_sasl_authzid");
   o.token_service = settings.text("token_service_name");
+  for (const char* parameter :
+       {"sasl_security_options", "sasl_tls_security_options", "sasl_tls_verified_security_options"})
+    POSTRIDER_TRY_VOID(check_security(client, parameter));
+  if (!o.failure_cache.empty() && !o.failure_cache.starts_with("lmdb:/"))
+    return Error(ErrorKind::config, "sasl_auth_cache_name must be lmdb: and a path");
   if (o.enabled && client.words("sasl_password_maps").empty())
     return Error(ErrorKind::config, "sasl_auth_enable needs sasl_password_maps");
   return o;

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/session.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "maps/ask.hpp"
 #include "net/tcp_stream.hpp"
 
 namespace postrider::smtpclient {
+namespace {
+
+const smtp::ReplyParser::Limits& limits_at(smtp::Step step) {
+  static constexpr smtp::ReplyParser::Limits kReplies;
+  return step == smtp::Step::auth ? smtp::ReplyParser::kChallenges : kReplies;
+}
+
+} // namespace
+
 Session::Session(ev::Loop& loop, std::unique_ptr<net::Stream> stream, const Options& options,
                  Tables& tables, Peer peer)
     : loop_(loop), stream_(std::move(stream)), options_(options), tables_(tables),
@@ -48,15 +59,54 @@ Error Session::lost(Error error) {
   return error;
 }
 
+// Shorter than this a secret may well be part of an innocent word.
+constexpr std::size_t kShortestHidden = 4;
+// As much of one is hidden as well: servers cut what they echo.
+constexpr std::size_t kHiddenPart = 8;
+constexpr std::size_t kMostCompared = 4096;
+
+void Session::hide(std::string_view secret) {
+  if (secret.size() >= kShortestHidden) hidden_.emplace_back(secret);
+}
+
+void Session::scrub(std::string& text) const {
+  const std::string_view in = text;
+  std::vector<bool> secret(in.size(), false);
+  for (const Secret& hidden : hidden_) {
+    const std::string_view whole = hidden.view().substr(0, kMostCompared);
+    const std::size_t part = std::min(whole.size(), kHiddenPart);
+    for (std::size_t at = 0; at + part <= in.size(); ++at)
+      if (whole.find(in.substr(at, part)) != std::string_view::npos)
+        std::fill_n(secret.begin() + static_cast<std::ptrdiff_t>(at), part, true);
+  }
+  std::string out;
+  for (std::size_t at = 0; at < in.size(); ++at) {
+    if (!secret[at])
+      out.push_back(in[at]);
+    else if (at == 0 || !secret[at - 1])
+      out += "[...]";
+  }
+  text = std::move(out);
+}
+
+// What follows AUTH: a challenge is shown to nobody.
+std::string Session::shown_line(std::string line) const {
+  if (!hidden_.empty() && line.starts_with('3')) return line.substr(0, 3) + " [...]";
+  scrub(line);
+  return line;
+}
+
 Error Session::malformed(Error error) {
+  // It may be what we said ourselves, cut at any place.
+  if (!hidden_.empty()) error = Error(error.kind(), "malformed server reply");
   if (transcript_) transcript_->received(error.text());
   return lost(std::move(error));
 }
 
-ev::Task<Result<void>> Session::send(ByteView bytes, smtp::Step step) {
+ev::Task<Result<void>> Session::send(ByteView bytes, smtp::Step step, std::string_view shown) {
   if (!stream_->buffered().empty())
     co_return lost(Error(ErrorKind::protocol, "reply without a command"));
-  if (transcript_) transcript_->sent(bytes);
+  if (transcript_) transcript_->sent(shown.empty() ? bytes : shown);
   const ev::Deadline deadline = loop_.after(options_.timeout(step));
   if (options_.per_request_deadline) request_deadline_ = deadline;
   Result<void> sent = co_await stream_->write(bytes, deadline);
@@ -84,12 +134,17 @@ ev::Task<Result<void>> Session::send_content(ByteView bytes) {
   co_return Result<void>();
 }
 
-smtp::Reply Session::received(smtp::ReplyParser& parser) {
+smtp::Reply Session::received(smtp::ReplyParser& parser, smtp::Step step) {
   smtp::Reply reply = parser.take();
+  if (!hidden_.empty() && reply.code / 100 != 3) { // a challenge must stay as it is
+    if (reply.text.size() > smtp::ReplyParser::kMaxStored)
+      reply.text.resize(smtp::ReplyParser::kMaxStored);
+    scrub(reply.text);
+  }
   if (parser.was_cut())
     log::warning(peer_.shown_with_port() + ": response longer than " +
-                 std::to_string(smtp::ReplyParser::kMaxLine) + ": " + reply.text.substr(0, 30) +
-                 "...");
+                 std::to_string(limits_at(step).line) + ": " +
+                 shown_line(reply.text).substr(0, 30) + "...");
   if (reply.code == 421) broken_ = true;
   return reply;
 }
@@ -101,8 +156,8 @@ ev::Deadline Session::reply_deadline(smtp::Step step) {
 
 ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
   const ev::Deadline deadline = reply_deadline(step);
-  if (!tables_.reply_filter.empty()) co_return co_await read_filtered_reply(deadline);
-  smtp::ReplyParser parser;
+  if (!tables_.reply_filter.empty()) co_return co_await read_filtered_reply(step, deadline);
+  smtp::ReplyParser parser(limits_at(step));
   while (true) {
     ByteView in = stream_->buffered();
     if (!in.empty()) {
@@ -111,8 +166,9 @@ ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
       stream_->consume(had - in.size());
       if (!complete) co_return malformed(complete.error());
       if (*complete) {
-        if (transcript_) transcript_->received(parser.reply().text);
-        co_return received(parser);
+        smtp::Reply reply = received(parser, step);
+        if (transcript_) transcript_->received(shown_line(reply.text));
+        co_return reply;
       }
     }
     Result<void> more = co_await stream_->fill(deadline);
@@ -122,8 +178,8 @@ ev::Task<Result<smtp::Reply>> Session::read_reply(smtp::Step step) {
 
 // The same with smtp_reply_filter: each line is looked up, and what is found takes its place before
 // anybody asks whether it is a reply at all.
-ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(ev::Deadline deadline) {
-  smtp::ReplyParser parser;
+ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(smtp::Step step, ev::Deadline deadline) {
+  smtp::ReplyParser parser(limits_at(step));
   while (true) {
     ByteView in = stream_->buffered();
     const std::size_t had = in.size();
@@ -136,20 +192,21 @@ ev::Task<Result<smtp::Reply>> Session::read_filtered_reply(ev::Deadline deadline
       continue;
     }
     std::string line = log::printable(parser.line());
-    if (transcript_) transcript_->received(parser.line());
+    const std::string shown = shown_line(line);
+    if (transcript_) transcript_->received(shown);
     maps::Answer found =
         co_await maps::ask(loop_, tables_.reply_filter, line, maps::Key::whole, deadline);
     if (!found) co_return lost(table_error(found.error(), "reply_filter"));
     if (*found) {
-      log::info(peer_.shown_with_port() + ": replacing server reply \"" + line + "\" with \"" +
-                **found + "\"");
       line = log::printable(**found);
-      if (transcript_) transcript_->replaced(line);
+      log::info(peer_.shown_with_port() + ": replacing server reply \"" + shown + "\" with \"" +
+                shown_line(line) + "\"");
+      if (transcript_) transcript_->replaced(shown_line(line));
       if (line.empty()) continue; // as if it had not come; the reply goes on with the next one
     }
     Result<bool> complete = parser.take_line(line);
     if (!complete) co_return malformed(complete.error());
-    if (*complete) co_return received(parser);
+    if (*complete) co_return received(parser, step);
   }
 }
 
@@ -191,7 +248,7 @@ bool Session::is_idle() const {
 
 bool Session::may_leave() const {
   const auto* tcp = dynamic_cast<const net::TcpStream*>(stream_.get());
-  return tcp != nullptr && !has_login && is_idle() && check_leads_to(tcp->fd(), peer_).ok();
+  return tcp != nullptr && login_key.empty() && is_idle() && check_leads_to(tcp->fd(), peer_).ok();
 }
 
 SessionFacts Session::facts(std::string key) const {

@@ -13,7 +13,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/secret.hpp"
 #include "net/stream.hpp"
 #include "smtp/ehlo.hpp"
 #include "smtp/reply.hpp"
@@ -38,12 +40,19 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // WAITS until the kernel has the bytes. Error protocol when something unasked lies in the buffer.
-  ev::Task<Result<void>> send(ByteView bytes, smtp::Step step);
+  // `shown` is what a transcript has of it; empty: the bytes themselves.
+  ev::Task<Result<void>> send(ByteView bytes, smtp::Step step, std::string_view shown = {});
   // Message content, after begin_content(). When it fails, the last of the bytes was not taken.
   ev::Task<Result<void>> send_content(ByteView bytes);
   void begin_content();
   // WAITS for the next reply. 421 marks the session as ended.
   ev::Task<Result<smtp::Reply>> read_reply(smtp::Step step);
+  // From now on, until end_hiding(), no text of a reply has `secret` in it, should the server echo
+  // what we say, and no transcript shows a challenge.
+  void hide(std::string_view secret);
+  void end_hiding() { hidden_.clear(); }
+  // Puts "[...]" in place of what is hidden.
+  void scrub(std::string& text) const;
   // One command line without CRLF, one reply. `line` must be a named object or a literal.
   ev::Task<Result<smtp::Reply>> command(std::string_view line, smtp::Step step);
   // QUIT; waits for the reply unless smtp_skip_quit_response.
@@ -66,6 +75,17 @@ class Session {
   // Nothing may be sent any more (peer gone, 421, out of step).
   void mark_broken() { broken_ = true; }
   bool broken() const { return broken_; }
+  // What protects it against others who read and write on the way.
+  struct Protection {
+    bool tls = false;
+    bool verified = false;           // and the server is the one we mean
+    bool client_certificate = false; // and it knows by it who we are
+  };
+  Protection protection;
+  // Who we are to the server: sessions with another key must not be used in its place, and one that
+  // has a key stays in the process that knows the password.
+  std::string login_key;
+  bool logged_in = false;
   // A transaction was begun and not finished: RSET before the next.
   bool needs_reset = false;
   // smtp_pix_workarounds: messages of a certain age wait before the final dot.
@@ -84,12 +104,11 @@ class Session {
   SessionFacts facts(std::string key) const;
   // The connection; the session is at its end. REQUIRES may_leave().
   Fd release();
-  // A session with a login stays in the process that knows the password.
-  bool has_login = false;
 
  private:
-  ev::Task<Result<smtp::Reply>> read_filtered_reply(ev::Deadline deadline);
-  smtp::Reply received(smtp::ReplyParser& parser);
+  ev::Task<Result<smtp::Reply>> read_filtered_reply(smtp::Step step, ev::Deadline deadline);
+  smtp::Reply received(smtp::ReplyParser& parser, smtp::Step step);
+  std::string shown_line(std::string line) const;
   Error lost(Error error);
   Error malformed(Error error);
   ev::Deadline reply_deadline(smtp::Step step);
@@ -101,6 +120,7 @@ class Session {
   Peer peer_;
   smtp::Features features_;
   std::unique_ptr<Transcript> transcript_;
+  std::vector<Secret> hidden_;
   std::optional<ev::Deadline> request_deadline_; // smtp_per_request_deadline: of the command sent
   ev::Deadline content_deadline_ = ev::Deadline::never();
   SteadyTime opened_;

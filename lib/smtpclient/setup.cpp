@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "sasl/client.hpp"
+
 namespace postrider::smtpclient {
 namespace {
 
@@ -14,6 +16,8 @@ Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor f
   ClientSetup setup;
   POSTRIDER_TRY(setup.options, Options::load(settings, flavor, config::Machine::here()));
   POSTRIDER_TRY(setup.tables, Tables::open(settings, flavor));
+  if (setup.options.sasl.enabled)
+    POSTRIDER_TRY_VOID(sasl::Client::initialize(setup.options.sasl.plugin_path));
   std::string anchor = settings.text("dns_trust_anchor_file");
   const auto client = settings.client(flavor == Flavor::lmtp ? "lmtp" : "smtp");
   // Without being asked for it, validation would make every broken signature a lost destination.

@@ -15,4 +15,12 @@ std::string sha256(ByteView bytes) {
   return out;
 }
 
+std::string keyed_digest(ByteView key, ByteView bytes) {
+  std::string out(kSha256, '\0');
+  const int code = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.data(), key.size(), bytes.data(),
+                                    bytes.size(), out.data());
+  POSTRIDER_CHECK(code == 0, "SHA-256 is there");
+  return out;
+}
+
 } // namespace postrider::tls
