@@ -74,7 +74,7 @@ std::string encode_facts(const SessionFacts& facts) {
   w.enhanced_status = f.enhanced_status;
   w.chunking = f.chunking;
   w.starttls = f.starttls;
-  w.auth = f.auth;
+  w.auth = f.auth.value_or(std::string());
   w.xforward = f.xforward;
   w.delay_dot = facts.delay_dot;
   w.uses = facts.uses;
@@ -105,7 +105,7 @@ Result<SessionFacts> parse_facts(ByteView text, SteadyTime now) {
   f.enhanced_status = w.enhanced_status;
   f.chunking = w.chunking;
   f.starttls = w.starttls;
-  f.auth = std::move(w.auth);
+  if (!w.auth.empty()) f.auth = std::move(w.auth);
   f.xforward = std::move(w.xforward);
   facts.delay_dot = w.delay_dot;
   facts.uses = w.uses;
