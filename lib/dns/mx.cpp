@@ -11,6 +11,7 @@ MxList read_mx(const Answer& answer, std::string_view domain, Jitter* shuffle) {
   MxList list;
   list.security = answer.security;
   list.reason = answer.reason;
+  list.canonical = answer.canonical.empty() ? lowercase(domain) : answer.canonical;
   switch (answer.status) {
   case Status::no_domain: list.kind = MxList::Kind::no_domain; return list;
   case Status::temporary: list.kind = MxList::Kind::temporary; return list;

@@ -32,6 +32,7 @@ struct MxList {
   bool implicit = false; // no MX record: the domain itself is the only host
   Security security = Security::insecure;
   std::vector<MxHost> hosts;
+  std::string canonical; // of the domain, at the end of aliases
   std::string reason;
   MxList() {}
 };

@@ -14,6 +14,8 @@ namespace postrider::dns {
 std::string_view to_string(Type type) {
   switch (type) {
   case Type::a: return "A";
+  case Type::cname: return "CNAME";
+  case Type::soa: return "SOA";
   case Type::ptr: return "PTR";
   case Type::mx: return "MX";
   case Type::txt: return "TXT";
@@ -83,6 +85,8 @@ Read read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out,
   case Type::srv: return has(length >= 7);
   case Type::tlsa: return has(length >= 4);
   case Type::txt: return has(length >= 1);
+  case Type::soa: return has(length >= 22);
+  case Type::cname: break; // followed before this
   }
   return Read::malformed;
 }

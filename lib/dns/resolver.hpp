@@ -18,12 +18,14 @@ namespace postrider::dns {
 
 enum class Type : std::uint16_t {
   a = 1,
+  cname = 5, // no record comes back: Answer::canonical is the target
+  soa = 6,
   ptr = 12,
   mx = 15,
   txt = 16,
   aaaa = 28,
   srv = 33,
-  tlsa = 52
+  tlsa = 52,
 };
 std::string_view to_string(Type type);
 

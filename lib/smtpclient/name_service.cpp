@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/name_service.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "mail/domain.hpp"
 #include "maps/ask.hpp"
+#include "tls/verify.hpp"
 
 namespace postrider::smtpclient {
 
@@ -40,13 +42,28 @@ std::string record_text(const dns::Answer& answer, const dns::Record& record, dn
     ::inet_ntop(four ? AF_INET : AF_INET6, record.data.data(), buffer, sizeof buffer);
     return text + buffer;
   }
+  if (type == dns::Type::tlsa) {
+    const auto tlsa = tls::parse_tlsa(record.data);
+    return text + (tlsa ? tls::to_string(*tlsa) : "?");
+  }
   return text + record.data;
 }
+
+namespace {
+
+// Services stand below their hosts, as _25._tcp.mx.example.
+std::string_view host_part(std::string_view name, dns::Type type) {
+  for (int labels = type == dns::Type::tlsa ? 2 : 0; labels > 0 && name.starts_with('_'); --labels)
+    name = name.substr(std::min(name.find('.'), name.size() - 1) + 1);
+  return name;
+}
+
+} // namespace
 
 ev::Task<Result<dns::Answer>> NameService::ask(std::string_view name, dns::Type type,
                                                ev::Deadline deadline) {
   dns::Answer answer;
-  if (!mail::is_hostname(name)) {
+  if (!mail::is_hostname(host_part(name, type))) {
     answer.status = dns::Status::no_domain;
     answer.reason = "invalid host or domain name";
     co_return answer;

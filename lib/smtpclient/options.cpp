@@ -134,6 +134,7 @@ Result<Options> Options::load(const config::Settings& settings, Flavor flavor,
   o.use_ipv6 = protocols == "ipv6" || (protocols != "ipv4" && machine.has_ipv6);
   const std::string& support = client.text("dns_support_level");
   o.use_dns = support.empty() ? !settings.flag("disable_dns_lookups") : support != "disabled";
+  o.dnssec = support == "dnssec";
   o.lookup_dns = o.lookup_native = false;
   for (const std::string& word : client.words("host_lookup")) {
     if (word == "dns")

@@ -59,6 +59,8 @@ Targets unix_target(const Nexthop& hop, const Options& options) {
 // Where the next hop leads before addresses are known.
 struct TargetFinder::Hosts {
   std::vector<dns::MxHost> list;
+  std::string mx_domain; // at the end of aliases
+  bool mx_secure = false;
   bool by_mx = false;      // strangers decide where the domain's mail goes
   bool exchangers = false; // the list is that of MX records
   std::optional<Trouble> trouble;
@@ -67,7 +69,12 @@ struct TargetFinder::Hosts {
 
 struct TargetFinder::Found {
   enum class Lack : std::uint8_t { none, missing, filtered, temporary };
-  std::vector<net::Address> addresses;
+  struct Place {
+    net::Address address;
+    bool secure;
+    std::string canonical;
+  };
+  std::vector<Place> places;
   Lack lack = Lack::none; // the worst that was heard; matters when no address is found at all
   std::string text;
   bool cancelled = false;
@@ -77,8 +84,8 @@ struct TargetFinder::Found {
     lack = what;
     text = std::move(why);
   }
-  void add(const net::Address& address) {
-    if (addresses.size() < kMaxPerHost) addresses.push_back(address);
+  void add(const net::Address& address, bool secure = false, std::string_view canonical = {}) {
+    if (places.size() < kMaxPerHost) places.push_back({address, secure, std::string(canonical)});
   }
 };
 
@@ -133,7 +140,8 @@ ev::Task<void> TargetFinder::add_dns_addresses(std::string_view name, ev::Lent<F
     switch (answer->status) {
     case dns::Status::ok:
       for (const dns::Record& record : answer->records)
-        found->add(dns::address_of(record, type));
+        found->add(dns::address_of(record, type), answer->security == dns::Security::secure,
+                   answer->canonical);
       break;
     case dns::Status::no_data:
       found->note(Lack::missing,
@@ -189,7 +197,7 @@ ev::Task<TargetFinder::Found> TargetFinder::addresses_of(std::string_view name,
     co_return found;
   }
   if (options_.lookup_dns) co_await add_dns_addresses(name, found, deadline);
-  const bool go_on = found.addresses.empty() && !found.cancelled &&
+  const bool go_on = found.places.empty() && !found.cancelled &&
                      found.lack <= Found::Lack::missing && options_.lookup_native;
   if (go_on && offload_ != nullptr) co_await add_native_addresses(name, found, deadline);
   co_return found;
@@ -219,6 +227,8 @@ ev::Task<TargetFinder::Hosts> TargetFinder::hosts_of(ev::Lent<const Nexthop> hop
     switch (answer->kind) {
     case Kind::hosts:
       hosts.exchangers = !answer->implicit;
+      hosts.mx_domain = answer->canonical;
+      hosts.mx_secure = answer->security == dns::Security::secure;
       hosts.list = std::move(answer->hosts);
       break;
     case Kind::no_domain: break; // some name servers say so when only the MX record is missing
@@ -289,9 +299,10 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
     if (i > 0 && host.preference != hosts.list[i - 1].preference && enough(all)) break;
     Found found = co_await addresses_of(host.name, deadline);
     if (found.cancelled) co_return failed(Cause::cancelled, "interrupted");
-    if (found.addresses.empty()) worst.note(found.lack, std::move(found.text));
+    if (found.places.empty()) worst.note(found.lack, std::move(found.text));
     bool is_me = detects && hosts.exchangers && iequals(host.name, options_.my_name);
-    for (net::Address address : found.addresses) {
+    for (const Found::Place& place : found.places) {
+      net::Address address = place.address;
       // A stranger's MX record must not lead us to services of this host.
       is_me = is_me ||
               (detects && (options_.is_own(address) || (hosts.by_mx && address.is_loopback())));
@@ -306,6 +317,11 @@ ev::Task<Targets> TargetFinder::find(ev::Lent<const Nexthop> hop) {
       endpoint.address = address;
       endpoint.host = host.name;
       endpoint.preference = host.preference;
+      endpoint.by_mx = hosts.exchangers;
+      endpoint.mx_secure = hosts.mx_secure;
+      endpoint.mx_domain = hosts.mx_domain;
+      endpoint.secure = place.secure;
+      endpoint.canonical = place.canonical;
       endpoint.routed = !(options_.use_ipv4 && options_.use_ipv6) || has_route_(address);
       all.push_back(std::move(endpoint));
     }

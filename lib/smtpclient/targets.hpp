@@ -18,9 +18,15 @@ namespace postrider::smtpclient {
 
 struct Endpoint {
   net::Address address;
-  std::string host; // name for the log and, one day, for TLS
+  std::string host; // name for the log and for TLS
   std::uint16_t preference = 0;
-  bool routed = true; // this host has a way to it; not asked when there is only one IP version
+  // What DNSSEC says of the way here, for DANE.
+  bool by_mx = false;     // an MX record names the host,
+  bool mx_secure = false; // and is signed
+  std::string mx_domain;  // whose it is, at the end of aliases
+  bool secure = false;    // the address is signed, and aliases that lead to it
+  std::string canonical;  // the host at their end
+  bool routed = true;     // this host has a way to it; not asked when there is only one IP version
   Peer peer() const;
 };
 

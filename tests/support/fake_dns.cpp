@@ -10,8 +10,10 @@ namespace postrider::test {
 
 FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
   for (const std::string_view line : split(zone, "\n")) {
-    const auto words = split(line, " \t");
+    auto words = split(line, " \t");
     if (words.empty()) continue;
+    const bool secure = words.back() == "SECURE";
+    if (secure) words.pop_back();
     const std::string name(words[0]);
     POSTRIDER_CHECK(words.size() >= 2, name);
     names_.insert(name);
@@ -35,8 +37,20 @@ FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
       answer.status = dns::Status::unusable;
       continue;
     }
+    if (words[1] == "CNAME") {
+      aliases_[name] = {std::string(words[2]), secure};
+      continue;
+    }
     record.ttl = 300;
-    if (words[1] == "MX") {
+    if (words[1] == "TLSA") {
+      type = dns::Type::tlsa;
+      for (const int i : {2, 3, 4})
+        record.data.push_back(
+            static_cast<char>(parse_decimal(words[static_cast<std::size_t>(i)]).value()));
+      for (std::size_t i = 0; i + 1 < words[5].size(); i += 2)
+        record.data.push_back(
+            static_cast<char>(std::stoi(std::string(words[5].substr(i, 2)), nullptr, 16)));
+    } else if (words[1] == "MX") {
       type = dns::Type::mx;
       record.preference = static_cast<std::uint16_t>(parse_decimal(words[2]).value());
       record.data = words[3] == "." ? "" : std::string(words[3]);
@@ -53,6 +67,7 @@ FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
     dns::Answer& answer = answers_[{name, type}];
     answer.status = dns::Status::ok;
     answer.canonical = name;
+    answer.security = secure ? dns::Security::secure : dns::Security::insecure;
     answer.records.push_back(std::move(record));
   }
 }
@@ -73,7 +88,24 @@ ev::Task<Result<dns::Answer>> FakeDns::query(std::string_view name, dns::Type ty
     late.reason = "time limit exceeded";
     co_return late;
   }
-  const std::string key(name);
+  std::string key(name);
+  bool secure = true;
+  for (auto alias = aliases_.find(key); alias != aliases_.end(); alias = aliases_.find(key)) {
+    key = alias->second.target;
+    secure = secure && alias->second.secure;
+  }
+  if (key != name) {
+    dns::Answer answer;
+    answer.status = type != dns::Type::cname && names_.count(key) == 0 ? dns::Status::no_domain
+                                                                       : dns::Status::no_data;
+    const auto found = answers_.find({key, type});
+    if (found != answers_.end()) answer = found->second;
+    answer.canonical = key;
+    const bool all =
+        secure && (found == answers_.end() || found->second.security == dns::Security::secure);
+    answer.security = all ? dns::Security::secure : dns::Security::insecure;
+    co_return answer;
+  }
   if (const auto whole = whole_names_.find(key); whole != whole_names_.end())
     co_return whole->second;
   if (const auto found = answers_.find({key, type}); found != answers_.end())

@@ -8,7 +8,10 @@
 //   slow.example    TEMPORARY SERVFAIL
 //   liar.example    BOGUS
 //   odd.example     UNUSABLE
+//   www.a.example   CNAME mx.a.example
+//   _25._tcp.mx.a.example TLSA 3 1 1 0123abcd
 //
+// A record with SECURE at its end is signed; an answer is secure when all its records are.
 // A name that stands there has no data of other types; a name that does not stand there does not
 // exist. Records have a TTL of 300.
 #pragma once
@@ -42,6 +45,11 @@ class FakeDns final : public dns::Resolver {
   ev::Condition released_;
   bool held_ = false;
   std::map<std::pair<std::string, dns::Type>, dns::Answer> answers_;
+  struct Alias {
+    std::string target;
+    bool secure;
+  };
+  std::map<std::string, Alias> aliases_;
   std::map<std::string, dns::Answer> whole_names_; // NXDOMAIN, TEMPORARY
   std::set<std::string> names_;
   std::vector<std::string> asked_;
