@@ -178,6 +178,32 @@ TEST(TlsSessions, LateTicketsAreFoundWithoutWaiting) {
   EXPECT_FALSE(pair.client->is_quiet());
 }
 
+// After QUIT: the reply, close_notify, FIN; what the tickets before them gave is still there.
+TEST(TlsSessions, OutliveTheConnection) {
+  for (const char* priority : {kNormal, kTls12})
+    for (const bool politely : {true, false}) {
+      ev::Loop loop;
+      TestPair pair(loop);
+      pair.client_wish.priority = priority;
+      pair.shake_hands();
+      ASSERT_TRUE(pair.client && pair.server);
+      ASSERT_TRUE(pair.server_writes("221 bye\r\n").ok());
+      if (politely) pair.server->shutdown_write();
+      pair.server.reset();
+      EXPECT_EQ(pair.client_reads(9), "221 bye\r\n");
+      EXPECT_EQ(pair.client_reads(1), "");
+      EXPECT_EQ(pair.end->kind(), ErrorKind::closed);
+      const std::string session = pair.client->take_session();
+      ASSERT_FALSE(session.empty());
+      TestPair again(loop);
+      again.client_wish.priority = priority;
+      again.client_wish.session = session;
+      again.shake_hands();
+      ASSERT_TRUE(again.client && again.server);
+      EXPECT_TRUE(again.client->facts().resumed);
+    }
+}
+
 TEST(TlsSessions, ServersWithoutTicketsLeaveNone) {
   ev::Loop loop;
   TestPair pair(loop);
