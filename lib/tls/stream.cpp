@@ -85,7 +85,7 @@ struct TlsStream::Impl {
   std::string out;                          // records that `below` has not taken yet
   bool starved = false;                     // GnuTLS asked for more than `below` has buffered
   std::size_t taken = 0;                    // bytes of records since the last byte of data
-  char first_byte = 0;                      // of what the peer sent
+  std::optional<char> first_byte;           // of what the peer sent
   bool has_ticket = false;                  // one that take_session has not given away
   std::optional<Error> read_end, write_end; // no more of either
   Facts facts;
@@ -108,7 +108,7 @@ ssize_t TlsStream::Impl::pull(gnutls_transport_ptr_t self, void* into, std::size
     return -1;
   }
   const std::size_t count = std::min(size, have.size());
-  if (!impl.established && impl.taken == 0) impl.first_byte = have[0];
+  if (!impl.first_byte) impl.first_byte = have[0];
   std::memcpy(into, have.data(), count);
   impl.below->consume(count);
   impl.taken += count;
@@ -168,14 +168,16 @@ Error TlsStream::Impl::trouble(int code) {
                  gnutls_text(code) + ": " + (alert != nullptr ? alert : "unknown"));
   }
   // Handshake records and alerts are 22 and 21 (RFC 8446 section 5.1).
-  if (!established && first_byte != 22 && first_byte != 21 && first_byte != 0)
+  if (!established && first_byte && *first_byte != 22 && *first_byte != 21)
     return Error(ErrorKind::protocol, "the peer does not speak TLS");
   return Error(ErrorKind::protocol, gnutls_text(code));
 }
 
 // The end, for a reason of ours: the peer is told, as far as that goes without waiting.
 void TlsStream::Impl::abandon(int code) {
-  read_end = write_end = trouble(code);
+  read_end = trouble(code);
+  if (write_end) return;
+  write_end = read_end;
   if (code != GNUTLS_E_FATAL_ALERT_RECEIVED) gnutls_alert_send_appropriate(session, code);
   (void)below->write_now(out);
   std::string().swap(out);

@@ -284,7 +284,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::ValuesIn<Stranger>({
         {"SmtpGreeting", "220 mx.example.com ESMTP Postfix\r\n", "the peer does not speak TLS"},
         {"Http", "HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"},
-        {"Zeros", std::string(100, '\0'), "TLS"},
+        {"Zeros", std::string(100, '\0'), "the peer does not speak TLS"},
         {"OldAlert", std::string("\x15\x03\x01\x00\x02\x02\x28", 7), ""},
         {"RecordTooLong", std::string("\x16\x03\x03\xff\xff", 5) + std::string(70000, 'x'), "TLS"},
         {"Nothing", "", "closed"},
