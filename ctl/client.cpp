@@ -171,4 +171,20 @@ Result<std::unique_ptr<Client>> Client::to_master(const std::string& directory) 
   return client;
 }
 
+Result<std::unique_ptr<Client>> Client::to_tlsmgr(const std::string& directory,
+                                                  const std::string& service) {
+  auto fd = connect_unix(directory, "private/" + service);
+  if (!fd && fd.error().kind() == ErrorKind::closed)
+    fd = connect_unix(directory, "public/" + service);
+  if (!fd && fd.error().kind() == ErrorKind::closed)
+    return Error(ErrorKind::closed, "nobody serves " + service +
+                                        ": the mail system is not running, or master.cf has no "
+                                        "such line");
+  if (!fd) return fd.error();
+  std::unique_ptr<Client> client(new Client(std::move(*fd), service));
+  if (auto greeted = client->hello(proto::kTlsmgrProtocol, proto::kTlsmgrVersion); !greeted)
+    return greeted.error();
+  return client;
+}
+
 } // namespace postrider::ctl

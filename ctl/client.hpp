@@ -10,6 +10,7 @@
 #include "ipc/channel.hpp"
 #include "proto/ctl.hpp"
 #include "proto/ctl_master.hpp"
+#include "proto/tlsmgr.hpp"
 
 namespace postrider::ctl {
 
@@ -20,6 +21,8 @@ class Client {
   // Error closed: nobody listens there. Error refused: the system, or the service, does not let us.
   static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory);
   static Result<std::unique_ptr<Client>> to_master(const std::string& queue_directory);
+  static Result<std::unique_ptr<Client>> to_tlsmgr(const std::string& queue_directory,
+                                                   const std::string& service);
 
   // The answer to `request`; qmgr's Refused becomes an Error that fits. A question to a qmgr that
   // ends while a successor starts (reload) is asked again.

@@ -50,6 +50,7 @@ const std::vector<Command>& action_commands();    // flush retry hold release re
 const std::vector<Command>& lifecycle_commands(); // start start-fg stop reload status
 const std::vector<Command>& config_commands();    // init check conf version
 const std::vector<Command>& map_commands();       // map
+const std::vector<Command>& sts_commands();       // sts
 const std::vector<Command>& reference_commands(); // outcomes
 
 // Prints "postrider: text" to standard error, or with --json {"error": ...} to standard output, and

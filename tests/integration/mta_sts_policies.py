@@ -3,6 +3,7 @@
 
 # shows: mta_sts_cache_database mta_sts_CAfile mta_sts_fetch_timeout mta_sts_port
 """
+import json
 import tempfile
 import threading
 import time
@@ -167,5 +168,14 @@ with tempfile.TemporaryDirectory() as directory:
             without = {"test": "mta-sts.good A 127.0.0.1"}
             with names.NameServer(directory + "/dns4", without, port=dns_port):
                 expect_equal(found("good.test", RECHECK), ("testing", ["new.good.test"]), "record gone")
-            expect_equal(found("good.test", DROP), ("testing", ["new.good.test"]), "what was dropped")
+            shown = suite.cli("sts", "--cached", "GOOD.test").stdout
+            expect("good.test:\n  mode     testing\n  mx       new.good.test\n  id       2\n" in shown, shown)
+            dropped = json.loads(suite.cli("--json", "sts", "--drop", "good.test").stdout)
+            expect_equal([dropped[n] for n in ("present", "mode", "mx", "id")],
+                         ["true", "testing", "new.good.test", "2"], "what was dropped")
+            gone = suite.cli("sts", "--cached", "good.test", check=False)
+            expect_equal((gone.returncode, gone.stdout),
+                         (66, "good.test: no policy applies: none is in the cache\n"), "what is shown then")
+            expect_equal(suite.cli("sts", "[127.0.0.1]", check=False).returncode, 64, "an address")
+            expect_equal(found("norecord.test", DROP), None, "nothing to drop")
             expect_equal(found("good.test", CACHED), None, "dropped")
