@@ -8,6 +8,7 @@ for half its time or its process retires, and is found there by the next.
 import re
 
 import ports
+import procs
 import sinks
 from suite import Suite, expect, expect_equal
 
@@ -41,6 +42,15 @@ with sinks.Sink() as sink:
         expect_equal(deliver(suite, sink), (session, second), "the third")
         expect_equal(sink.sessions[session].lines.count("RSET"), 1, "probes of the connection")
 
+    # Without a place in the list, too, where qmgr says that more mail waits or mail came just now.
+    with Suite(relayhost=sink.place, connection_cache_ttl_limit="60s",
+               smtp_connection_cache_time_limit="60s") as suite:
+        deliver(suite, sink)
+        session, first = deliver(suite, sink)
+        suite.reload()
+        ports.wait_until(lambda: int(first) not in suite.pids("smtp"), 20, "the end of the old smtp")
+        expect_equal(deliver(suite, sink)[0], session, "the session of the second process")
+
     # Idle for half its time: scache has it, says how it is used, and says goodbye at the end.
     with Suite(relayhost=sink.place, connection_cache_status_update_time="1s",
                **KEPT | {"smtp_connection_cache_time_limit": "3s"}) as suite:
@@ -71,6 +81,22 @@ with sinks.Sink() as sink:
         expect(deliver(suite, sink)[0] != session, "a connection passed on without scache")
         suite.wait_log(r"warning: elsewhere is away, going on without")
         expect(not any(re.search(r"scache\[\d+\]", line) for line in suite.lines()), "scache at work")
+
+
+# LMTP does the same.
+with sinks.Sink(lmtp=True) as sink:
+    with Suite(default_transport=f"lmtp:inet:127.0.0.1:{sink.port}", connection_cache_ttl_limit="60s",
+               lmtp_connection_cache_destinations="127.0.0.1",
+               lmtp_connection_cache_time_limit="60s") as suite:
+        sent = suite.send("", ["to@example.net"])
+        suite.wait_log(rf"{sent}: removed")
+        old = suite.pids("lmtp")
+        suite.reload()
+        procs.wait_gone(old, 20)
+        suite.send("", ["to@example.net"])
+        sink.wait(2)
+        suite.wait_log(r"postrider/lmtp\[\d+\]: .*, conn_use=2, delay=.*status=sent")
+        expect_equal(len(sink.sessions), 1, "connections of two processes")
 
 
 # Two processes, one delivery each at a time. qmgr sends a destination's mail to the one that had it

@@ -30,6 +30,35 @@ TEST_F(CoreTest, ADeadAgentReturnsItsRequests) {
   EXPECT_EQ(agent().delivers[1].id, doubtful.number());
 }
 
+// Connections are where the destination's last mail went, whoever has more room by now.
+TEST_F(CoreTest, ADestinationStaysWithTheAgentThatTookItOver) {
+  capacity = 4;
+  limits.window.initial = 20;
+  open();
+  for (int i = 0; i < 8; ++i)
+    send(envelope({"a@" + std::to_string(i) + ".example"}));
+  ASSERT_TRUE(turn_until([&] {
+    return agents.size() == 2 && agents[0]->delivers.size() == 4 && agents[1]->delivers.size() == 4;
+  }));
+  FakeAgent& first = *agents[0];
+  FakeAgent& second = *agents[1];
+  const std::string domain = first.delivers[0].nexthop;
+  const proto::Retiring retiring;
+  first.peer().channel().send(retiring);
+  while (!second.delivers.empty()) {
+    second.answer(second.delivers.front(), kSent);
+    second.delivers.pop_front();
+  }
+  for (int i = 0; i < 3; ++i) {
+    send(envelope({"next@" + domain}));
+    ASSERT_TRUE(turn_until([&] { return !second.delivers.empty(); }));
+    EXPECT_EQ(second.delivers.front().nexthop, domain);
+    second.answer(second.delivers.front(), kSent);
+    second.delivers.pop_front();
+  }
+  EXPECT_EQ(first.delivers.size(), 4u);
+}
+
 TEST_F(CoreTest, PoisonIsHeldAndOthersPass) {
   open();
   const queue::Id poison = send(envelope({"a@x.example"}));
