@@ -43,6 +43,7 @@ a.example         AAAA 2001:db8::1
 mx.b.example      A 192.0.2.3
 mx.b.example      MX 10 a.example
 shaky.a.b.example TEMPORARY SERVFAIL
+_25._tcp.a.example TLSA 3 1 1 00ff
 )";
 
 class Asking : public testing::Test {
@@ -72,6 +73,17 @@ TEST_F(Asking, WhatIsNoHostNameIsNotAskedFor) {
     EXPECT_EQ(answer.reason, "invalid host or domain name");
   }
   EXPECT_TRUE(dns.asked().empty());
+}
+
+TEST_F(Asking, RecordsOfServicesStandBelowTheirHosts) {
+  EXPECT_EQ(ask("_25._tcp.a.example", Type::tlsa).status, Status::ok);
+  for (const char* name : {"_25._tcp.a b.example", "_25._tcp.", "_25._tcp", "_", "_.", ""})
+    EXPECT_EQ(ask(name, Type::tlsa).status, Status::no_domain) << name;
+  EXPECT_EQ(ask("_25._tcp.a.example", Type::a).reason, "invalid host or domain name");
+  dns::Answer answer;
+  answer.canonical = "_25._tcp.a.example";
+  EXPECT_EQ(record_text(answer, {0, 60, std::string("\3\1\1\0\xff", 5)}, Type::tlsa),
+            "_25._tcp.a.example. 60 IN TLSA 3 1 1 00ff");
 }
 
 TEST_F(Asking, ShortNamesInThisDomainAndAbove) {
