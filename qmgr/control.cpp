@@ -3,6 +3,7 @@
 
 #include "dispatch.hpp"
 #include "intake.hpp"
+#include "maps/ask.hpp"
 #include "store.hpp"
 
 namespace postrider::qmgr {
@@ -100,7 +101,14 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
   case proto::Why::kType: {
     POSTRIDER_CO_TRY(const auto request, decode<proto::Why>(frame.body));
     if (not_allowed(Right::list)) co_return Result<void>();
-    const auto found = why(request.id);
+    // Routes may be in tables that have to be waited for. Where they are slow, none is shown.
+    const std::function<Result<proto::WhyAnswer>()> question = [&] { return why(request.id); };
+    const ev::Deadline limit = parts_.loop.after(2s);
+    Result<proto::WhyAnswer> found =
+        co_await maps::ask<proto::WhyAnswer>(parts_.loop, question, limit);
+    if (!found &&
+        (found.error().kind() == ErrorKind::timeout || found.error().kind() == ErrorKind::limit))
+      found = why(request.id);
     if (found)
       channel.send(*found);
     else

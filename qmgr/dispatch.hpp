@@ -134,6 +134,7 @@ class Dispatch {
   void clear_of_suspicion(Entry& entry);
   void accuse(Agent& agent, const std::vector<Agent::Left>& left);
   void blame(Message& message, Destination& destination);
+  bool blame(Destination& destination, queue::Id killer);
   void withdraw_condemned(const std::vector<queue::Id>& ids);
 
   Parts& parts_;

@@ -108,7 +108,10 @@ void Dispatch::lost(const Agent::Left& left) {
   const bool was_on_trial = entry.suspect;
   came_back(entry);
   if (was_on_trial) end_trial(entry, true);
-  if (entry.errand != Errand::deliver) return enqueue(entry, true);
+  if (entry.errand != Errand::deliver) {
+    if (message.hold_wanted) return done(entry);
+    return enqueue(entry, true);
+  }
   if (left.state == proto::SlotState::in_doubt) {
     parts_.finish->in_doubt(message, entry.recipients,
                             "delivery agent died before it could tell the outcome");

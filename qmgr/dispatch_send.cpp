@@ -265,6 +265,7 @@ void Dispatch::delivered(Entry& entry, Agent& agent, const proto::Delivered& res
 void Dispatch::reported(Entry& entry, const proto::Reported& result) {
   Destination& destination = *entry.destination;
   came_back(entry);
+  clear_of_suspicion(entry);
   if (!result.ok) {
     log::warning(entry.message->id().text() +
                  ": report not made, will be tried again: " + result.text);

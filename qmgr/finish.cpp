@@ -205,17 +205,34 @@ void Finish::note_report(const mail::Envelope& report) {
                  ": a report names other recipients: " + applied.error().text());
 }
 
-// True when reports have been asked for.
-bool Finish::ask_for_reports(Message& message) {
+bool Finish::is_notice(const Message& message) const {
   const std::string& sender = message.state.envelope.sender;
-  const bool is_notice = sender.empty() || iequals(sender, parts_.params.double_bounce_sender);
+  return sender.empty() || iequals(sender, parts_.params.double_bounce_sender);
+}
+
+// Of which failures somebody is to be told.
+std::vector<std::uint32_t> Finish::failed(const Message& message) const {
   std::vector<std::uint32_t> failed;
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
     const queue::RecipientState& state = message.state.recipients[i];
     if (state.status != Status::bounced || state.reported) continue;
-    if (is_notice || queue::wants_report(message.state, i)) failed.push_back(i);
+    if (is_notice(message) || queue::wants_report(message.state, i)) failed.push_back(i);
   }
-  if (!failed.empty() && is_notice) {
+  return failed;
+}
+
+// Agents died of it, or of the report on it, and there is something left to be done (Q4, Q5).
+bool Finish::is_poison(const Message& message) const {
+  return message.state.strikes >= kStrikes &&
+         (!queue::may_remove(message.state) || !failed(message).empty());
+}
+
+// True when reports have been asked for.
+bool Finish::ask_for_reports(Message& message) {
+  const std::string& sender = message.state.envelope.sender;
+  const bool notice = is_notice(message);
+  std::vector<std::uint32_t> failed = this->failed(message);
+  if (!failed.empty() && notice) {
     const std::string& postmaster = parts_.params.double_bounce_recipient;
     if (sender.empty() && !postmaster.empty()) {
       dispatch_report(message, Errand::report_failed, std::move(failed), postmaster);
@@ -306,9 +323,10 @@ void Finish::round_over(Message& message) {
     queue::Event event;
     event.kind = EventKind::held;
     event.text = std::exchange(message.hold_reason, {});
-    if (!queue::all_settled(message.state)) mark(message, event);
+    if (!queue::all_settled(message.state) || is_poison(message)) mark(message, event);
   }
   expire(message);
+  if (message.state.held && is_poison(message)) return wait(message);
   if (ask_for_reports(message)) return;
   if (queue::may_remove(message.state)) {
     remove(message);

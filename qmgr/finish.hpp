@@ -57,6 +57,9 @@ class Finish {
                        const std::string& to);
   bool expire(Message& message);
   bool ask_for_reports(Message& message);
+  bool is_notice(const Message& message) const;
+  std::vector<std::uint32_t> failed(const Message& message) const;
+  bool is_poison(const Message& message) const;
   bool warn(Message& message);
   void remove(Message& message);
   void wait(Message& message);

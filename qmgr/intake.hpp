@@ -82,6 +82,7 @@ class Intake {
   Result<void> take(std::shared_ptr<Writer> writer, const ipc::Frame& frame);
   Result<void> take_committed(Writer& writer, const proto::Committed& message);
   void writer_gone(Writer& writer);
+  void leave_if_read(const std::shared_ptr<Writer>& writer);
   ev::RootTask lend(std::shared_ptr<Writer> writer);
   ev::RootTask accept_file(std::shared_ptr<Writer> writer, std::uint64_t id);
   bool may_lend(const Writer& writer, Duration waited) const;

@@ -22,6 +22,7 @@ struct Intake::Writer {
   std::set<std::uint64_t> loans;
   std::set<std::uint64_t> files; // lent, not yet safe
   std::size_t lending = 0;
+  std::size_t accepting = 0; // files that it has written and that are not safe yet
   std::uint64_t refused = 0;
 };
 
@@ -58,8 +59,8 @@ ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
   // (Submitter A1), so what it says it for from here on is not in a segment that counts as empty.
   channel.close();
   writer->channel = nullptr;
-  writers_.erase(writer);
   writer_gone(*writer);
+  leave_if_read(writer);
 }
 
 // What it committed and did not announce is found in the segment.
@@ -71,7 +72,13 @@ void Intake::writer_gone(Writer& writer) {
       admit(std::move(arrived), false);
   if (!writer.loans.empty()) parts_.dispatch->segment_was_returned();
   if (writer.lending == 0) parts_.queue.holder_exited(writer.holder);
-  parts_.dispatch->writer_was_read(writer.pid);
+}
+
+// It is gone, and all that it may have brought is known.
+void Intake::leave_if_read(const std::shared_ptr<Writer>& writer) {
+  if (writer->channel != nullptr || writer->accepting > 0) return;
+  writers_.erase(writer);
+  parts_.dispatch->writer_was_read(writer->pid);
 }
 
 void Intake::dismiss_writers() {
@@ -132,6 +139,7 @@ Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& fram
     POSTRIDER_TRY(const proto::FileWritten message, decode<proto::FileWritten>(frame.body));
     if (writer->files.erase(message.id) == 0)
       return Error(ErrorKind::protocol, "speaks of a file that it does not have");
+    ++writer->accepting;
     parts_.tasks.spawn(accept_file(std::move(writer), message.id), "accept a message file");
     return {};
   }
@@ -245,18 +253,20 @@ ev::RootTask Intake::accept_file(std::shared_ptr<Writer> writer, std::uint64_t i
   if (!ran && ran.error().kind() == ErrorKind::cancelled) co_return; // the process ends
   if (!ran) job->error = ran.error();
   Result<queue::Arrived> arrived = parts_.queue.finish_accept(*job);
-  if (!arrived) {
+  if (arrived) {
+    admit(std::move(*arrived), false);
+    proto::FileSafe safe; // accepted from here
+    safe.id = id;
+    if (writer->channel != nullptr) writer->channel->send(safe);
+  } else {
     log::warning(queue::Id(id).text() + ": large message refused: " + arrived.error().text());
     proto::FileRefused refused;
     refused.id = id;
     refused.reason = arrived.error().text();
     if (writer->channel != nullptr) writer->channel->send(refused);
-    co_return;
   }
-  admit(std::move(*arrived), false);
-  proto::FileSafe safe; // accepted from here
-  safe.id = id;
-  if (writer->channel != nullptr) writer->channel->send(safe);
+  --writer->accepting;
+  leave_if_read(writer);
 }
 
 } // namespace postrider::qmgr

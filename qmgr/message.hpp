@@ -23,6 +23,8 @@ class Agent;
 struct Destination;
 struct Message;
 
+constexpr std::uint32_t kStrikes = 3; // deaths of agents; then a message is held (Q4)
+
 enum class Errand : std::uint8_t { deliver, report_failed, report_delayed, report_success };
 
 // One request to an agent.

@@ -17,6 +17,9 @@
 //   Q4  A message is held when the third agent dies with it and that death is surely its own. A
 //       destination is put off, without fault of its messages, when the third agent in a row dies
 //       at it and these were not all of one message.
+//   Q5  Reports are judged like deliveries, by the messages that they are about; they have no
+//       destination that could be at fault. Of a message that is held for it nothing goes on,
+//       reports included.
 #include "dispatch.hpp"
 
 #include <algorithm>
@@ -30,14 +33,12 @@ namespace postrider::qmgr {
 
 namespace {
 
-constexpr std::uint32_t kStrikes = 3; // deaths
-constexpr std::uint32_t kShared = 2;  // deaths of which others may be the cause as well
+constexpr std::uint32_t kShared = 2; // deaths of which others may be the cause as well
 constexpr std::uint32_t kMostTogether = 64;
 
 } // namespace
 
 bool Dispatch::needs_trial(const Entry& entry) const {
-  if (entry.errand != Errand::deliver) return false;
   const Destination& destination = *entry.destination;
   return entry.message->suspect || entry.message->state.strikes > 0 ||
          (destination.suspect && destination.suspects == 0);
@@ -79,6 +80,7 @@ void Dispatch::try_next(Destination& destination) {
 
 void Dispatch::hold_trials(Transport& transport) {
   if (transport.on_trial > 0) return; // the verdict first
+  if (transport.is_report && reports_wait()) return;
   if (transport.suspects.empty()) {
     transport.cell = nullptr;
     transport.together = 0;
@@ -126,7 +128,6 @@ void Dispatch::clear_of_suspicion(Entry& entry) {
 void Dispatch::accuse(Agent& agent, const std::vector<Agent::Left>& left) {
   std::vector<Entry*> possible, begun;
   for (const Agent::Left& one : left) {
-    if (one.entry->errand != Errand::deliver) continue;
     possible.push_back(one.entry);
     if (one.state != proto::SlotState::idle) begun.push_back(one.entry);
     if (!one.running) continue;
@@ -151,25 +152,31 @@ void Dispatch::accuse(Agent& agent, const std::vector<Agent::Left>& left) {
 
 // A death that surely is this one's.
 void Dispatch::blame(Message& message, Destination& destination) {
-  if (++destination.agent_deaths > 1 && destination.killer != message.id())
-    destination.has_killers = true;
-  destination.killer = message.id();
-  destination.suspect = true;
-  if (destination.agent_deaths >= kStrikes && destination.has_killers) {
-    if (destination.state == State::dead) return;
-    destination.reason = own_outcome(mail::Verdict::deferred, "4.3.0",
-                                     "delivery agents die at this destination", parts_.wall());
-    apply(destination, Happening::died);
-    return;
-  }
+  if (!destination.transport.is_report && blame(destination, message.id())) return;
   message.suspect = true;
   const std::uint32_t deaths = std::max(message.state.strikes + 1, message.deaths);
   parts_.finish->strike(message, std::min(deaths, kStrikes));
   if (deaths < kStrikes) return;
   message.hold_wanted = true;
-  message.hold_reason = "delivery agents died of this message";
-  log::warning(message.id().text() + ": " + std::to_string(deaths) +
-               " delivery agents died of this message: held");
+  message.hold_reason = destination.transport.is_report
+                            ? "processes died of the report on this message"
+                            : "delivery agents died of this message";
+  log::warning(message.id().text() + ": " + std::to_string(deaths) + " " + message.hold_reason +
+               ": held");
+}
+
+// True: it is the destination's fault.
+bool Dispatch::blame(Destination& destination, queue::Id killer) {
+  if (++destination.agent_deaths > 1 && destination.killer != killer)
+    destination.has_killers = true;
+  destination.killer = killer;
+  destination.suspect = true;
+  if (destination.agent_deaths < kStrikes || !destination.has_killers) return false;
+  if (destination.state == State::dead) return true;
+  destination.reason = own_outcome(mail::Verdict::deferred, "4.3.0",
+                                   "delivery agents die at this destination", parts_.wall());
+  apply(destination, Happening::died);
+  return true;
 }
 
 // Of messages that are to be held, also what no agent has.

@@ -62,6 +62,8 @@ RULES = {
     "good.client.example": answers(a("127.0.1.1"), a("::1")),
     zone("127.0.1.2"): answers(*(ptr(f"many{i}.client.example") for i in range(100))),
     **{f"many{i}.client.example": answers(a("127.0.1.2")) for i in range(100)},
+    zone("127.0.1.3"): answers(ptr("often.client.example")),
+    "often.client.example": answers(a("127.0.1.3")),
     zone(SILENT): hostile_names.silence,
     zone(GATED): gated(ptr("late.client.example")),
     "late.client.example": answers(a(GATED)),
@@ -133,6 +135,17 @@ def others_are_not_held_up(suite, sink, dns):
         suite.wait_log(rf"connect from late\.client\.example\[{GATED}\]")
 
 
+def answers_are_kept(suite, dns):
+    """Each process asks once."""
+    dns.asked.clear()
+    for _ in range(20):
+        with Client(suite, "127.0.1.3") as client:
+            expect(client.greeted(), client.greeting)
+    suite.wait_log(r": connect from often\.client\.example\[127\.0\.1\.3\]", count=20)
+    for question in (zone("127.0.1.3"), PTR), ("often.client.example", hostile_names.A):
+        expect(1 <= dns.asked.count(question) <= len(suite.pids("smtpd")), dns.asked)
+
+
 def one_address_cannot_take_all_places(suite):
     """More clients from one address than may be looked up, all of them waiting: the rest is told at
     once that it is too many."""
@@ -145,6 +158,7 @@ def one_address_cannot_take_all_places(suite):
 with HostileServer(RULES) as dns, sinks.Sink() as sink:
     with Suite(relayhost=sink.place, dns_resolvers=dns.resolver, mynetworks="0.0.0.0/0",
                smtpd_client_event_limit_exceptions="") as suite:
+        answers_are_kept(suite, dns)
         lies_are_unknown(suite, sink)
         others_are_not_held_up(suite, sink, dns)
 

@@ -2,6 +2,7 @@
 """Tables that ask another process: who waits for a slow answer waits alone, in smtpd and in qmgr; a
 server that fails, lies or is gone makes mail wait, and is asked again."""
 import contextlib
+import json
 import pathlib
 import socket
 import threading
@@ -126,6 +127,21 @@ with sinks.Sink() as general, sinks.Sink() as special, \
     suite.wait_log(r"to=<user@bad.example>.*status=deferred \(cannot route: .*socketmap server")
     server.answers["transport", "user@bad.example"] = f"OK smtp:{special.place}"
     special.wait(3)
+    suite.wait_empty()
+
+    # `postrider why` asks for the route, and does without when the answer is slow.
+    server.answers["transport", "user@down.example"] = "OK smtp:[127.0.0.1]:1"
+    waiting = suite.send("a@example.org", ["user@down.example"])
+    suite.wait_log(r"to=<user@down\.example>.*status=deferred")
+    suite.cli("hold", waiting)
+    told = json.loads(suite.cli("why", waiting, "--json").stdout)["recipients"][0]
+    expect_equal((told["transport"], told["nexthop"]), ("smtp", "[127.0.0.1]:1"), "the route")
+    gate = threading.Event()
+    server.answers["transport", "user@down.example"] = gate
+    server.answers["transport", "user@down.example", "then"] = "NOTFOUND "
+    expect_match("user@down.example", suite.cli("why", waiting).stdout, "without the route")
+    gate.set()
+    suite.cli("delete", waiting)
     suite.wait_empty()
 
     # The server is gone, and comes back.

@@ -48,6 +48,8 @@ SEEDS = (
     Seed("commit_without_sync", "lib/submit/submitter.cpp", "submit", "*Sync*", ((
         "shared->result.emplace(queue::SegmentWriter::sync_group(fs, group));",
         "static_cast<void>(fs);\n        shared->result.emplace(Result<void>());"),)),
+    Seed("a_reverse_name_is_believed", "lib/dns/client_name.cpp", "dns", "*Lookups*", ((
+        "if (std::find(addresses.begin(), addresses.end(), address) == addresses.end())", "if (false)"),)),
 )
 
 

@@ -17,6 +17,7 @@
 #include "proto/ctl.hpp"
 #include "proto/deliver.hpp"
 #include "qmgr.hpp"
+#include "queue/message_file.hpp"
 #include "support/manual_clock.hpp"
 #include "support/scratch_dir.hpp"
 
@@ -287,6 +288,21 @@ class CoreTest : public testing::Test {
     auto announced = segment->append(segment->next_id(), made, scanner.facts(), kContent);
     EXPECT_TRUE(announced.ok());
     return *announced;
+  }
+  // In a file of its own, as large mail; not told yet.
+  queue::Id write_file(const mail::Envelope& made) {
+    const queue::Id id = segment->next_id();
+    proto::WantFile want;
+    want.id = id.number();
+    writer->channel().send(want);
+    EXPECT_TRUE(turn_until([&] { return take(proto::FileLent::kType, last); }));
+    queue::FileWriter file(real_file_system(), std::move(last.fds.at(0)), id, made);
+    mail::ContentScanner scanner;
+    scanner.feed(kContent);
+    EXPECT_TRUE(file.write(kContent));
+    EXPECT_TRUE(file.finish(scanner.facts()));
+    EXPECT_TRUE(queue::FileWriter::run_commit(real_file_system(), file.begin_commit()));
+    return id;
   }
   void commit() {
     auto group = segment->begin_group();

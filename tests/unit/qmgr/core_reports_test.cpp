@@ -2,6 +2,8 @@
 // Reports: asked for, made once, never for a report.
 #include "core_fixture.hpp"
 
+#include <mutex>
+
 namespace postrider::qmgr {
 namespace {
 
@@ -63,6 +65,54 @@ TEST_F(CoreTest, AReportThatWasCommittedIsNotMadeAgain) {
   agent().answer(agent().delivers[1], kSent);
   ASSERT_TRUE(drained());
   EXPECT_TRUE(agent("bounce").reports.empty());
+}
+
+// The same with a report in a file of its own, which qmgr is still taking over when both
+// connections of bounce are at their end, in either order.
+TEST_F(CoreTest, ALargeReportThatIsBeingAcceptedIsNotMadeAgain) {
+  for (const bool agent_first : {true, false}) {
+    SCOPED_TRACE(agent_first);
+    if (core) {
+      reopen();
+      by_service.clear();
+    } else {
+      open();
+    }
+    const queue::Id id = send(envelope({"a@dest.example"}));
+    ASSERT_TRUE(delivers_arrive(1));
+    agent().answer(agent().delivers[0], kNever);
+    ASSERT_TRUE(reports_arrive(1));
+    mail::Envelope report = envelope({"s@client.example"}, "");
+    report.report_for = id.text();
+    report.report_kind = "failed";
+    report.reported = {0};
+    const queue::Id report_id = write_file(report);
+    std::mutex pool; // its threads work when they get it
+    {
+      const std::lock_guard stopped(pool);
+      for (int i = 0; i < 2; ++i)
+        offload.submit([&pool] { const std::lock_guard turn(pool); }, [] {});
+      proto::FileWritten written;
+      written.id = report_id.number();
+      writer->channel().send(written);
+      for (int i = 0; i < 50; ++i)
+        loop.turn(false);
+      if (agent_first) agent("bounce").peer().die();
+      writer->die();
+      for (int i = 0; i < 50; ++i)
+        loop.turn(false);
+      if (!agent_first) agent("bounce").peer().die();
+      ASSERT_TRUE(turn_until([&] { return by_service["bounce"].size() == 2; }));
+      for (int i = 0; i < 50; ++i)
+        loop.turn(false);
+    }
+    writer.reset();
+    ASSERT_TRUE(delivers_arrive(2));
+    EXPECT_EQ(agent().delivers[1].envelope.report_for, id.text());
+    agent().answer(agent().delivers[1], kSent);
+    ASSERT_TRUE(drained());
+    EXPECT_TRUE(agent("bounce").reports.empty());
+  }
 }
 
 TEST_F(CoreTest, NeverBouncesABounce) {

@@ -250,5 +250,54 @@ TEST_F(Quarantine, MailBesideThePoisonOfADestinationIsDelivered) {
   deliver({send(envelope({"c@x.example"}))});
 }
 
+// Q5
+TEST_F(Quarantine, AMessageWhoseReportKillsIsHeldAndOthersAreReported) {
+  for (const bool is_notice : {false, true}) {
+    SCOPED_TRACE(is_notice);
+    by_service.clear();
+    if (core) {
+      params.double_bounce_recipient = "postmaster@client.example";
+      reopen();
+    } else {
+      open();
+    }
+    const queue::Id poison = send(envelope({"a@x.example"}, is_notice ? "" : "s@client.example"));
+    ASSERT_TRUE(delivers_arrive(1));
+    agent().answer(agent().delivers[0], kNever);
+    ASSERT_TRUE(reports_arrive(1));
+    const queue::Id other = send(envelope({"b@y.example"}));
+    ASSERT_TRUE(delivers_arrive(2));
+    agent().answer(agent().delivers[1], kNever);
+    ASSERT_TRUE(reports_arrive(2));
+    writer.reset(); // it is not bounce that wrote
+    settle_down();
+    agent("bounce").peer().die(); // of one of two
+    // Others are told of; the one is alone with the process in the end.
+    const auto is_alone = [&] {
+      for (const proto::Report& report : agent("bounce").reports)
+        if (report.id == other.number()) agent("bounce").answer(report, true);
+      std::erase_if(agent("bounce").reports,
+                    [&](const auto& report) { return report.id == other.number(); });
+      return find(other) == nullptr && agent("bounce").reports.size() == 1;
+    };
+    for (int death = 2; death <= 3; ++death) {
+      ASSERT_TRUE(turn_until(is_alone)) << death;
+      agent("bounce").reports.clear();
+      agent("bounce").peer().die();
+      settle_down();
+    }
+    ASSERT_TRUE(parked(poison));
+    const auto why = ask<proto::WhyAnswer>(proto::Why{.id = poison.text()});
+    ASSERT_TRUE(why.ok());
+    EXPECT_EQ(why->where, proto::Where::held);
+    EXPECT_EQ(why->hold_reason, "processes died of the report on this message");
+
+    ASSERT_TRUE(ask<proto::Acted>(act(proto::Action::release, poison)).ok());
+    ASSERT_TRUE(reports_arrive(1));
+    agent("bounce").answer(agent("bounce").reports.back(), true);
+    EXPECT_TRUE(drained());
+  }
+}
+
 } // namespace
 } // namespace postrider::qmgr
