@@ -28,6 +28,31 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
+// Runs a program; standard input and output are these descriptors.
+pid_t start(std::vector<std::string> words, int input, int output) {
+  std::vector<char*> argv;
+  for (std::string& word : words)
+    argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, 1);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  pid_t child = 0;
+  POSTRIDER_CHECK(::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ) == 0);
+  posix_spawn_file_actions_destroy(&actions);
+  return child;
+}
+
+std::string replaced(std::string word, const test::ScratchDir& dir, std::uint16_t port) {
+  if (word == "PORT") return std::to_string(port);
+  if (word == "HOST_PORT") return "127.0.0.1:" + std::to_string(port);
+  if (word == "KEY") return dir.path() + "/key.pem";
+  if (word == "CERT") return dir.path() + "/cert.pem";
+  return word;
+}
+
 struct PeerCase {
   std::string name;
   std::vector<std::string> command; // PORT, KEY and CERT stand for themselves
@@ -44,20 +69,10 @@ class RealPeer : public testing::TestWithParam<PeerCase> {
     write_file(dir_.path() + "/key.pem", shared_certificate().key);
     write_file(dir_.path() + "/cert.pem", shared_certificate().cert);
     std::vector<std::string> words = GetParam().command;
-    std::vector<char*> argv;
-    for (std::string& word : words) {
-      if (word == "PORT") word = std::to_string(port_);
-      if (word == "KEY") word = dir_.path() + "/key.pem";
-      if (word == "CERT") word = dir_.path() + "/cert.pem";
-      argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (const int fd : {0, 1, 2})
-      posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    ASSERT_EQ(::posix_spawn(&child_, argv[0], &actions, nullptr, argv.data(), environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
+    for (std::string& word : words)
+      word = replaced(word, dir_, port_);
+    const Fd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    child_ = start(std::move(words), nothing.get(), nothing.get());
   }
   void TearDown() override {
     if (child_ == 0) return;
@@ -156,6 +171,78 @@ INSTANTIATE_TEST_SUITE_P(Programs, RealPeer,
                               "abc\n"},
                          }),
                          [](const auto& each) { return each.param.name; });
+
+struct ClientCase {
+  std::string name;
+  std::vector<std::string> command;
+};
+std::ostream& operator<<(std::ostream& out, const ClientCase& each) { return out << each.name; }
+
+class RealClient : public testing::TestWithParam<ClientCase> {};
+
+// Greets, takes a line, says it again, and ends.
+ev::Task<Result<std::string>> serve(ev::Loop& loop, const Fd& listener) {
+  const ev::Deadline deadline = loop.after(20s);
+  Fd accepted;
+  while (!accepted) {
+    accepted = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (loop.now() >= deadline.time()) co_return Error(ErrorKind::timeout, "nobody came");
+    ev::Condition never(loop);
+    if (!accepted) (void)co_await never.wait(loop.after(20ms), "a client");
+  }
+  std::unique_ptr<net::Stream> below = std::make_unique<net::TcpStream>(loop, std::move(accepted));
+  const ServerHandshake wish{shared_server(), kNormal, false, std::string(64, 'k')};
+  auto stream = co_await TlsStream::accept(below, wish, deadline);
+  if (!stream) co_return stream.error();
+  Result<void> sent = co_await (*stream)->write("220 mx.example.com\n", deadline);
+  if (!sent) co_return sent.error();
+  Result<net::Stream::Line> line = co_await (*stream)->read_line(1000, deadline);
+  if (!line) co_return line.error();
+  sent = co_await (*stream)->write("250 " + line->text + "\n", deadline);
+  if (!sent) co_return sent.error();
+  (*stream)->shutdown_write();
+  co_return line->text;
+}
+
+TEST_P(RealClient, IsServed) {
+  if (::access(GetParam().command[0].c_str(), X_OK) != 0)
+    GTEST_SKIP() << GetParam().command[0] << " is not installed";
+  ev::Loop loop;
+  const test::ScratchDir dir;
+  const std::uint16_t port = free_port();
+  auto listener = net::listen(*net::Address::parse_ip("127.0.0.1", port), {});
+  ASSERT_TRUE(listener.ok());
+  int to_child[2];
+  ASSERT_EQ(::pipe2(to_child, O_CLOEXEC), 0);
+  const Fd its_input(to_child[0]), our_end(to_child[1]);
+  const std::string path = dir.path() + "/out";
+  const Fd output(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  std::vector<std::string> words = GetParam().command;
+  for (std::string& word : words)
+    word = replaced(word, dir, port);
+  const pid_t child = start(std::move(words), its_input.get(), output.get());
+  ASSERT_EQ(::write(our_end.get(), "EHLO client\n", 12), 12);
+  const auto got =
+      test::run_task<Result<std::string>>(loop, [&] { return serve(loop, *listener); });
+  EXPECT_EQ(got ? *got : got.error().text(), "EHLO client");
+  if (!got) ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0); // it ends because we did
+  char text[20000];
+  const ssize_t size = ::pread(output.get(), text, sizeof text, 0);
+  ASSERT_GT(size, 0);
+  EXPECT_THAT(std::string(text, static_cast<std::size_t>(size)),
+              testing::HasSubstr("220 mx.example.com\n250 EHLO client\n"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Programs, RealClient,
+    testing::ValuesIn<ClientCase>({
+        {"OpensslTls13", {"/usr/bin/openssl", "s_client", "-quiet", "-connect", "HOST_PORT"}},
+        {"OpensslTls12",
+         {"/usr/bin/openssl", "s_client", "-quiet", "-tls1_2", "-connect", "HOST_PORT"}},
+        {"Gnutls", {"/usr/bin/gnutls-cli", "--insecure", "--port", "PORT", "127.0.0.1"}},
+    }),
+    [](const auto& each) { return each.param.name; });
 
 } // namespace
 } // namespace postrider::tls
