@@ -285,11 +285,25 @@ INSTANTIATE_TEST_SUITE_P(
         {"SmtpGreeting", "220 mx.example.com ESMTP Postfix\r\n", "the peer does not speak TLS"},
         {"Http", "HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS"},
         {"Zeros", std::string(100, '\0'), "the peer does not speak TLS"},
-        {"OldAlert", std::string("\x15\x03\x01\x00\x02\x02\x28", 7), ""},
         {"RecordTooLong", std::string("\x16\x03\x03\xff\xff", 5) + std::string(70000, 'x'), "TLS"},
         {"Nothing", "", "closed"},
     }),
     [](const auto& each) { return each.param.name; });
+
+// What a server says that has no cipher in common with us.
+TEST(TlsAlerts, InTheHandshakeAreNamed) {
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{1} << 20}) {
+    ev::Loop loop;
+    TestPair pair(loop, {.piece = piece}, {});
+    (void)pair.raw_server->write_now(ByteView("\x15\x03\x03\x00\x02\x02\x28", 7));
+    pair.begin(TestPair::Who::client);
+    while (!pair.group.empty())
+      loop.turn(true);
+    ASSERT_FALSE(pair.client);
+    EXPECT_EQ(pair.client_error().text(), "A TLS fatal alert has been received: Handshake failed");
+    EXPECT_EQ(pair.client_error().kind(), ErrorKind::protocol);
+  }
+}
 
 TEST(TlsGarbage, EndsTheHandshake) {
   std::uint32_t state = 1;
