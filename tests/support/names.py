@@ -6,7 +6,8 @@
         dns.anchor_file   # trust anchors of the signed zones
 
 A zone whose text is None is configured without data: the server answers SERVFAIL for it. `tamper` names
-what is changed in the signed zones behind the signatures' back: [("127.0.0.1", "127.0.0.2"), ...].
+what is changed in the signed zones behind the signatures' back: [("127.0.0.1", "127.0.0.2"), ...]. Signatures
+of the zones in `expired` were good in 2020.
 """
 import os
 import pathlib
@@ -28,8 +29,9 @@ def available():
 
 
 class NameServer:
-    def __init__(self, directory, zones, signed=(), host="127.0.0.1", port=None, tamper=()):
-        self.host, self.fixed_port, self.tamper = host, port, tamper
+    def __init__(self, directory, zones, signed=(), host="127.0.0.1", port=None, tamper=(), expired=()):
+        self.host, self.fixed_port, self.tamper, self.expired = host, port, tamper, expired
+        self.tampered = set()
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True)
         if self.dir.parent.stat().st_uid == os.geteuid():
@@ -44,6 +46,9 @@ class NameServer:
             (self.dir / f"{zone}.zone").write_text(HEAD.format(zone=zone) + lines + "\n")
             if zone in signed:
                 self.sign(zone)
+        for old, _ in tamper:
+            if old not in self.tampered:
+                raise RuntimeError(f"{old!r} is in no signed zone")
         self.zones = {zone: f"{zone}.zone.signed" if zone in signed else f"{zone}.zone"
                       for zone in zones}
 
@@ -55,12 +60,13 @@ class NameServer:
 
     def sign(self, zone):
         key = self.run("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", zone)
-        self.run("ldns-signzone", f"{zone}.zone", key)
+        dates = ["-i", "20200101", "-e", "20200201"] if zone in self.expired else []
+        self.run("ldns-signzone", *dates, f"{zone}.zone", key)
         file = self.dir / f"{zone}.zone.signed"
         text = file.read_text()
         for old, new in self.tamper:
-            if old not in text:
-                raise RuntimeError(f"{old!r} is not in the signed zone:\n{text}")
+            if old in text:
+                self.tampered.add(old)
             text = text.replace(old, new)
         file.write_text(text)
         with self.anchor_file.open("a") as f:
