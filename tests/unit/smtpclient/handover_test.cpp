@@ -284,7 +284,7 @@ TEST_F(PassingInTime, WhatCannotLeaveIsKeptToTheEnd) {
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
   std::unique_ptr<Session> session = one->pool.take_for("d.example" + port);
-  session->has_login = true;
+  session->login_key = "user";
   one->pool.give_back(std::move(session), "d.example" + port, Pool::Keep::always);
   clock.advance(3999ms);
   turns();
@@ -500,7 +500,7 @@ TEST_F(Passing, ASessionWithALoginStays) {
   std::unique_ptr<Session> session = one->pool.take_for("d.example" + port);
   ASSERT_TRUE(session);
   EXPECT_TRUE(session->may_leave());
-  session->has_login = true;
+  session->login_key = "user";
   EXPECT_FALSE(session->may_leave());
   one->pool.give_back(std::move(session), "d.example" + port, Pool::Keep::always);
   one->pool.clear(Pool::Leave::hand_over);
@@ -609,8 +609,9 @@ TEST(Facts, DamagedOnesAreRefusedOrClean) {
       const Result<SessionFacts> read = parse_facts(damaged, SteadyTime(12345s));
       if (!read) continue;
       EXPECT_GT(read->uses, 0U);
-      EXPECT_EQ((read->peer.host + read->features.auth + read->features.xforward).find('\n'),
-                std::string::npos);
+      EXPECT_EQ(
+          (read->peer.host + read->features.auth.value_or("") + read->features.xforward).find('\n'),
+          std::string::npos);
     }
   }
 }
