@@ -12,7 +12,7 @@
 #include "config/master_cf.hpp"
 #include "init.hpp"
 #include "maps/ask.hpp"
-#include "smtpclient/options.hpp"
+#include "smtpclient/tls_client.hpp"
 #include "text.hpp"
 
 namespace postrider::ctl {
@@ -124,7 +124,13 @@ void check_client(const config::Settings& settings, const std::string& program,
   if (program != "smtp" && program != "lmtp") return;
   const Flavor flavor = program == "smtp" ? Flavor::smtp : Flavor::lmtp;
   const auto options = smtpclient::Options::load(settings, flavor, config::Machine::here());
-  if (!options) out.error(where + options.error().text());
+  if (!options) return out.error(where + options.error().text());
+  for (const std::string& text : smtpclient::tls_warnings(settings, flavor == Flavor::lmtp))
+    out.warning(where + text);
+  const auto tables = smtpclient::Tables::open(settings, flavor);
+  if (!tables) return out.error(where + tables.error().text());
+  const auto files = smtpclient::TlsFiles::open(options->tls, *tables);
+  if (!files) out.error(where + files.error().text());
 }
 
 } // namespace

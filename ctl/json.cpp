@@ -34,6 +34,7 @@ Json outcome(const mail::Outcome& o) {
   out["address"] = o.address;
   out["port"] = o.port;
   out["tls"] = o.tls;
+  out["tls_status"] = o.tls_status;
   out["at"] = time_of(o.at);
   return out;
 }

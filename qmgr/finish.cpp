@@ -46,6 +46,7 @@ mail::Outcome tidy(const mail::Outcome& told, std::int64_t wall) {
   clip(outcome.host);
   clip(outcome.address);
   clip(outcome.tls);
+  clip(outcome.tls_status);
   if (outcome.at == 0) outcome.at = wall;
   return outcome;
 }

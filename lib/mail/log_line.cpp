@@ -77,6 +77,7 @@ struct Line {
     text.append(", relay=").append(relay);
     if (uses > 1) text.append(", conn_use=").append(std::to_string(uses));
     text.append(", delay=").append(delay).append(", delays=").append(delays);
+    if (!outcome.tls_status.empty()) text.append(", tls=").append(outcome.tls_status);
     text.append(", dsn=").append(dsn).append(", status=").append(status);
     text.append(" (").append(outcome.text).append(")");
   }
@@ -101,6 +102,7 @@ void log_delivery(std::string_view id, const Recipient& recipient, const Outcome
               {"relay", line.relay},
               {"delay", line.delay},
               {"delays", line.delays},
+              {"tls", outcome.tls_status},
               {"dsn", line.dsn},
               {"status", line.status},
               {"text", outcome.text}});

@@ -46,8 +46,9 @@ struct Outcome {
   std::string host;  // remote host name; "none" when there was no connection
   std::string address; // remote address, without brackets
   std::uint16_t port = 0;
-  std::string tls;     // what protected the session; empty: clear text
-  std::int64_t at = 0; // unix time, microseconds
+  std::string tls;        // what protected the session; empty: clear text
+  std::string tls_status; // by which level: "may", "may:none", "!verify"; empty: never came so far
+  std::int64_t at = 0;    // unix time, microseconds
 
   bool operator==(const Outcome&) const = default;
   template <typename V, typename S>
@@ -61,6 +62,7 @@ struct Outcome {
     v.optional("address", s.address);
     v.optional("port", s.port);
     v.optional("tls", s.tls);
+    v.optional("tls_status", s.tls_status);
     v.optional("at", s.at);
   }
 };

@@ -72,10 +72,11 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
       handover_(loop, cache_, options_, setup.tables), pool_(goodbyes_, options_, &handover_),
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
       finder_(loop, names_, offload, options_),
+      tls_(loop, options_, setup.tables, setup.tls, offload),
       authenticator_(options_.sasl.enabled
                          ? std::make_unique<Authenticator>(loop, *offload, options_, setup.tables)
                          : nullptr),
-      engine_{loop, options_, setup.tables, finder_, pool_, authenticator_.get()} {}
+      engine_{loop, options_, setup.tables, finder_, pool_, tls_, authenticator_.get()} {}
 
 Agent::~Agent() { stop(); }
 
@@ -196,6 +197,7 @@ ev::RootTask Agent::deliver(Job job) {
   request.mark = FlightMark(board_->bytes + from.slot);
   request.mark.set(static_cast<std::uint8_t>(proto::SlotState::working));
 
+  request.active = from.active;
   Delivery delivery(engine_, request);
   const std::int64_t began = to_unix_micros(loop_.clock().wall());
   co_await delivery.run();

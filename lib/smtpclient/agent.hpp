@@ -66,6 +66,7 @@ class Agent {
   Pool pool_;
   NameService names_;
   TargetFinder finder_;
+  TlsClient tls_;
   std::unique_ptr<Authenticator> authenticator_;
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;

@@ -20,14 +20,11 @@ ev::Task<void> Delivery::run() {
   timing_.started = timing_.connected = engine_.loop.now();
   co_await decide_keeping();
   const bool go = co_await may_begin();
-  if (go) co_await try_idle_sessions();
-  if (!done() && !stop_) {
-    auto hops = parse_nexthops(request_.nexthop, engine_.options);
-    if (!hops)
-      fail_all(Trouble{Cause::bad_nexthop, smtp::Step::lookup, {}, hops.error().text()}, {}, false);
-    else
-      co_await try_nexthops(*hops);
-  }
+  const auto hops = parse_nexthops(request_.nexthop, engine_.options);
+  if (go && !hops)
+    fail_all(Trouble{Cause::bad_nexthop, smtp::Step::lookup, {}, hops.error().text()}, {}, false);
+  if (go && hops) co_await try_idle_sessions(hops->front());
+  if (!done() && !stop_ && hops) co_await try_nexthops(*hops);
   timing_.finished = engine_.loop.now();
   const std::int64_t now = to_unix_micros(engine_.loop.clock().wall());
   for (mail::Outcome& outcome : outcomes_)
@@ -99,14 +96,21 @@ ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
 }
 
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
-ev::Task<void> Delivery::try_idle_sessions() {
+ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
+  const Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, "");
+  if (!plan) co_return; // try_nexthop() says so
   const std::string key = pool_key();
+  const std::string& policy = (*plan)->policy.digest;
   while (!done()) {
-    std::unique_ptr<Session> session = engine_.pool.take_for(key);
-    if (!session) session = co_await engine_.pool.fetch_for(key, keep_);
+    std::unique_ptr<Session> session = engine_.pool.take_for(key, policy);
+    if (!session) {
+      session = co_await engine_.pool.fetch_for(key, policy, keep_);
+      if (session) describe_clear(*session, *plan);
+    }
     if (!session) co_return;
     const bool counted = co_await use(session, true, true);
-    if (session) engine_.pool.give_back(std::move(session), pool_key(), keep_);
+    keep_tls(*session);
+    engine_.pool.give_back(std::move(session), key, keep_);
     if (counted) co_return;
   }
 }
@@ -170,6 +174,16 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     const Peer peer = endpoint.peer();
     // It has said what it has to say, over an idle session.
     if (std::find(tried_.begin(), tried_.end(), peer) != tried_.end()) continue;
+    security_ = Security();
+    const bool more_endpoints = i + 1 < targets.endpoints.size() || !last;
+    Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, endpoint.host);
+    if (!plan) {
+      Trouble trouble = trouble_from(plan.error(), smtp::Step::lookup);
+      if (trouble.cause != Cause::cancelled) trouble.cause = Cause::tls_policy;
+      fail_all(trouble, {}, more_endpoints);
+      continue;
+    }
+    occasion.plan = std::move(*plan);
     const LoginQuestion who{occasion.id, request_.envelope.sender, endpoint.host, &*nexthop};
     Result<LoginPtr> login = co_await find_login(engine_.loop, options, engine_.tables, who);
     if (!login) {
@@ -177,29 +191,98 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
       continue;
     }
     occasion.login = std::move(*login);
-    const std::string login_key = occasion.login ? occasion.login->key : std::string();
-    std::unique_ptr<Session> session = engine_.pool.take_at(peer, login_key);
-    if (!session) session = co_await engine_.pool.fetch_at(peer, login_key, keep_);
-    bool counted = false;
-    if (session) counted = co_await use(session, true, more);
-    if (!counted && !done()) {
-      ++session_number_;
-      occasion.best_host = endpoint.preference == targets.endpoints.front().preference;
-      Opened opened = co_await open_session(engine_.loop, options, engine_.tables,
-                                            engine_.authenticator, endpoint, occasion);
-      if (opened.trouble) {
-        if (opened.session) {
-          note(*opened.trouble, *opened.session);
-          engine_.pool.say_goodbye(std::move(opened.session));
-        }
-        fail_all(*opened.trouble, peer, i + 1 < targets.endpoints.size() || !last);
-        continue;
-      }
-      session = std::move(opened.session);
-      counted = co_await use(session, false, more);
-    }
-    if (session) engine_.pool.give_back(std::move(session), pool_key(), keep_);
+    occasion.best_host = endpoint.preference == targets.endpoints.front().preference;
+    co_await try_endpoint(endpoint, occasion, more_endpoints, more);
   }
+}
+
+ev::Task<void> Delivery::try_endpoint(ev::Lent<const Endpoint> endpoint, Occasion& occasion,
+                                      bool more_endpoints, bool more_hosts) {
+  const std::string login_key = occasion.login ? occasion.login->key : std::string();
+  const std::string key = security_key(occasion.plan->policy.digest, login_key);
+  const Peer peer = endpoint->peer(); // a named local: lent to fetch_at()
+  std::unique_ptr<Session> session = engine_.pool.take_at(peer, key);
+  if (!session && !occasion.login) { // sessions with a login never leave their process
+    session = co_await engine_.pool.fetch_at(peer, key, keep_);
+    if (session) describe_clear(*session, occasion.plan);
+  }
+  bool counted = false;
+  if (session) counted = co_await use(session, true, more_hosts);
+  if (!counted && !done()) {
+    if (session) engine_.pool.say_goodbye(std::move(session));
+    bool again = co_await try_connection(session, endpoint, occasion, more_endpoints, more_hosts);
+    if (again) {
+      if (session) engine_.pool.say_goodbye(std::move(session));
+      occasion.plan = engine_.tls.plaintext();
+      again = co_await try_connection(session, endpoint, occasion, more_endpoints, more_hosts);
+    }
+  }
+  if (!session) co_return;
+  keep_tls(*session);
+  engine_.pool.give_back(std::move(session), pool_key(), keep_);
+}
+
+ev::Task<bool> Delivery::try_connection(std::unique_ptr<Session>& session,
+                                        ev::Lent<const Endpoint> endpoint,
+                                        ev::Lent<const Occasion> occasion, bool more_endpoints,
+                                        bool more_hosts) {
+  ++session_number_;
+  Opened opened = co_await open_session(engine_.loop, engine_.options, engine_.tables, engine_.tls,
+                                        engine_.authenticator, endpoint, occasion);
+  if (opened.session) security_ = opened.session->security;
+  if (!opened.trouble) {
+    session = std::move(opened.session);
+    again_ = false;
+    co_await use(session, false, more_hosts);
+    co_return again_;
+  }
+  const Peer peer = endpoint->peer();
+  if (opened.session) {
+    note(*opened.trouble, *opened.session);
+    engine_.pool.say_goodbye(std::move(opened.session));
+  }
+  if (opened.trouble->cause == Cause::tls_failed && !occasion->login && may_fall_back(security_)) {
+    log_fall_back(peer, opened.trouble->detail);
+    co_return true;
+  }
+  fail_all(*opened.trouble, peer, more_endpoints);
+  co_return false;
+}
+
+// As in Postfix: only where TLS was a wish, for mail that has waited already, and never where a
+// password would be lost.
+bool Delivery::may_fall_back(const Security& security) const {
+  const std::chrono::microseconds age(request_.active - request_.envelope.arrival);
+  return security.plan && security.plan->policy.level == TlsLevel::may &&
+         age >= engine_.options.tls.plaintext_after;
+}
+
+ev::Task<bool> Delivery::falls_back(ev::Lent<const Transact> transaction,
+                                    ev::Lent<const Session> session) {
+  if (!transaction->trouble() || session->security.tls.empty() || !session->login_key.empty() ||
+      !may_fall_back(session->security))
+    co_return false;
+  const Trouble& trouble = *transaction->trouble();
+  const bool connection = trouble.cause == Cause::timeout || trouble.cause == Cause::closed ||
+                          trouble.cause == Cause::protocol || trouble.cause == Cause::unreachable;
+  // In doubt, nobody is asked again at once.
+  if (!connection || decide(trouble.cause, trouble.step).next == Next::none) co_return false;
+  const std::string downgrade =
+      co_await engine_.tls.find_downgrade(session->peer(), "TLS with it breaks");
+  if (!downgrade.empty()) co_return false;
+  log_fall_back(session->peer(), to_outcome(trouble, session->peer()).text);
+  co_return true;
+}
+
+void Delivery::log_fall_back(const Peer& peer, std::string_view why) {
+  log::info(request_.content.id.text() + ": " + peer.shown_with_port() + ": " + std::string(why) +
+            "; falling back to clear text");
+}
+
+void Delivery::keep_tls(Session& session) {
+  if (session.tls() == nullptr) return;
+  std::string left = session.tls()->take_session();
+  if (!left.empty()) engine_.tls.manager().put_session(session.security.session_key, left);
 }
 
 ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, bool more_hosts) {
@@ -215,6 +298,7 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
     session->needs_reset = false;
   }
   if (reused) ++session_number_;
+  security_ = session->security;
   timing_.connected = engine_.loop.now();
   peer_has_dsn_ = session->features().dsn;
 
@@ -272,10 +356,13 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   const bool dismissed = judge.decision(0) == smtp::Decision::refused &&
                          judge.step(0) == smtp::Step::mail && judge.reply(0).code == 421;
   if (reused && (gone || dismissed)) co_return false;
-  ++sessions_;
+  if (!reused) again_ = co_await falls_back(transaction, *session);
+  if (session->tls() != nullptr && !transaction.trouble())
+    engine_.tls.remember(session->peer(), session->security);
+  if (!again_) ++sessions_;
   tried_.push_back(session->peer());
   uses_ = session->uses();
-  apply(transaction, who, *session, more_hosts);
+  apply(transaction, who, *session, more_hosts || again_);
   co_return true;
 }
 
@@ -321,6 +408,8 @@ void Delivery::apply(const Transact& transaction, const std::vector<std::uint32_
 
 void Delivery::settle(std::uint32_t recipient, mail::Outcome outcome, bool final) {
   if (settled_[recipient]) return;
+  outcome.tls = security_.tls;
+  if (engine_.options.tls.log_feature_status) outcome.tls_status = security_.status;
   outcomes_[recipient] = std::move(outcome);
   if (!final) return;
   settled_[recipient] = true;

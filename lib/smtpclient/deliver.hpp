@@ -23,6 +23,7 @@ struct Engine {
   Tables& tables;
   TargetFinder& finder;
   Pool& pool;
+  TlsClient& tls;
   Authenticator* authenticator = nullptr; // null: smtp_sasl_auth_enable = no
 };
 
@@ -31,6 +32,7 @@ struct Request {
   mail::Envelope envelope;
   mail::ContentFacts facts;
   Content content;
+  std::int64_t active = 0; // when qmgr took it in hand this time; unix time, microseconds
   bool cache_hint = false;
   FlightMark mark;
 };
@@ -69,10 +71,24 @@ class Delivery {
  private:
   ev::Task<void> decide_keeping();
   ev::Task<bool> may_begin();
-  ev::Task<void> try_idle_sessions();
+  ev::Task<void> try_idle_sessions(ev::Lent<const Nexthop> nexthop);
   enum class Role : std::uint8_t { destination, relayhost, fallback };
   ev::Task<void> try_nexthops(const std::vector<Nexthop>& hops);
   ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, Role role, bool last);
+  // `more_endpoints` of this next hop, `more_hosts` at all.
+  ev::Task<void> try_endpoint(ev::Lent<const Endpoint> endpoint, Occasion& occasion,
+                              bool more_endpoints, bool more_hosts);
+  // True: TLS failed, and may be done without (choice of level may); nothing is settled by that.
+  ev::Task<bool> try_connection(std::unique_ptr<Session>& session,
+                                ev::Lent<const Endpoint> endpoint,
+                                ev::Lent<const Occasion> occasion, bool more_endpoints,
+                                bool more_hosts);
+  bool may_fall_back(const Security& security) const;
+  // TLS failed behind the handshake. WAITS.
+  ev::Task<bool> falls_back(ev::Lent<const Transact> transaction, ev::Lent<const Session> session);
+  void log_fall_back(const Peer& peer, std::string_view why);
+  // What TLS leaves behind when a connection is at its end, or rests.
+  void keep_tls(Session& session);
   void fail_lookup(Trouble trouble, Role role, bool last);
   // False: failed on a reused session before MAIL was accepted, nothing happened. `more_hosts`: a
   // soft failure may still be tried elsewhere.
@@ -109,7 +125,9 @@ class Delivery {
   bool peer_has_dsn_ = false;
   bool found_self_ = false;
   std::string pass_to_;
-  bool stop_ = false; // trouble that no other host can mend
+  bool stop_ = false;  // trouble that no other host can mend
+  Security security_;  // of the connection that outcomes are about
+  bool again_ = false; // use(): the same server is to be asked in the clear
   Timing timing_;
   Pool::Keep keep_ = Pool::Keep::if_busy;
   Notice notice_;

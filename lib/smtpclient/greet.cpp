@@ -137,7 +137,13 @@ ev::Task<std::optional<Trouble>> greet(Session& session, ev::Lent<const Occasion
     if (*no_esmtp) ehlo = lmtp;
   }
   if (options.never_send_ehlo) ehlo = lmtp;
+  co_return co_await say_hello(session, occasion, ehlo);
+}
 
+ev::Task<std::optional<Trouble>> say_hello(Session& session, ev::Lent<const Occasion> occasion,
+                                           bool ehlo) {
+  const Options& options = session.options();
+  const bool lmtp = options.flavor == Flavor::lmtp;
   if (ehlo) {
     const Step step = lmtp ? Step::lhlo : Step::ehlo;
     const std::string line = (lmtp ? "LHLO " : "EHLO ") + options.hello_name;

@@ -87,7 +87,7 @@ bool Handover::is_worth_asking(By by, std::string_view key, bool busy) {
 }
 
 ev::Task<std::unique_ptr<Session>> Handover::find(By by, std::string_view key,
-                                                  EndpointKey endpoint_key) {
+                                                  ev::Lent<const EndpointKey> endpoint_key) {
   const std::string full = full_key(key);
   const std::string none;
   const std::string& destination = by == By::destination ? full : none;
@@ -100,7 +100,7 @@ ev::Task<std::unique_ptr<Session>> Handover::find(By by, std::string_view key,
       memory.there_until = SteadyTime();
       break;
     }
-    std::unique_ptr<Session> session = adopt(std::move(*found), endpoint, endpoint_key);
+    std::unique_ptr<Session> session = adopt(std::move(*found), endpoint, *endpoint_key);
     if (session) co_return session;
   }
   co_return nullptr;
@@ -108,11 +108,11 @@ ev::Task<std::unique_ptr<Session>> Handover::find(By by, std::string_view key,
 
 // `wanted`: the endpoint's key, empty when a destination was asked for.
 std::unique_ptr<Session> Handover::adopt(service::ConnectionCache::Found found,
-                                         std::string_view wanted, EndpointKey endpoint_key) {
+                                         std::string_view wanted, const EndpointKey& endpoint_key) {
   Result<SessionFacts> facts = parse_facts(found.facts, loop_.now());
   Result<void> good = facts ? check_leads_to(found.fd.get(), facts->peer) : facts.error();
   if (good) good = set_nonblocking(found.fd.get());
-  if (good && (facts->key != full_key(endpoint_key(facts->peer)) ||
+  if (good && (facts->key != full_key(endpoint_key.of(facts->peer, endpoint_key.security)) ||
                (!wanted.empty() && facts->key != wanted)))
     good = Error(ErrorKind::protocol, "a connection of another kind");
   if (!good) {

@@ -41,8 +41,12 @@ class Handover {
   bool is_worth_asking(By by, std::string_view key, bool busy);
   // WAITS for scache. Null: there is none. What comes is open and silent, leads to the server that
   // it names, and was saved under that server's key.
-  using EndpointKey = std::string (*)(const Peer& peer);
-  ev::Task<std::unique_ptr<Session>> find(By by, std::string_view key, EndpointKey endpoint_key);
+  struct EndpointKey {
+    std::string (*of)(const Peer& peer, std::string_view security);
+    std::string_view security;
+  };
+  ev::Task<std::unique_ptr<Session>> find(By by, std::string_view key,
+                                          ev::Lent<const EndpointKey> endpoint_key);
 
   void stop(); // before the loop ends
 
@@ -54,7 +58,7 @@ class Handover {
   std::string full_key(std::string_view key) const;
   Memory& remember(By by, std::string_view key);
   std::unique_ptr<Session> adopt(service::ConnectionCache::Found found, std::string_view wanted,
-                                 EndpointKey endpoint_key);
+                                 const EndpointKey& endpoint_key);
 
   ev::Loop& loop_;
   service::ConnectionCache& cache_;

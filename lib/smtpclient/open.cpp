@@ -29,7 +29,8 @@ Result<Fd> prepare_socket(int family, const Options& options) {
 } // namespace
 
 ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& tables,
-                              Authenticator* authenticator, ev::Lent<const Endpoint> endpoint,
+                              TlsClient& tls, Authenticator* authenticator,
+                              ev::Lent<const Endpoint> endpoint,
                               ev::Lent<const Occasion> occasion) {
   Opened opened;
   Result<Fd> socket = prepare_socket(endpoint->address.family(), options);
@@ -52,7 +53,7 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& ta
   opened.session =
       std::make_unique<Session>(loop, std::move(*stream), options, tables, endpoint->peer());
   if (occasion->login) opened.session->login_key = occasion->login->key;
-  opened.trouble = co_await greet(*opened.session, occasion);
+  opened.trouble = co_await greet_securely(*opened.session, tls, occasion);
   if (!opened.trouble && occasion->login)
     opened.trouble = co_await authenticator->log_in(*opened.session, occasion->login);
   co_return opened;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// From an endpoint to a Session: connect, be greeted, log in.
+// From an endpoint to a Session: connect, be greeted, be as safe as the policy asks, log in.
 #pragma once
 
 #include <memory>
 #include <optional>
 
 #include "smtpclient/authenticate.hpp"
-#include "smtpclient/greet.hpp"
+#include "smtpclient/starttls.hpp"
 #include "smtpclient/targets.hpp"
 
 namespace postrider::smtpclient {
@@ -21,7 +21,7 @@ struct Opened {
 // WAITS. Options and tables must outlive the session. `authenticator` may be null when nothing
 // finds an Occasion::login.
 ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& tables,
-                              Authenticator* authenticator, ev::Lent<const Endpoint> endpoint,
-                              ev::Lent<const Occasion> occasion);
+                              TlsClient& tls, Authenticator* authenticator,
+                              ev::Lent<const Endpoint> endpoint, ev::Lent<const Occasion> occasion);
 
 } // namespace postrider::smtpclient

@@ -63,7 +63,7 @@ struct Options {
   bool use_ipv4 = true;
   bool use_ipv6 = true;
   bool use_dns = true;
-  bool dnssec = false; // smtp_dns_support_level: signatures are wanted
+  bool dnssec = false;    // smtp_dns_support_level: signatures are wanted
   bool lookup_dns = true; // smtp_host_lookup
   bool lookup_native = false;
   std::uint16_t default_port = 25;

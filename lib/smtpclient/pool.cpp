@@ -6,12 +6,17 @@
 namespace postrider::smtpclient {
 namespace {
 
-std::string endpoint_key(const Peer& peer) {
-  return peer.address + " " + std::to_string(peer.port) + " " + peer.host;
+std::string endpoint_key(const Peer& peer, std::string_view security) {
+  return peer.address + " " + std::to_string(peer.port) + " " + peer.host + "\n" +
+         std::string(security);
 }
 
-std::string endpoint_key(const Peer& peer, std::string_view login) {
-  return endpoint_key(peer) + (login.empty() ? "" : "\n") + std::string(login);
+std::string destination_key(std::string_view destination, std::string_view policy) {
+  return std::string(destination) + "\n" + std::string(policy);
+}
+
+std::string policy_of(const Session& session) {
+  return session.security.plan ? session.security.plan->policy.digest : std::string();
 }
 
 ev::RootTask quit(std::unique_ptr<Session> session) { co_await session->quit(); }
@@ -24,12 +29,12 @@ Pool::Pool(ev::Group& group, const Options& options, Handover* handover)
       timer_(
           group.loop(), [](void* self) { static_cast<Pool*>(self)->expire(); }, this) {}
 
-std::unique_ptr<Session> Pool::take_for(std::string_view destination) {
-  return take(by_destination_, destination);
+std::unique_ptr<Session> Pool::take_for(std::string_view destination, std::string_view policy) {
+  return take(by_destination_, destination_key(destination, policy));
 }
 
-std::unique_ptr<Session> Pool::take_at(const Peer& peer, std::string_view login) {
-  return take(by_endpoint_, endpoint_key(peer, login));
+std::unique_ptr<Session> Pool::take_at(const Peer& peer, std::string_view security) {
+  return take(by_endpoint_, endpoint_key(peer, security));
 }
 
 std::unique_ptr<Session> Pool::take(Keys& keys, std::string_view key) {
@@ -63,17 +68,21 @@ bool Pool::is_worth_asking(Handover::By by, std::string_view key, Keep keep) con
          handover_->is_worth_asking(by, key, keep != Keep::if_busy);
 }
 
-ev::Task<std::unique_ptr<Session>> Pool::fetch_for(std::string_view destination, Keep keep) {
-  if (!is_worth_asking(Handover::By::destination, destination, keep)) co_return nullptr;
-  co_return co_await handover_->find(Handover::By::destination, destination, endpoint_key);
+ev::Task<std::unique_ptr<Session>> Pool::fetch_for(std::string_view destination,
+                                                   std::string_view policy, Keep keep) {
+  const std::string key = destination_key(destination, policy);
+  if (!is_worth_asking(Handover::By::destination, key, keep)) co_return nullptr;
+  const std::string security = security_key(policy, ""); // without a login
+  const Handover::EndpointKey endpoint{endpoint_key, security};
+  co_return co_await handover_->find(Handover::By::destination, key, endpoint);
 }
 
-ev::Task<std::unique_ptr<Session>> Pool::fetch_at(ev::Lent<const Peer> peer, std::string_view login,
-                                                  Keep keep) {
-  if (!login.empty()) co_return nullptr; // those never leave their process
-  const std::string key = endpoint_key(*peer);
+ev::Task<std::unique_ptr<Session>> Pool::fetch_at(ev::Lent<const Peer> peer,
+                                                  std::string_view security, Keep keep) {
+  const std::string key = endpoint_key(*peer, security);
   if (!is_worth_asking(Handover::By::endpoint, key, keep)) co_return nullptr;
-  co_return co_await handover_->find(Handover::By::endpoint, key, endpoint_key);
+  const Handover::EndpointKey endpoint{endpoint_key, security};
+  co_return co_await handover_->find(Handover::By::endpoint, key, endpoint);
 }
 
 void Pool::say_goodbye(std::unique_ptr<Session> session) {
@@ -103,9 +112,12 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
   if (idle() >= options_.capacity)
     say_goodbye(remove(staying_.empty() ? entries_.begin() : staying_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
-  const std::string endpoint = endpoint_key(session->peer(), session->login_key);
-  const Place place = entries_.insert(
-      entries_.end(), Entry{std::move(session), std::string(destination), endpoint, until});
+  const std::string policy = policy_of(*session);
+  const std::string endpoint =
+      endpoint_key(session->peer(), security_key(policy, session->login_key));
+  const Place place =
+      entries_.insert(entries_.end(), Entry{std::move(session),
+                                            destination_key(destination, policy), endpoint, until});
   by_destination_.emplace(place->destination, place);
   by_endpoint_.emplace(place->endpoint, place);
   if (!timer_.armed()) arm();

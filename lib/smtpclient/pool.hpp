@@ -8,7 +8,8 @@
 // that is possible (handover.hpp); what this process does not have may come from there.
 //
 //   P1  a session is in the pool, with one delivery, or with scache, never in two places
-//   P2  the keys hold everything that makes two sessions different
+//   P2  the keys hold everything that makes two sessions different: destination or endpoint, policy
+//       for TLS, credentials. The source address is one for all of a process.
 #pragma once
 
 #include <list>
@@ -29,18 +30,19 @@ class Pool {
   Pool(ev::Group& group, const Options& options, Handover* handover = nullptr);
 
   // A session that is open and silent now; null when there is none. Dead ones are dropped on the
-  // way.
-  std::unique_ptr<Session> take_for(std::string_view destination);
-  // `login`: its Session::login_key.
-  std::unique_ptr<Session> take_at(const Peer& peer, std::string_view login);
+  // way. `policy` is the digest of a TlsPolicy, `security` a security_key(): only sessions made
+  // under the same policy, and with the same login, are good.
+  std::unique_ptr<Session> take_for(std::string_view destination, std::string_view policy);
+  std::unique_ptr<Session> take_at(const Peer& peer, std::string_view security);
   enum class Keep : std::uint8_t {
     if_busy, // when another one was given back just now
     hinted,  // more mail for the destination is waiting
     always,  // smtp_connection_cache_destinations
   };
   // WAITS for scache, where it is worth asking. Null: there is none.
-  ev::Task<std::unique_ptr<Session>> fetch_for(std::string_view destination, Keep keep);
-  ev::Task<std::unique_ptr<Session>> fetch_at(ev::Lent<const Peer> peer, std::string_view login,
+  ev::Task<std::unique_ptr<Session>> fetch_for(std::string_view destination,
+                                               std::string_view policy, Keep keep);
+  ev::Task<std::unique_ptr<Session>> fetch_at(ev::Lent<const Peer> peer, std::string_view security,
                                               Keep keep);
   // Keeps the session or says goodbye.
   void give_back(std::unique_ptr<Session> session, std::string_view destination, Keep keep);

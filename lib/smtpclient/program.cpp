@@ -21,9 +21,10 @@ class Service final : public daemon::Service {
     std::unique_ptr<Service> service(new Service(std::move(setup)));
     POSTRIDER_TRY(service->resolver_,
                   dns::UnboundResolver::create(context.loop(), service->setup_.dns));
-    const Options& options = service->setup_.options;
-    ev::Offload* offload =
-        options.lookup_native || options.sasl.enabled ? &context.offload() : nullptr;
+    const ClientSetup& made = service->setup_;
+    const bool needs_threads =
+        made.options.lookup_native || made.options.sasl.enabled || made.tls.credentials;
+    ev::Offload* offload = needs_threads ? &context.offload() : nullptr;
     Service* self = service.get();
     service->agent_ = std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_,
                                               offload, name, [self] { self->client_.reset(); });
@@ -68,6 +69,8 @@ int run_program(int argc, char** argv, const std::string& name, Flavor flavor) {
   program.needs.clients = 1; // qmgr
   program.takes_words = true;
   program.open = [&setup, flavor](daemon::Context& context) -> Result<void> {
+    for (const std::string& text : tls_warnings(context.settings(), flavor == Flavor::lmtp))
+      log::warning(text);
     POSTRIDER_TRY(setup, ClientSetup::load(context.settings(), flavor));
     setup.options.service_name = context.service_name();
     return setup.options.set_flags(context.words(), context.service_name(), context.settings());

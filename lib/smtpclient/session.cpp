@@ -104,8 +104,8 @@ Error Session::malformed(Error error) {
 }
 
 ev::Task<Result<void>> Session::send(ByteView bytes, smtp::Step step, std::string_view shown) {
-  if (!stream_->buffered().empty())
-    co_return lost(Error(ErrorKind::protocol, "reply without a command"));
+  if (!stream_) co_return lost(Error(ErrorKind::closed, "connection closed"));
+  if (has_input()) co_return lost(Error(ErrorKind::protocol, "reply without a command"));
   if (transcript_) transcript_->sent(shown.empty() ? bytes : shown);
   const ev::Deadline deadline = loop_.after(options_.timeout(step));
   if (options_.per_request_deadline) request_deadline_ = deadline;
@@ -218,13 +218,30 @@ ev::Task<Result<smtp::Reply>> Session::command(std::string_view line, smtp::Step
   co_return std::move(reply);
 }
 
+ev::Task<Result<void>> Session::start_tls(ev::Lent<const tls::ClientHandshake> handshake,
+                                          ev::Deadline deadline) {
+  if (has_input()) co_return lost(Error(ErrorKind::protocol, "data before the handshake of TLS"));
+  features_ = smtp::Features();
+  request_deadline_.reset();
+  std::unique_ptr<net::Stream> below = std::move(stream_);
+  Result<std::unique_ptr<tls::TlsStream>> made =
+      co_await tls::TlsStream::connect(below, handshake, deadline);
+  if (!made) co_return lost(made.error());
+  tls_ = made->get();
+  stream_ = std::move(*made);
+  co_return Result<void>();
+}
+
 ev::Task<void> Session::quit() {
   if (broken_) co_return;
   stream_->consume(stream_->buffered().size()); // what came unasked is no reason to be impolite
   Result<void> sent = co_await send("QUIT\r\n", smtp::Step::quit);
   broken_ = true; // whatever it says, the connection is at its end
-  if (!sent || options_.skip_quit_response) co_return;
-  Result<smtp::Reply> reply = co_await read_reply(smtp::Step::quit);
+  if (sent && !options_.skip_quit_response) {
+    Result<smtp::Reply> reply = co_await read_reply(smtp::Step::quit);
+    if (!reply) co_return;
+  }
+  if (sent && tls_ != nullptr) stream_->shutdown_write(); // close_notify; nobody waits for theirs
 }
 
 bool Session::delays_dot_of(std::int64_t arrival) const {
@@ -234,7 +251,8 @@ bool Session::delays_dot_of(std::int64_t arrival) const {
 }
 
 bool Session::may_be_reused() const {
-  if (broken_ || !stream_->buffered().empty()) return false;
+  if (broken_ || single_use || has_input()) return false;
+  if (security.plan && !security.plan->policy.reuse && tls_ != nullptr) return false;
   // The limit is one of re-uses: the first message does not count.
   if (options_.reuse_count_limit > 0 && uses_ > options_.reuse_count_limit) return false;
   return loop_.now() - opened_ < options_.reuse_time_limit;

@@ -24,7 +24,9 @@
 #include "smtpclient/options.hpp"
 #include "smtpclient/session_facts.hpp"
 #include "smtpclient/tables.hpp"
+#include "smtpclient/tls_client.hpp"
 #include "smtpclient/transcript.hpp"
+#include "tls/stream.hpp"
 
 namespace postrider::smtpclient {
 
@@ -55,7 +57,14 @@ class Session {
   void scrub(std::string& text) const;
   // One command line without CRLF, one reply. `line` must be a named object or a literal.
   ev::Task<Result<smtp::Reply>> command(std::string_view line, smtp::Step step);
-  // QUIT; waits for the reply unless smtp_skip_quit_response.
+  // TLS from here on. What the server has said before is forgotten. WAITS for the handshake; after
+  // an Error nothing can be said any more. Error protocol also when something unasked came already.
+  ev::Task<Result<void>> start_tls(ev::Lent<const tls::ClientHandshake> handshake,
+                                   ev::Deadline deadline);
+  tls::TlsStream* tls() { return tls_; } // null: clear text
+  Security security;
+  bool single_use = false; // not for a further message
+  // QUIT; waits for the reply unless smtp_skip_quit_response. With TLS, says that this is the end.
   ev::Task<void> quit();
 
   const smtp::Features& features() const { return features_; }
@@ -71,7 +80,7 @@ class Session {
   void remark(std::string_view what);
 
   // The server has said something that nobody has read.
-  bool has_input() const { return !stream_->buffered().empty(); }
+  bool has_input() const { return stream_ && !stream_->buffered().empty(); }
   // Nothing may be sent any more (peer gone, 421, out of step).
   void mark_broken() { broken_ = true; }
   bool broken() const { return broken_; }
@@ -114,7 +123,8 @@ class Session {
   ev::Deadline reply_deadline(smtp::Step step);
 
   ev::Loop& loop_;
-  std::unique_ptr<net::Stream> stream_;
+  std::unique_ptr<net::Stream> stream_; // null: a handshake failed
+  tls::TlsStream* tls_ = nullptr;       // stream_, when that is one
   const Options& options_;
   Tables& tables_;
   Peer peer_;

@@ -16,6 +16,7 @@ Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor f
   ClientSetup setup;
   POSTRIDER_TRY(setup.options, Options::load(settings, flavor, config::Machine::here()));
   POSTRIDER_TRY(setup.tables, Tables::open(settings, flavor));
+  POSTRIDER_TRY(setup.tls, TlsFiles::open(setup.options.tls, setup.tables));
   if (setup.options.sasl.enabled)
     POSTRIDER_TRY_VOID(sasl::Client::initialize(setup.options.sasl.plugin_path));
   std::string anchor = settings.text("dns_trust_anchor_file");

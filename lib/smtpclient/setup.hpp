@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 // What a client program reads before its jail closes: parameters, tables, own addresses, name
-// servers, trust anchors.
+// servers, trust anchors, certificates.
 #pragma once
 
 #include "dns/resolver.hpp"
 #include "smtpclient/options.hpp"
 #include "smtpclient/tables.hpp"
+#include "smtpclient/tls_client.hpp"
 
 namespace postrider::smtpclient {
 
 struct ClientSetup {
   Options options;
   Tables tables;
+  TlsFiles tls;
   dns::Setup dns;
   // Reads files and asks for the network interfaces.
   static Result<ClientSetup> load(const config::Settings& settings, Flavor flavor);

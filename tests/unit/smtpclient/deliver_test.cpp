@@ -241,7 +241,8 @@ TEST_F(Delivering, CancelledBeforeTheDotDefers) {
   request.envelope = message.envelope;
   request.facts = message.facts;
   request.content = message.content;
-  const Engine engine{loop, options, tables, finder, pool};
+  TlsClient tls(loop, options, tables, {}, nullptr);
+  const Engine engine{loop, options, tables, finder, pool, tls};
   Delivery delivery(engine, request);
   ev::Group group(loop);
   struct Run {

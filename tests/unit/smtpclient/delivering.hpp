@@ -78,7 +78,8 @@ class Delivering : public testing::Test {
     request.facts = message.facts;
     request.content = message.content;
     request.cache_hint = hint;
-    const Engine engine{loop, options, tables, finder, pool};
+    TlsClient tls(loop, options, tables, {}, nullptr);
+    const Engine engine{loop, options, tables, finder, pool, tls};
     Delivery delivery(engine, request);
     struct Once {
       static ev::Task<bool> run(Delivery& d) {

@@ -16,6 +16,13 @@
 namespace postrider::smtpclient {
 namespace {
 
+// The policy of no TLS.
+std::string clear_key() {
+  TlsPolicy policy;
+  set_digest(policy);
+  return policy.digest;
+}
+
 using namespace std::chrono_literals;
 
 // Keeps what is saved, and hands out what the test wants it to.
@@ -144,7 +151,8 @@ class Passing : public testing::Test {
     request.content = message.content;
     request.cache_hint = hint;
     TargetFinder finder{loop, dns, nullptr, by.options};
-    const Engine engine{loop, by.options, by.tables, finder, by.pool};
+    TlsClient tls(loop, by.options, by.tables, {}, nullptr);
+    const Engine engine{loop, by.options, by.tables, finder, by.pool, tls};
     Delivery delivery(engine, request);
     struct Once {
       static ev::Task<bool> run(Delivery& d) {
@@ -283,7 +291,7 @@ TEST_F(PassingInTime, WhatCannotLeaveIsKeptToTheEnd) {
   first->then(kHello + kOne + kQuit);
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
-  std::unique_ptr<Session> session = one->pool.take_for("d.example" + port);
+  std::unique_ptr<Session> session = one->pool.take_for("d.example" + port, clear_key());
   session->login_key = "user";
   one->pool.give_back(std::move(session), "d.example" + port, Pool::Keep::always);
   clock.advance(3999ms);
@@ -497,7 +505,7 @@ TEST_F(Passing, ASessionWithALoginStays) {
   first->then(kHello + kOne + kQuit);
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
-  std::unique_ptr<Session> session = one->pool.take_for("d.example" + port);
+  std::unique_ptr<Session> session = one->pool.take_for("d.example" + port, clear_key());
   ASSERT_TRUE(session);
   EXPECT_TRUE(session->may_leave());
   session->login_key = "user";
@@ -537,8 +545,9 @@ TEST(AskingTheCache, IsDoneWhereItMayBeWorthThat) {
   const auto miss = [&](const char* key) {
     struct Once {
       static ev::Task<bool> run(Handover& h, std::string_view k) {
-        const std::unique_ptr<Session> none = co_await h.find(
-            Handover::By::destination, k, [](const Peer&) { return std::string(); });
+        const Handover::EndpointKey key{[](const Peer&, std::string_view) { return std::string(); },
+                                        ""};
+        const std::unique_ptr<Session> none = co_await h.find(Handover::By::destination, k, key);
         co_return none == nullptr;
       }
     };

@@ -108,7 +108,8 @@ Ran run(const Row& row, ScriptStream::Mode mode, const std::string& text = kText
   request.content = message.content;
   request.cache_hint = true;
   request.mark = FlightMark(&mark);
-  const Engine engine{loop, options, tables, finder, pool};
+  TlsClient tls(loop, options, tables, {}, nullptr);
+  const Engine engine{loop, options, tables, finder, pool, tls};
   Delivery delivery(engine, request);
   struct Once {
     static ev::Task<bool> run(Delivery& d) {

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// What the connections of one client process share about TLS: certificates, roots, the policies of
+// destinations, and what is remembered of servers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ev/group.hpp"
+#include "ev/offload.hpp"
+#include "service/tls_manager.hpp"
+#include "smtpclient/failure.hpp"
+#include "smtpclient/nexthop.hpp"
+#include "smtpclient/tables.hpp"
+#include "smtpclient/tls_policy.hpp"
+
+namespace postrider::smtpclient {
+
+// Read before the jail closes.
+struct TlsFiles {
+  std::shared_ptr<tls::CredentialSource> credentials; // null: nobody asks for TLS
+  // Blocks on the disk. Error config names the parameter, and the file or word that is wrong:
+  // also of ciphers and protocols that no table mentions.
+  static Result<TlsFiles> open(const TlsOptions& options, const Tables& tables);
+};
+
+// A policy, and what it needs made.
+struct TlsPlan {
+  TlsPolicy policy;
+  std::string priority;                             // GnuTLS's
+  std::shared_ptr<const tls::TrustAnchors> anchors; // null: the roots count
+};
+using TlsPlanPtr = std::shared_ptr<const TlsPlan>;
+
+// What protects a session, and for whom it is good.
+struct Security {
+  TlsPlanPtr plan;         // null: not asked yet
+  std::string status;      // as behind tls= in the log: "may", "may:none", "!verify", "may?"
+  std::string tls;         // "TLSv1.3 with cipher ..."; empty: clear text
+  bool trusted = false;    // the certificate has a chain up to a root
+  bool verified = false;   // and is all that the level asks for
+  std::string session_key; // of TlsManager
+};
+// What must be alike where a session takes the place of another: policy and credentials.
+std::string security_key(std::string_view policy_digest, std::string_view login_key);
+
+class TlsClient {
+ public:
+  static constexpr Duration kRefreshTime = std::chrono::seconds(60);
+  static constexpr std::size_t kMostPlans = 1024;
+
+  // Options and tables must outlive it. `offload` may be null: then files are not looked at again.
+  TlsClient(ev::Loop& loop, const Options& options, Tables& tables, TlsFiles files,
+            ev::Offload* offload);
+  ~TlsClient();
+
+  // WAITS for tables. What holds for a host of the next hop; with an empty `host`, what can be said
+  // before it is known. Error: it cannot be found out or met, and no mail may go; logged.
+  ev::Task<Result<TlsPlanPtr>> plan(ev::Lent<const Nexthop> hop, std::string_view host);
+  // No TLS at all: for a second try at level may.
+  const TlsPlanPtr& plaintext() const { return plaintext_; }
+
+  std::shared_ptr<const tls::Credentials> credentials() const {
+    return files_.credentials ? files_.credentials->current() : nullptr;
+  }
+  // TLS sessions to resume, and which servers had good TLS.
+  service::TlsManager& manager() { return manager_; }
+  const TlsOptions& options() const;
+
+  // Mail has been delivered over TLS: that is what level may goes by the next time.
+  void remember(const Peer& peer, const Security& security);
+  // WAITS. At level may: TLS is not there, or does not work (`what`: "its handshake fails"). A
+  // text: the server had good TLS before, so its mail waits for a while; it may be somebody else.
+  ev::Task<std::string> find_downgrade(ev::Lent<const Peer> peer, std::string_view what);
+
+ private:
+  Result<TlsPlanPtr> make(TlsLevel level, const PolicyEntry* entry);
+  Result<TlsPlanPtr> make_from_entry(std::string_view text, const Nexthop& hop);
+  ev::Task<Result<TlsPlanPtr>> from_policy_maps(ev::Lent<const Nexthop> hop);
+  ev::Task<Result<TlsPlanPtr>> from_per_site(ev::Lent<const Nexthop> hop, std::string_view host);
+  std::string parameter(std::string_view suffix) const; // "smtp_" or "lmtp_" in front
+  ev::RootTask look_after_files();
+
+  ev::Loop& loop_;
+  const Options& options_;
+  Tables& tables_;
+  TlsFiles files_;
+  ev::Offload* offload_;
+  service::TlsManager manager_;
+  TlsPlanPtr plaintext_;
+  // By level and text of the entry. Only what could be made is kept.
+  std::unordered_map<std::string, TlsPlanPtr> plans_;
+  std::unordered_set<std::string> bad_; // the others have been logged, once each
+  ev::Group group_;
+};
+
+} // namespace postrider::smtpclient
