@@ -53,7 +53,7 @@ POSTFIX = {
     "cleanup_replace_stray_cr_lf": "yes",
 }
 OUTCOME = re.compile(r": ([0-9A-Za-z]+): to=<(.*?)>, (?:orig_to=<.*?>, )?relay=(.*?), (?:conn_use=(\d+), )?"
-                     r"delay=[-0-9.]+, delays=[-0-9./]+, dsn=([0-9.]+), status=([a-z]+) \((.*)\)$")
+                     r"delay=[-0-9.]+, delays=[-0-9./]+, (?:tls=\S+, )?dsn=([0-9.]+), status=([a-z]+) \((.*)\)$")
 RECIPIENT = re.compile(r"\br(\d+)\.m(\d{3}).*c(\d\d)\.example")
 
 

@@ -30,7 +30,7 @@ with tempfile.TemporaryDirectory() as directory, \
     first = suite.send("from@sender.example", ["to@there.example"])
     sink.wait(1)
     suite.wait_log(rf"{first}: to=<to@there\.example>, relay=mx2\.there\.example\[127\.0\.1\.1\]:{port}, "
-                   r"delay=[\d.]+, delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+, dsn=2\.0\.0, status=sent")
+                   r"delay=[\d.]+, delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+, tls=may:none, dsn=2\.0\.0, status=sent")
     # A domain without MX is its own mail host; a CNAME leads to the MX of its target.
     second = suite.send("from@sender.example", ["to@plain.example"])
     suite.wait_log(rf"{second}: to=<to@plain\.example>, relay=plain\.example\[127\.0\.1\.1\]:{port}.*status=sent")

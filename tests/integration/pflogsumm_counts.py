@@ -11,7 +11,8 @@ PROGRAM = shutil.which("pflogsumm", path="/usr/sbin:/usr/bin")
 if not PROGRAM:
     skip("pflogsumm is not installed")
 with sinks.Sink({"RCPT TO:<GONE": "550 5.1.1 no", "RCPT TO:<LATER": "450 4.2.0 later"}) as sink, \
-        Suite(relayhost=sink.place, smtpd_relay_restrictions="permit_mynetworks, reject",
+        Suite(relayhost=sink.place, smtp_log_tls_feature_status="no",
+              smtpd_relay_restrictions="permit_mynetworks, reject",
               smtpd_error_sleep_time="0s") as suite:
     for i in range(7):
         suite.send("from@example.org", [f"to{i}@example.net", "second@example.net"])
