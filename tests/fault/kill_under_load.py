@@ -37,7 +37,8 @@ import suite as postrider
 from suite import Suite, expect
 
 DOMAIN = "kill.example"
-KILLED = {"smtp": 4, "qmgr": 3, "smtpd": 3, "bounce": 1, "master": 2, "everything": 3}
+KILLED = {"smtp": 4, "qmgr": 3, "smtpd": 3, "bounce": 1, "scache": 1, "master": 2,
+          "everything": 3}
 MAY_REPEAT = {"smtp", "qmgr", "master", "everything"}
 MOST_RECIPIENTS = 3
 MOST_SESSIONS = 20
