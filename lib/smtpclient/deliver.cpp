@@ -95,6 +95,11 @@ ev::Task<Result<void>> Delivery::map_envelope(mail::Envelope& envelope,
   co_return mapped;
 }
 
+// What scache has is in the clear, whatever it says: where TLS is a must it is not even asked.
+static bool may_be_clear(const TlsPlan& plan) {
+  return !is_mandatory(plan.policy.level) && !plan.policy.wrapper;
+}
+
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
 ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
   const Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, "");
@@ -103,7 +108,7 @@ ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
   const std::string& policy = (*plan)->policy.digest;
   while (!done()) {
     std::unique_ptr<Session> session = engine_.pool.take_for(key, policy);
-    if (!session) {
+    if (!session && may_be_clear(**plan)) {
       session = co_await engine_.pool.fetch_for(key, policy, keep_);
       if (session) describe_clear(*session, *plan);
     }
@@ -202,7 +207,8 @@ ev::Task<void> Delivery::try_endpoint(ev::Lent<const Endpoint> endpoint, Occasio
   const std::string key = security_key(occasion.plan->policy.digest, login_key);
   const Peer peer = endpoint->peer(); // a named local: lent to fetch_at()
   std::unique_ptr<Session> session = engine_.pool.take_at(peer, key);
-  if (!session && !occasion.login) { // sessions with a login never leave their process
+  // Sessions with a login never leave their process.
+  if (!session && !occasion.login && may_be_clear(*occasion.plan)) {
     session = co_await engine_.pool.fetch_at(peer, key, keep_);
     if (session) describe_clear(*session, occasion.plan);
   }

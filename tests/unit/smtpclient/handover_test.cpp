@@ -151,7 +151,7 @@ class Passing : public testing::Test {
     request.content = message.content;
     request.cache_hint = hint;
     TargetFinder finder{loop, dns, nullptr, by.options};
-    TlsClient tls(loop, by.options, by.tables, {}, nullptr);
+    TlsClient tls(loop, by.options, by.tables, *TlsFiles::open(by.options.tls, by.tables), nullptr);
     const Engine engine{loop, by.options, by.tables, finder, by.pool, tls};
     Delivery delivery(engine, request);
     struct Once {
@@ -477,6 +477,28 @@ TEST_F(Passing, AConnectionOfNoUseIsNoAttempt) {
     EXPECT_EQ(cache.kept.size(), 0U) << number;
     other.reset();
     ++number;
+  }
+}
+
+// Sessions in the clear are no use then, whoever says that they are of the right kind.
+TEST_F(Passing, WhereTlsIsAMustItIsNotAsked) {
+  for (const TlsLevel level : {TlsLevel::encrypt, TlsLevel::fingerprint, TlsLevel::verify,
+                               TlsLevel::secure, TlsLevel::may}) {
+    Options strict = options;
+    strict.tls.level = level;
+    strict.tls.fingerprints = {"00"};
+    // Offers no STARTTLS.
+    if (level == TlsLevel::may)
+      first->then(kHello + kOne + kQuit);
+    else
+      first->then(kHello + kQuit);
+    cache.asked.clear();
+    one = process(strict);
+    EXPECT_EQ(deliver(*one, "d.example"),
+              level == TlsLevel::may ? Verdict::delivered : Verdict::deferred)
+        << to_string(level);
+    EXPECT_EQ(cache.asked.empty(), level != TlsLevel::may) << to_string(level);
+    one.reset();
   }
 }
 
