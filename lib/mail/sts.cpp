@@ -125,13 +125,13 @@ Result<StsPolicy> parse_sts_policy(std::string_view text) {
   return policy;
 }
 
-bool sts_allows(const StsPolicy& policy, std::string_view host) {
+bool sts_allows(const std::vector<std::string>& patterns, std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
   const std::string name = lowercase(host);
   const std::size_t dot = name.find('.');
   // A "*" is the whole left-most label (RFC 6125 section 6.4.3).
   const std::string wild = dot == std::string::npos || dot == 0 ? "" : "*" + name.substr(dot);
-  return std::any_of(policy.mx.begin(), policy.mx.end(), [&](const std::string& pattern) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
     return pattern == name || (!wild.empty() && pattern == wild);
   });
 }

@@ -44,6 +44,6 @@ Result<std::string> parse_sts_record(const std::vector<std::string>& texts);
 Result<StsPolicy> parse_sts_policy(std::string_view text);
 
 // Section 4.1: `host` (of an MX record) is allowed. A "*" stands for exactly one label.
-bool sts_allows(const StsPolicy& policy, std::string_view host);
+bool sts_allows(const std::vector<std::string>& patterns, std::string_view host);
 
 } // namespace postrider::mail

@@ -102,7 +102,8 @@ static bool may_be_clear(const TlsPlan& plan) {
 
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
 ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
-  const Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, "");
+  Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, "");
+  if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, "");
   if (!plan) co_return; // try_nexthop() says so
   const std::string key = pool_key();
   const std::string& policy = (*plan)->policy.digest;
@@ -182,6 +183,7 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     security_ = Security();
     const bool more_endpoints = i + 1 < targets.endpoints.size() || !last;
     Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, endpoint.host);
+    if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, endpoint.host);
     if (!plan) {
       Trouble trouble = trouble_from(plan.error(), smtp::Step::lookup);
       if (trouble.cause != Cause::cancelled) trouble.cause = Cause::tls_policy;
@@ -198,6 +200,7 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     occasion.login = std::move(*login);
     occasion.best_host = endpoint.preference == targets.endpoints.front().preference;
     co_await try_endpoint(endpoint, occasion, more_endpoints, more);
+    if (occasion.plan->policy.level == TlsLevel::sts && !done()) engine_.tls.sts_failed(*nexthop);
   }
 }
 

@@ -82,6 +82,7 @@ class Handshake {
     proves_ = expected.proof != tls::Expectation::Proof::none;
     session_.protection.tls = true;
     session_.protection.client_certificate = tls_.credentials()->has_certificate();
+    if (!plan_.sts_testing.empty()) test_sts();
     if (!proves_ && tls_.options().loglevel == 0) return;
     const std::vector<std::string> chain = session_.tls()->chain();
     anonymous_ = chain.empty();
@@ -96,6 +97,17 @@ class Handshake {
       log::info("certificate verification failed for " + shown() + ": " + found.reason);
     if (security.verified && !found.matched.empty())
       remark(2, shown() + ": Matched " + found.matched);
+  }
+
+  void test_sts() const {
+    tls::Expectation expected;
+    expected.proof = tls::Expectation::Proof::names;
+    expected.names = {session_.peer().host};
+    const tls::Verdict found = tls::verify(session_.tls()->chain(), expected, *tls_.credentials(),
+                                           session_.loop().clock().wall());
+    if (!found.verified)
+      log::warning("MTA-STS policy of " + plan_.sts_testing +
+                   " (mode testing) would not let mail go to " + shown() + ": " + found.reason);
   }
 
   void log_fingerprints(const std::string& certificate) const {
@@ -231,6 +243,10 @@ ev::Task<std::optional<Trouble>> greet_securely(Session& session, TlsClient& tls
     co_return failed;
   }
   if (!agreed) {
+    const std::string& testing = occasion->plan->sts_testing;
+    if (!testing.empty())
+      log::warning("MTA-STS policy of " + testing + " (mode testing) would not let mail go to " +
+                   session.peer().shown_with_port() + ": no TLS");
     decide_status(session, policy, "");
     co_return std::nullopt;
   }

@@ -29,7 +29,8 @@ struct TlsFiles {
 // A policy, and what it needs made.
 struct TlsPlan {
   TlsPolicy policy;
-  std::string priority;                             // GnuTLS's
+  std::string priority;    // GnuTLS's
+  std::string sts_testing; // the domain whose policy of MTA-STS is in mode testing
   std::shared_ptr<const tls::TrustAnchors> anchors; // null: the roots count
 };
 using TlsPlanPtr = std::shared_ptr<const TlsPlan>;
@@ -50,6 +51,7 @@ class TlsClient {
  public:
   static constexpr Duration kRefreshTime = std::chrono::seconds(60);
   static constexpr std::size_t kMostPlans = 1024;
+  static constexpr std::chrono::seconds kStsTime{30}; // a policy is not asked for again
 
   // Options and tables must outlive it. `offload` may be null: then files are not looked at again.
   TlsClient(ev::Loop& loop, const Options& options, Tables& tables, TlsFiles files,
@@ -59,6 +61,13 @@ class TlsClient {
   // WAITS for tables. What holds for a host of the next hop; with an empty `host`, what can be said
   // before it is known. Error: it cannot be found out or met, and no mail may go; logged.
   ev::Task<Result<TlsPlanPtr>> plan(ev::Lent<const Nexthop> hop, std::string_view host);
+  // WAITS, for tlsmgr. What holds in place of `plan` where MTA-STS has a say (sts.hpp). Error: the
+  // policy does not name the host.
+  ev::Task<Result<TlsPlanPtr>> with_sts(TlsPlanPtr& plan, ev::Lent<const Nexthop> hop,
+                                        std::string_view host);
+  // A connection was not good enough for the policy of the domain: perhaps there is a newer one,
+  // for the next time.
+  void sts_failed(const Nexthop& hop);
   // No TLS at all: for a second try at level may.
   const TlsPlanPtr& plaintext() const { return plaintext_; }
 
@@ -80,6 +89,11 @@ class TlsClient {
   Result<TlsPlanPtr> make_from_entry(std::string_view text, const Nexthop& hop);
   ev::Task<Result<TlsPlanPtr>> from_policy_maps(ev::Lent<const Nexthop> hop);
   ev::Task<Result<TlsPlanPtr>> from_per_site(ev::Lent<const Nexthop> hop, std::string_view host);
+  using PolicyPtr = std::shared_ptr<const proto::Policy>;
+  // WAITS. Null: tlsmgr does not say.
+  ev::Task<PolicyPtr> sts_policy(const std::string& domain, proto::PolicyWish wish);
+  Result<TlsPlanPtr> make_sts(const proto::Policy& policy);
+  ev::RootTask recheck(std::string domain);
   std::string parameter(std::string_view suffix) const; // "smtp_" or "lmtp_" in front
   ev::RootTask look_after_files();
 
@@ -93,6 +107,11 @@ class TlsClient {
   // By level and text of the entry. Only what could be made is kept.
   std::unordered_map<std::string, TlsPlanPtr> plans_;
   std::unordered_set<std::string> bad_; // the others have been logged, once each
+  struct StsKnown {
+    PolicyPtr policy;
+    SteadyTime until;
+  };
+  std::unordered_map<std::string, StsKnown> sts_policies_; // by domain
   ev::Group group_;
 };
 

@@ -91,6 +91,7 @@ Result<TlsOptions> TlsOptions::load(const config::Settings& settings, bool lmtp)
   if (!lmtp) {
     o.sts = settings.flag("smtp_tls_mta_sts_enable");
     o.enforce_sts_patterns = settings.flag("smtp_tls_enforce_sts_mx_patterns");
+    o.sts_limit = settings.time("mta_sts_fetch_timeout") + std::chrono::seconds(5);
   }
   o.manager = settings.text("tlsmgr_service_name");
   o.plaintext_after = settings.time("minimal_backoff_time");

@@ -68,6 +68,7 @@ struct TlsOptions {
   std::vector<std::string> dane_digests{"sha512", "sha256"};
   bool sts = false;
   bool enforce_sts_patterns = true;
+  std::chrono::milliseconds sts_limit{65000}; // tlsmgr's mta_sts_fetch_timeout, and a bit
 
   std::string manager;                               // name of the tlsmgr service
   std::chrono::milliseconds plaintext_after{300000}; // minimal_backoff_time: of a message, at `may`

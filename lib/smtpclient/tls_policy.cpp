@@ -19,7 +19,7 @@ Error bad_value(std::string_view name, std::string_view value) {
 }
 
 bool matches_names(TlsLevel level) {
-  return level == TlsLevel::verify || level == TlsLevel::secure;
+  return level == TlsLevel::verify || level == TlsLevel::secure || level == TlsLevel::sts;
 }
 
 bool is_server_name(std::string_view text) {
@@ -313,6 +313,10 @@ std::vector<std::string> tls_warnings(const config::Settings& settings, bool lmt
       !client.words("tls_fingerprint_cert_match").empty())
     out.push_back(prefix + "tls_fingerprint_digest = md5: anybody can make a certificate with a "
                            "given digest; use sha256");
+  if (!lmtp && settings.flag("smtp_tls_mta_sts_enable") && client.text("tls_CAfile").empty() &&
+      client.text("tls_CApath").empty() && !settings.flag("tls_append_default_CA"))
+    out.push_back("smtp_tls_mta_sts_enable = yes without smtp_tls_CAfile or smtp_tls_CApath: mail "
+                  "under policies in mode enforce will wait, for no certificate is trusted");
   return out;
 }
 
