@@ -65,6 +65,7 @@ Result<TlsFiles> TlsFiles::open(const TlsOptions& options, const Tables& tables)
   if (!options.trust_anchor_files.empty()) {
     auto anchors = tls::TrustAnchors::load(options.trust_anchor_files);
     if (!anchors) return config_error("tls_trust_anchor_file", anchors.error());
+    files.anchors = std::move(*anchors);
   }
   return files;
 }
@@ -161,7 +162,9 @@ Result<TlsPlanPtr> TlsClient::make(TlsLevel level, const PolicyEntry* entry) {
   if (!files_.credentials)
     return Error(ErrorKind::config, "TLS was not set up when this process started");
   POSTRIDER_TRY(plan->priority, tls::to_priority(plan->policy.ciphers));
-  if (!plan->policy.anchor_files.empty()) {
+  if (plan->policy.anchor_files == options_.tls.trust_anchor_files) {
+    plan->anchors = files_.anchors;
+  } else if (!plan->policy.anchor_files.empty()) { // of a table: read as whom we are by now
     POSTRIDER_TRY(plan->anchors, tls::TrustAnchors::load(plan->policy.anchor_files));
   }
   return TlsPlanPtr(std::move(plan));

@@ -21,6 +21,7 @@ namespace postrider::smtpclient {
 // Read before the jail closes.
 struct TlsFiles {
   std::shared_ptr<tls::CredentialSource> credentials; // null: nobody asks for TLS
+  std::shared_ptr<const tls::TrustAnchors> anchors;   // of smtp_tls_trust_anchor_file
   // Blocks on the disk. Error config names the parameter, and the file or word that is wrong:
   // also of ciphers and protocols that no table mentions.
   static Result<TlsFiles> open(const TlsOptions& options, const Tables& tables);

@@ -2,7 +2,8 @@
 """The to= lines of the log are those of Debian's Postfix: both suites deliver the same mail to the same
 servers, and their lines are equal but for delays, process numbers and queue ids.
 
-# shows: default_delivery_status_filter smtp_helo_timeout smtp_rcpt_timeout smtp_data_done_timeout
+# shows: default_delivery_status_filter smtp_log_tls_feature_status lmtp_log_tls_feature_status
+# shows: smtp_helo_timeout smtp_rcpt_timeout smtp_data_done_timeout
 """
 import os
 import pathlib
@@ -136,7 +137,7 @@ with tempfile.TemporaryDirectory() as directory:
             settings={**settings, "default_transport": "smtp", "smtp_dns_support_level": "enabled",
                       "smtpd_recipient_restrictions": "permit"})
         theirs.use_name_server(host)
-        with theirs, Suite(**settings, smtp_log_tls_feature_status="no", dns_resolvers=dns.resolver) as ours:
+        with theirs, Suite(**settings, smtp_log_tls_feature_status="no", lmtp_log_tls_feature_status="no", dns_resolvers=dns.resolver) as ours:
             for sender, recipient in mail:
                 send(port, sender, recipient)
                 send(ours.port, sender, recipient)

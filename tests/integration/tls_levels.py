@@ -3,7 +3,7 @@
 what they ask for come from smtp_tls_policy_maps, by next hop with brackets and port.
 
 # shows: smtp_tls_policy_maps smtp_tls_CAfile smtp_tls_loglevel smtp_starttls_timeout smtp_tls_security_level
-# shows: smtp_tls_note_starttls_offer smtp_log_tls_feature_status
+# shows: smtp_tls_note_starttls_offer
 """
 import re
 import ssl
