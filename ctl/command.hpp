@@ -51,7 +51,8 @@ const std::vector<Command>& lifecycle_commands(); // start start-fg stop reload 
 const std::vector<Command>& config_commands();    // init check conf version
 const std::vector<Command>& map_commands();       // map
 const std::vector<Command>& sts_commands();       // sts
-const std::vector<Command>& reference_commands(); // outcomes
+const std::vector<Command>& reference_commands(); // outcomes tls
+const Command& tls_command();
 
 // Prints "postrider: text" to standard error, or with --json {"error": ...} to standard output, and
 // returns the status that suits the kind.

@@ -45,6 +45,7 @@ int run_outcomes(const Invocation& in) {
 const std::vector<Command>& reference_commands() {
   static const std::vector<Command> commands = {
       {"outcomes", "", "what becomes of mail for each failure at each step", {}, run_outcomes},
+      tls_command(),
   };
   return commands;
 }

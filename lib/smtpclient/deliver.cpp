@@ -182,8 +182,7 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     if (std::find(tried_.begin(), tried_.end(), peer) != tried_.end()) continue;
     security_ = Security();
     const bool more_endpoints = i + 1 < targets.endpoints.size() || !last;
-    Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, endpoint.host);
-    if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, endpoint.host);
+    Result<TlsPlanPtr> plan = co_await plan_for(nexthop, endpoint);
     if (!plan) {
       Trouble trouble = trouble_from(plan.error(), smtp::Step::lookup);
       if (trouble.cause != Cause::cancelled) trouble.cause = Cause::tls_policy;
@@ -202,6 +201,20 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     co_await try_endpoint(endpoint, occasion, more_endpoints, more);
     if (occasion.plan->policy.level == TlsLevel::sts && !done()) engine_.tls.sts_failed(*nexthop);
   }
+}
+
+ev::Task<Result<TlsPlanPtr>> Delivery::plan_for(ev::Lent<const Nexthop> nexthop,
+                                                ev::Lent<const Endpoint> endpoint) {
+  Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, endpoint->host);
+  if (!plan) co_return plan.error();
+  const TlsLevel level = (*plan)->policy.level;
+  if (is_dane(level)) {
+    const DaneFacts facts = co_await find_dane_facts(engine_.loop, engine_.finder.resolver(),
+                                                     engine_.options, level, nexthop, endpoint);
+    plan = engine_.tls.with_dane(*plan, decide_dane(level, engine_.options.tls, facts));
+    if (!plan) co_return plan.error();
+  }
+  co_return co_await engine_.tls.with_sts(*plan, nexthop, endpoint->host);
 }
 
 ev::Task<void> Delivery::try_endpoint(ev::Lent<const Endpoint> endpoint, Occasion& occasion,

@@ -7,8 +7,10 @@
 
 #include "base/log.hpp"
 #include "daemon/run.hpp"
+#include "dns/self_test.hpp"
 #include "ipc/channel.hpp"
 #include "smtpclient/agent.hpp"
+#include "smtpclient/dane.hpp"
 #include "smtpclient/setup.hpp"
 
 namespace postrider::smtpclient {
@@ -18,7 +20,7 @@ class Service final : public daemon::Service {
  public:
   static Result<std::unique_ptr<daemon::Service>>
   create(daemon::Context& context, ClientSetup setup, const std::string& name) {
-    std::unique_ptr<Service> service(new Service(std::move(setup)));
+    std::unique_ptr<Service> service(new Service(context.loop(), std::move(setup)));
     POSTRIDER_TRY(service->resolver_,
                   dns::UnboundResolver::create(context.loop(), service->setup_.dns));
     const ClientSetup& made = service->setup_;
@@ -28,6 +30,7 @@ class Service final : public daemon::Service {
     Service* self = service.get();
     service->agent_ = std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_,
                                               offload, name, [self] { self->client_.reset(); });
+    service->start_self_test();
     return std::unique_ptr<daemon::Service>(std::move(service));
   }
 
@@ -49,13 +52,35 @@ class Service final : public daemon::Service {
     agent_->retire(reason == daemon::Drain::retire ? Pool::Leave::hand_over : Pool::Leave::quit);
   }
   std::size_t pending() const override { return agent_->in_flight(); }
-  void stop() override { agent_->stop(); }
+  void stop() override {
+    checks_.close();
+    checks_.tear_down();
+    agent_->stop();
+  }
 
  private:
-  explicit Service(ClientSetup setup) : setup_(std::move(setup)) {}
+  Service(ev::Loop& loop, ClientSetup setup)
+      : setup_(std::move(setup)), loop_(loop), checks_(loop) {}
+
+  // What would otherwise be blamed on each domain.
+  void start_self_test() {
+    const bool always = is_dane(setup_.options.tls.level);
+    const std::string hindrance = dane_hindrance(setup_.options);
+    if (always && !hindrance.empty())
+      log::warning("DANE cannot work here: " + hindrance);
+    else if (setup_.options.dnssec && (always || !setup_.tables.tls_policy.empty()))
+      checks_.spawn(test_resolver(), "the DNSSEC self-test");
+  }
+  ev::RootTask test_resolver() {
+    const std::string trouble = co_await dns::find_dnssec_trouble(
+        *resolver_, setup_.dns.anchors, loop_.after(setup_.options.dns_time_limit));
+    if (!trouble.empty()) log::warning("DANE cannot work here: " + trouble);
+  }
 
   ClientSetup setup_;
+  ev::Loop& loop_;
   std::unique_ptr<dns::Resolver> resolver_;
+  ev::Group checks_; // what runs beside the mail
   std::unique_ptr<Agent> agent_;
   std::optional<daemon::Client> client_; // counts while qmgr is connected
 };

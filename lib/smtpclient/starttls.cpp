@@ -147,10 +147,9 @@ class Handshake {
 // What the log says of a session whose policy is fulfilled, or cannot be.
 void decide_status(Session& session, const TlsPolicy& policy, std::string_view sign) {
   Security& security = session.security;
-  const std::string asked =
-      policy.asked.empty() ? std::string(to_string(policy.level)) : policy.asked;
-  const std::string_view reached =
-      sign.empty() && session.tls() == nullptr ? "none" : to_string(policy.level);
+  const std::string_view level = policy.half_dane ? "half-dane" : to_string(policy.level);
+  const std::string asked = policy.asked.empty() ? std::string(level) : policy.asked;
+  const std::string_view reached = sign.empty() && session.tls() == nullptr ? "none" : level;
   security.status = std::string(sign) + asked;
   if (reached != asked && sign.empty()) security.status += ":" + std::string(reached);
 }

@@ -54,6 +54,7 @@ class TargetFinder {
       : loop_(loop), resolver_(resolver), offload_(offload), options_(options),
         has_route_(has_route) {}
 
+  dns::Resolver& resolver() { return resolver_; }
   // WAITS for look-ups. Never an Error: failures, cancellation included, are in the trouble.
   ev::Task<Targets> find(ev::Lent<const Nexthop> hop);
 

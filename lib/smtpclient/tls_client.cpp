@@ -155,10 +155,11 @@ std::string security_key(std::string_view policy_digest, std::string_view login_
   return std::string(policy_digest) + "\n" + std::string(login_key);
 }
 
-Result<TlsPlanPtr> TlsClient::make(TlsLevel level, const PolicyEntry* entry) {
+Result<std::shared_ptr<TlsPlan>> TlsClient::make(TlsLevel level, const PolicyEntry* entry) {
   auto plan = std::make_shared<TlsPlan>();
   POSTRIDER_TRY(plan->policy, make_policy(options_.tls, level, entry));
-  if (level == TlsLevel::none) return TlsPlanPtr(std::move(plan));
+  if (entry != nullptr) plan->entry = *entry;
+  if (level == TlsLevel::none) return plan;
   if (!files_.credentials)
     return Error(ErrorKind::config, "TLS was not set up when this process started");
   POSTRIDER_TRY(plan->priority, tls::to_priority(plan->policy.ciphers));
@@ -167,7 +168,38 @@ Result<TlsPlanPtr> TlsClient::make(TlsLevel level, const PolicyEntry* entry) {
   } else if (!plan->policy.anchor_files.empty()) { // of a table: read as whom we are by now
     POSTRIDER_TRY(plan->anchors, tls::TrustAnchors::load(plan->policy.anchor_files));
   }
-  return TlsPlanPtr(std::move(plan));
+  return plan;
+}
+
+void TlsClient::keep(std::string key, const TlsPlanPtr& plan) {
+  if (plans_.size() >= kMostPlans) plans_.clear();
+  plans_.emplace(std::move(key), plan);
+}
+
+Result<TlsPlanPtr> TlsClient::with_dane(const TlsPlanPtr& plan, const Dane& dane) {
+  if (!dane.refusal.empty()) return Error(ErrorKind::refused, dane.refusal);
+  if (dane.level == TlsLevel::dane) {
+    auto made = std::make_shared<TlsPlan>(*plan);
+    made->policy.level = TlsLevel::dane;
+    made->policy.tlsa = dane.records;
+    made->policy.match = dane.names;
+    made->policy.server_name = dane.server_name;
+    made->policy.half_dane = dane.half;
+    set_digest(made->policy);
+    return TlsPlanPtr(std::move(made));
+  }
+  const std::string key = "without\n" + std::string(to_string(dane.level)) + plan->policy.digest;
+  const auto known = plans_.find(key);
+  if (known != plans_.end()) return known->second;
+  const PolicyEntry* entry = plan->entry ? &*plan->entry : nullptr;
+  auto made = make(dane.level, entry);
+  if (!made) {
+    log::warning("without DANE: " + made.error().text());
+    return no_policy();
+  }
+  (*made)->source = plan->source;
+  keep(key, *made);
+  return TlsPlanPtr(std::move(*made));
 }
 
 ev::Task<Result<TlsPlanPtr>> TlsClient::plan(ev::Lent<const Nexthop> hop, std::string_view host) {
@@ -228,14 +260,15 @@ Result<TlsPlanPtr> TlsClient::make_from_entry(std::string_view text, const Nexth
     level = TlsLevel::none;
     entry = nullptr;
   }
-  Result<TlsPlanPtr> made = make(level, entry);
+  auto made = make(level, entry);
   if (!made) {
     complain(made.error().text());
     return no_policy();
   }
-  if (plans_.size() >= kMostPlans) plans_.clear();
-  plans_.emplace(key, *made);
-  return made;
+  if (!text.empty())
+    (*made)->source = " (" + parameter("tls_policy_maps") + ": " + std::string(text) + ")";
+  keep(key, *made);
+  return TlsPlanPtr(std::move(*made));
 }
 
 // As before Postfix 2.3: the next hop and the host are looked up, and the stricter word counts.
@@ -260,7 +293,11 @@ ev::Task<Result<TlsPlanPtr>> TlsClient::from_per_site(ev::Lent<const Nexthop> ho
   if (found) {
     TlsLevel level = site_level(options_.tls.level, *found);
     if (hop->kind == Nexthop::Kind::unix_socket && level == TlsLevel::may) level = TlsLevel::none;
-    made = make(level, nullptr);
+    auto plan = make(level, nullptr);
+    if (plan)
+      made = TlsPlanPtr(std::move(*plan));
+    else
+      made = plan.error();
   }
   if (made) co_return made;
   log::warning(parameter("tls_per_site") + ", \"" + names.back() +

@@ -11,6 +11,7 @@
 #include "ev/group.hpp"
 #include "ev/offload.hpp"
 #include "service/tls_manager.hpp"
+#include "smtpclient/dane.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/nexthop.hpp"
 #include "smtpclient/tables.hpp"
@@ -33,6 +34,8 @@ struct TlsPlan {
   std::string priority;    // GnuTLS's
   std::string sts_testing; // the domain whose policy of MTA-STS is in mode testing
   std::shared_ptr<const tls::TrustAnchors> anchors; // null: the roots count
+  std::optional<PolicyEntry> entry;                 // what it was made from; none: the parameters
+  std::string source;                               // " (smtp_tls_policy_maps: ...)", for people
 };
 using TlsPlanPtr = std::shared_ptr<const TlsPlan>;
 
@@ -62,6 +65,9 @@ class TlsClient {
   // WAITS for tables. What holds for a host of the next hop; with an empty `host`, what can be said
   // before it is known. Error: it cannot be found out or met, and no mail may go; logged.
   ev::Task<Result<TlsPlanPtr>> plan(ev::Lent<const Nexthop> hop, std::string_view host);
+  // The same where DANE has spoken. REQUIRES a plan of level dane or dane-only. Error: no mail to
+  // this host now, and why.
+  Result<TlsPlanPtr> with_dane(const TlsPlanPtr& plan, const Dane& dane);
   // WAITS, for tlsmgr. What holds in place of `plan` where MTA-STS has a say (sts.hpp). Error: the
   // policy does not name the host.
   ev::Task<Result<TlsPlanPtr>> with_sts(TlsPlanPtr& plan, ev::Lent<const Nexthop> hop,
@@ -86,7 +92,8 @@ class TlsClient {
   ev::Task<std::string> find_downgrade(ev::Lent<const Peer> peer, std::string_view what);
 
  private:
-  Result<TlsPlanPtr> make(TlsLevel level, const PolicyEntry* entry);
+  Result<std::shared_ptr<TlsPlan>> make(TlsLevel level, const PolicyEntry* entry);
+  void keep(std::string key, const TlsPlanPtr& plan);
   Result<TlsPlanPtr> make_from_entry(std::string_view text, const Nexthop& hop);
   ev::Task<Result<TlsPlanPtr>> from_policy_maps(ev::Lent<const Nexthop> hop);
   ev::Task<Result<TlsPlanPtr>> from_per_site(ev::Lent<const Nexthop> hop, std::string_view host);

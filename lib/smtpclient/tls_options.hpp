@@ -29,6 +29,9 @@ std::string_view to_string(TlsLevel level); // "dane-only"
 // Error config: no such level.
 Result<TlsLevel> parse_tls_level(std::string_view text);
 constexpr bool is_mandatory(TlsLevel level) { return level > TlsLevel::may; }
+constexpr bool is_dane(TlsLevel level) {
+  return level == TlsLevel::dane || level == TlsLevel::dane_only;
+}
 
 struct TlsOptions {
   TlsLevel level = TlsLevel::none; // also from smtp_use_tls, smtp_enforce_tls

@@ -52,6 +52,7 @@ struct TlsPolicy {
   std::vector<std::string> match; // words and names, or fingerprints
   std::vector<std::string> anchor_files;
   std::vector<tls::TlsaRecord> tlsa; // level dane, dane-only
+  bool half_dane = false;            // the MX record was not signed
   std::string asked;  // the level that was asked for, where DANE found out that it is another
   std::string digest; // two policies with the same digest are the same
 };

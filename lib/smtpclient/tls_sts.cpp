@@ -65,8 +65,7 @@ Result<TlsPlanPtr> TlsClient::make_sts(const proto::Policy& policy) {
   const auto known = plans_.find(key);
   if (known != plans_.end()) return known->second;
   POSTRIDER_TRY(TlsPlanPtr made, make(TlsLevel::sts, &entry));
-  if (plans_.size() >= kMostPlans) plans_.clear();
-  plans_.emplace(key, made);
+  keep(key, made);
   return made;
 }
 
