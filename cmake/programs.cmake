@@ -3,11 +3,13 @@ set(all_l4 base ev mail config smtp mime db net tls sasl http ipc dns queue maps
 if(EXISTS ${CMAKE_SOURCE_DIR}/master/main.cpp)
   postrider_program(master USES base ev config net ipc proto daemon)  # it knows no mail
 endif()
-foreach(program smtpd qmgr smtp lmtp bounce scache tlsmgr tokenmgr)
+foreach(program smtpd qmgr smtp lmtp bounce scache tlsmgr)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${program}/main.cpp)
     postrider_program(${program} USES ${all_l4} smtpclient daemon submit)
   endif()
 endforeach()
+postrider_program(tokenmgr USES base ev config db tls http ipc maps proto service daemon
+                  LINKS nlohmann_json::nlohmann_json)
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
   postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
                     LINKS nlohmann_json::nlohmann_json)

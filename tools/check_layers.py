@@ -19,7 +19,7 @@ THIRD_PARTY = [
     (r"lmdb\.h$", ("lib/db/",), "LMDB"),
     (r"unbound(-event)?\.h$", ("lib/dns/",), "libunbound"),
     (r"boost/", ("lib/daemon/options.cpp", "ctl/"), "Boost"),
-    (r"nlohmann/", ("ctl/json.cpp",), "nlohmann-json"),
+    (r"nlohmann/", ("ctl/json.cpp", "tokenmgr/json.cpp"), "nlohmann-json"),
     (r"idn2\.h$", ("lib/mail/domain.cpp",), "libidn2"),
     (r"seccomp\.h$", ("lib/daemon/jail.cpp",), "libseccomp"),
     (r"gnutls/", ("lib/tls/",), "GnuTLS"),

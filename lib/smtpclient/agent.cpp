@@ -37,6 +37,14 @@ service::ConnectionCacheSetup cache_setup(const Options& options) {
   return setup;
 }
 
+service::TokenManagerSetup token_setup(const Options& options) {
+  service::TokenManagerSetup setup;
+  setup.service = options.sasl.token_service;
+  setup.cache =
+      options.flavor == Flavor::lmtp ? proto::RefusalCache::lmtp : proto::RefusalCache::smtp;
+  return setup;
+}
+
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
 
 } // namespace
@@ -73,8 +81,12 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
       finder_(loop, names_, offload, options_),
       tls_(loop, options_, setup.tables, setup.tls, offload),
+      tokens_(options_.sasl.enabled
+                  ? std::make_unique<service::TokenManager>(loop, token_setup(options_))
+                  : nullptr),
       authenticator_(options_.sasl.enabled
-                         ? std::make_unique<Authenticator>(loop, *offload, options_, setup.tables)
+                         ? std::make_unique<Authenticator>(loop, *offload, options_, setup.tables,
+                                                           tokens_.get())
                          : nullptr),
       engine_{loop, options_, setup.tables, finder_, pool_, tls_, authenticator_.get()} {}
 

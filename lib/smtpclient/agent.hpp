@@ -67,6 +67,7 @@ class Agent {
   NameService names_;
   TargetFinder finder_;
   TlsClient tls_;
+  std::unique_ptr<service::TokenManager> tokens_; // with the next one
   std::unique_ptr<Authenticator> authenticator_;
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;

@@ -2,11 +2,13 @@
 #include "smtpclient/auth_memory.hpp"
 
 #include "base/ascii.hpp"
+#include "tls/digest.hpp"
 
 namespace postrider::smtpclient {
 
-std::string AuthMemory::key(std::string_view server, std::string_view login) {
-  return lowercase(server).append("\n").append(login);
+std::string AuthMemory::key(std::string_view server, std::string_view user,
+                            std::string_view password) {
+  return tls::keyed_digest(lowercase(server).append("\n").append(user), password);
 }
 
 void AuthMemory::refused(const std::string& key, const smtp::Reply& reply, SteadyTime until) {

@@ -18,8 +18,8 @@ class AuthMemory {
  public:
   static constexpr std::size_t kMost = 10000;
 
-  // `login`: Login::key, or whatever else tells logins apart.
-  static std::string key(std::string_view server, std::string_view login);
+  // A digest that is the same in every process.
+  static std::string key(std::string_view server, std::string_view user, std::string_view password);
 
   void refused(const std::string& key, const smtp::Reply& reply, SteadyTime until);
   std::optional<smtp::Reply> find(const std::string& key, SteadyTime now);

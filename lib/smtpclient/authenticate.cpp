@@ -55,10 +55,9 @@ std::string_view challenge_in(const smtp::Reply& reply) {
 // The server may echo what we say; see Session::hide().
 class Hiding {
  public:
-  Hiding(Session& session, const Login& login) : session_(session) {
-    const std::string_view password = login.password.view();
-    session.hide(log::printable(password));
-    session.hide(to_base64(password));
+  Hiding(Session& session, const Secret& secret) : session_(session) {
+    session.hide(log::printable(secret.view()));
+    session.hide(to_base64(secret.view()));
   }
   ~Hiding() { session_.end_hiding(); }
   Hiding(const Hiding&) = delete;
@@ -108,28 +107,83 @@ ev::Task<std::optional<Trouble>> Authenticator::log_in(Session& session, const L
     co_return impossible(": server " + session.peer().shown() +
                          " offered no compatible authentication mechanisms for this type of "
                          "connection security");
-  const bool remembers = !options_.sasl.failure_cache.empty();
-  const std::string key = AuthMemory::key(session.peer().host, login->key);
-  if (remembers) {
-    const std::optional<smtp::Reply> refused = memory_.find(key, loop_.now());
-    if (refused) {
-      Trouble trouble = refusal(*refused);
-      trouble.detail = "SASL [CACHED] authentication failed; server " + session.peer().host +
-                       " said: " + refused->joined(" ");
-      co_return trouble;
-    }
-  }
-  const Hiding hiding(session, *login);
-  std::optional<Trouble> trouble = co_await converse(session, login, *mechanisms);
-  if (trouble && trouble->reply.code == 535 && remembers)
-    memory_.refused(key, trouble->reply, loop_.now() + options_.sasl.failure_time);
+  std::optional<Trouble> trouble;
+  if (login->token.empty())
+    trouble = co_await log_in_with_password(session, login, *mechanisms);
+  else
+    trouble = co_await log_in_with_token(session, login, *mechanisms);
   session.logged_in = !trouble;
   co_return trouble;
 }
 
 ev::Task<std::optional<Trouble>>
-Authenticator::converse(Session& session, const LoginPtr& login,
+Authenticator::log_in_with_password(Session& session, const LoginPtr& login,
+                                    const std::vector<std::string>& mechanisms) {
+  const std::string& host = session.peer().host;
+  const std::string key = AuthMemory::key(host, login->user, login->password.view());
+  const std::optional<smtp::Reply> refused = co_await recall_refusal(key);
+  if (refused) {
+    Trouble trouble = refusal(*refused);
+    trouble.detail =
+        "SASL [CACHED] authentication failed; server " + host + " said: " + refused->joined(" ");
+    co_return trouble;
+  }
+  std::optional<Trouble> trouble = co_await converse(session, login, login->password, mechanisms);
+  if (trouble && trouble->reply.code == 535) remember_refusal(key, trouble->reply);
+  co_return trouble;
+}
+
+// A token may have been taken back before its time: the source is asked for another one, once.
+ev::Task<std::optional<Trouble>>
+Authenticator::log_in_with_token(Session& session, const LoginPtr& login,
+                                 const std::vector<std::string>& mechanisms) {
+  if (tokens_ == nullptr) co_return cannot(session, "there is no token service");
+  Secret refused;
+  std::optional<Trouble> trouble;
+  for (int i = 0; i < 2; ++i) {
+    Result<Secret> token = co_await tokens_->token(login->token, refused.view(), deadline());
+    if (!token && trouble) co_return trouble;
+    if (!token && token.error().kind() == ErrorKind::cancelled)
+      co_return trouble_from(token.error(), Step::auth);
+    if (!token) {
+      const std::string why = "token " + login->token + ": " + token.error().text();
+      log::warning(session.peer().shown() + ": no login: " + why);
+      co_return cannot(session, why);
+    }
+    if (i > 0 && *token == refused) co_return trouble;
+    trouble = co_await converse(session, login, *token, mechanisms);
+    if (!trouble || trouble->reply.code != 535 || session.broken()) co_return trouble;
+    refused = std::move(*token);
+  }
+  co_return trouble;
+}
+
+ev::Task<std::optional<smtp::Reply>> Authenticator::recall_refusal(const std::string& key) {
+  if (options_.sasl.failure_cache.empty()) co_return std::nullopt;
+  std::optional<smtp::Reply> own = memory_.find(key, loop_.now());
+  if (own || tokens_ == nullptr) co_return own;
+  const std::optional<std::string> text = co_await tokens_->refusal(key);
+  if (!text) co_return std::nullopt;
+  smtp::ReplyParser parser;
+  const std::string lines = *text + "\n";
+  ByteView in = lines;
+  const Result<bool> complete = parser.feed(in);
+  if (!complete || !*complete || parser.reply().code != 535) co_return std::nullopt;
+  co_return parser.take();
+}
+
+void Authenticator::remember_refusal(const std::string& key, const smtp::Reply& reply) {
+  if (options_.sasl.failure_cache.empty()) return;
+  const std::chrono::milliseconds time = options_.sasl.failure_time;
+  memory_.refused(key, reply, loop_.now() + time);
+  if (tokens_ != nullptr)
+    tokens_->tell_refusal(key, reply.text, std::chrono::duration_cast<std::chrono::seconds>(time));
+}
+
+ev::Task<std::optional<Trouble>>
+Authenticator::converse(Session& session, const LoginPtr& login, const Secret& secret,
                         const std::vector<std::string>& mechanisms) {
+  const Hiding hiding(session, secret);
   sasl::Dialogue dialogue;
   dialogue.service = options_.flavor == Flavor::lmtp ? "lmtp" : "smtp";
   dialogue.server = session.peer().host;
@@ -138,7 +192,8 @@ Authenticator::converse(Session& session, const LoginPtr& login,
   dialogue.security = security_for(session);
   dialogue.client_certificate = session.protection.client_certificate;
   dialogue.identity.user = login->user;
-  dialogue.identity.password = login->password;
+  dialogue.identity.password = secret;
+  dialogue.identity.has_token = !login->token.empty();
   if (options_.sasl.send_authzid) dialogue.identity.authorize_as = login->user;
   sasl::Client client(offload_, std::move(dialogue));
   Result<sasl::Client::Begun> begun = co_await client.begin(deadline());

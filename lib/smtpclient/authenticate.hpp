@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sasl/client.hpp"
+#include "service/token_manager.hpp"
 #include "smtpclient/auth_memory.hpp"
 #include "smtpclient/login.hpp"
 #include "smtpclient/session.hpp"
@@ -19,9 +20,11 @@ class Authenticator {
  public:
   static constexpr int kMostRounds = 32; // challenges in one dialogue
 
-  // REQUIRES sasl::Client::initialize(). All must outlive it.
-  Authenticator(ev::Loop& loop, ev::Offload& offload, const Options& options, Tables& tables)
-      : loop_(loop), offload_(offload), options_(options), tables_(tables) {}
+  // REQUIRES sasl::Client::initialize(). All must outlive it. Without `tokens` no login with a
+  // token is possible, and refused logins are remembered in this process only.
+  Authenticator(ev::Loop& loop, ev::Offload& offload, const Options& options, Tables& tables,
+                service::TokenManager* tokens = nullptr)
+      : loop_(loop), offload_(offload), options_(options), tables_(tables), tokens_(tokens) {}
 
   // WAITS. nullopt: logged in, or the server did not ask for it. With a Trouble the session is good
   // for a goodbye only. REQUIRES login != nullptr.
@@ -29,7 +32,14 @@ class Authenticator {
 
  private:
   ev::Task<Result<std::vector<std::string>>> usable_mechanisms(Session& session);
+  ev::Task<std::optional<Trouble>> log_in_with_password(Session& session, const LoginPtr& login,
+                                                        const std::vector<std::string>& mechanisms);
+  ev::Task<std::optional<Trouble>> log_in_with_token(Session& session, const LoginPtr& login,
+                                                     const std::vector<std::string>& mechanisms);
+  ev::Task<std::optional<smtp::Reply>> recall_refusal(const std::string& key);
+  void remember_refusal(const std::string& key, const smtp::Reply& reply);
   ev::Task<std::optional<Trouble>> converse(Session& session, const LoginPtr& login,
+                                            const Secret& secret,
                                             const std::vector<std::string>& mechanisms);
   ev::Task<Result<Secret>> respond(Session& session, sasl::Client& client,
                                    std::string_view challenge);
@@ -43,6 +53,7 @@ class Authenticator {
   ev::Offload& offload_;
   const Options& options_;
   Tables& tables_;
+  service::TokenManager* tokens_;
   AuthMemory memory_;
 };
 

@@ -139,7 +139,7 @@ TEST_F(Init, CheckFindsMistakesWithFileAndLine) {
   const std::string master = read("master.cf");
   // The programs are not beside this test: have them somewhere.
   std::filesystem::create_directories(instance.directory + "/programs");
-  for (const char* name : {"smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache"})
+  for (const char* name : {"smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr"})
     std::filesystem::create_symlink("/bin/true", instance.directory + "/programs/" + name);
   const std::string base = good + "daemon_directory = " + instance.directory + "/programs\n";
   write("main.cf", base);

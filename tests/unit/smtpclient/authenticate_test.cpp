@@ -407,7 +407,7 @@ TEST_F(Auth, RemembersWhatWasRefused) {
   EXPECT_EQ(again.text.substr(0, again.text.find(" no")),
             "SASL [CACHED] authentication failed; server mx said: 535 5.7.8");
   EXPECT_EQ(again.dsn, "4.7.8");
-  setting.login.key = "another"; // a new password
+  setting.login.password = Secret("another");
   EXPECT_EQ(log_in_with(authenticator, setting, refused).trouble->cause, Cause::auth_refused);
   setting.options.sasl.failure_cache.clear();
   EXPECT_TRUE(log_in_with(authenticator, setting, refused).all_played);

@@ -132,13 +132,13 @@ TEST_F(FindLogin, KeysDifferAsTheLoginsDo) {
 TEST(AuthMemory, ForgetsWhenItIsTimeAndWhenItIsFull) {
   AuthMemory memory;
   const SteadyTime now{};
-  const std::string key = AuthMemory::key("MX.example", "login");
-  EXPECT_EQ(key, AuthMemory::key("mx.example", "login"));
+  const std::string key = AuthMemory::key("MX.example", "joe", "x");
+  EXPECT_EQ(key, AuthMemory::key("mx.example", "joe", "x"));
   smtp::Reply reply;
   reply.code = 535;
   memory.refused(key, reply, now + std::chrono::hours(1));
   EXPECT_TRUE(memory.find(key, now));
-  EXPECT_FALSE(memory.find(AuthMemory::key("mx.example", "other"), now));
+  EXPECT_FALSE(memory.find(AuthMemory::key("mx.example", "joe", "y"), now));
   EXPECT_FALSE(memory.find(key, now + std::chrono::hours(1)));
   EXPECT_EQ(memory.size(), 0U);
   for (std::size_t i = 0; i <= AuthMemory::kMost; ++i)
