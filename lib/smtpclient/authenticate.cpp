@@ -14,6 +14,7 @@ using smtp::Step;
 // RFC 4954 section 4: the command with its initial response keeps to the limit of commands.
 constexpr std::size_t kMostOfACommand = 512;
 constexpr std::size_t kMostOfAChallengeShown = 100;
+constexpr Duration kTokenLimit = std::chrono::seconds(65); // tokenmgr answers within 60
 
 Trouble impossible(std::string text) {
   return Trouble{Cause::auth_impossible, Step::auth, {}, "SASL authentication failed" + text};
@@ -141,7 +142,8 @@ Authenticator::log_in_with_token(Session& session, const LoginPtr& login,
   Secret refused;
   std::optional<Trouble> trouble;
   for (int i = 0; i < 2; ++i) {
-    Result<Secret> token = co_await tokens_->token(login->token, refused.view(), deadline());
+    const ev::Deadline limit = loop_.after(kTokenLimit).earlier(deadline());
+    Result<Secret> token = co_await tokens_->token(login->token, refused.view(), limit);
     if (!token && trouble) co_return trouble;
     if (!token && token.error().kind() == ErrorKind::cancelled)
       co_return trouble_from(token.error(), Step::auth);

@@ -36,6 +36,8 @@ Result<SaslOptions> SaslOptions::load(const config::Settings& settings, bool lmt
   for (const char* parameter :
        {"sasl_security_options", "sasl_tls_security_options", "sasl_tls_verified_security_options"})
     POSTRIDER_TRY_VOID(check_security(client, parameter));
+  if (client.text("sasl_type") != "cyrus") // there is no other; main.cf says so first
+    return Error(ErrorKind::config, "sasl_type: only cyrus is known");
   if (!o.failure_cache.empty() && !o.failure_cache.starts_with("lmdb:/"))
     return Error(ErrorKind::config, "sasl_auth_cache_name must be lmdb: and a path");
   if (o.enabled && client.words("sasl_password_maps").empty())
