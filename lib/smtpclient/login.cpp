@@ -33,7 +33,7 @@ std::string login_key(const Login& login, std::string_view sender) {
 // What the table says, if anything.
 maps::Answer entry_for(const Options& options, Tables& tables, const LoginQuestion& about) {
   maps::MapList& table = tables.sasl_passwords;
-  if (options.sasl.by_sender && options.flavor == Flavor::smtp && !about.sender.empty()) {
+  if (options.sasl.by_sender && !about.sender.empty()) {
     const std::string_view delimiters = options.address_delimiters;
     const maps::AddressParts parts = maps::split_address(about.sender, delimiters);
     POSTRIDER_TRY(const bool ours, Generic(tables, options).is_ours(parts.domain));
@@ -63,9 +63,7 @@ Login parse_login(std::string_view entry, std::string_view delimiter) {
 }
 
 std::string sender_key(const Options& options, std::string_view sender) {
-  const bool apart =
-      options.sasl.enabled && options.sasl.by_sender && options.flavor == Flavor::smtp;
-  return apart ? lowercase(sender) : std::string();
+  return options.sasl.enabled && options.sasl.by_sender ? lowercase(sender) : std::string();
 }
 
 ev::Task<Result<LoginPtr>> find_login(ev::Loop& loop, const Options& options, Tables& tables,

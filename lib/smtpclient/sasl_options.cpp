@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
+
 namespace postrider::smtpclient {
 namespace {
 
@@ -23,6 +25,10 @@ Result<SaslOptions> SaslOptions::load(const config::Settings& settings, bool lmt
   o.enabled = client.flag("sasl_auth_enable");
   o.delimiter = client.text("sasl_password_result_delimiter");
   o.by_sender = client.flag("sender_dependent_authentication");
+  if (lmtp && o.by_sender) {
+    log::warning("lmtp_sender_dependent_authentication has no effect, as in Postfix");
+    o.by_sender = false;
+  }
   o.security = client.words("sasl_security_options");
   o.tls_security = client.words("sasl_tls_security_options");
   o.verified_security = client.words("sasl_tls_verified_security_options");

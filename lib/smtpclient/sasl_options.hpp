@@ -13,7 +13,7 @@ namespace postrider::smtpclient {
 struct SaslOptions {
   bool enabled = false;
   std::string delimiter = ":";       // between user and password
-  bool by_sender = false;            // smtp_sender_dependent_authentication
+  bool by_sender = false;            // smtp_sender_dependent_authentication; not for LMTP
   std::vector<std::string> security; // "noplaintext", ...
   std::vector<std::string> tls_security;
   std::vector<std::string> verified_security;

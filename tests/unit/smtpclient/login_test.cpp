@@ -98,9 +98,6 @@ TEST_F(FindLogin, AsksForTheSenderFirstWhereToldTo) {
   EXPECT_EQ(user("joe@other.example"), "b"); // a user alone is ours
   EXPECT_EQ(user(""), "c");
   EXPECT_EQ(sender_key(options, "Joe@Here.example"), "joe@here.example");
-  options.flavor = Flavor::lmtp; // as in Postfix, not there
-  EXPECT_EQ(user("joe@other.example"), "c");
-  EXPECT_EQ(sender_key(options, "Joe@Here.example"), "");
 }
 
 TEST_F(FindLogin, ATableThatCannotBeAskedIsNoStranger) {

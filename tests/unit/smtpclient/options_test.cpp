@@ -226,5 +226,39 @@ TEST(ClientTables, SayWhichParameterIsWrong) {
   EXPECT_NE(tables.error().text().find("generic_maps"), std::string::npos);
 }
 
+// shows: lmtp_sasl_tls_security_options lmtp_sasl_tls_verified_security_options
+TEST(SaslOptions, OneFollowsTheOtherWhereNotSet) {
+  using Words = std::vector<std::string>;
+  const auto load = [](const std::string& main_cf, bool lmtp) {
+    return SaslOptions::load(settings(main_cf), lmtp);
+  };
+  const Words none = {"noplaintext", "noanonymous"};
+  Result<SaslOptions> o = load("", true);
+  ASSERT_TRUE(o);
+  EXPECT_EQ(o->security, none);
+  EXPECT_EQ(o->tls_security, none);
+  EXPECT_EQ(o->verified_security, none);
+  o = load("lmtp_sasl_tls_security_options = noanonymous, nodictionary\n", true);
+  ASSERT_TRUE(o);
+  EXPECT_EQ(o->security, none);
+  EXPECT_EQ(o->verified_security, Words({"noanonymous", "nodictionary"}));
+  o = load("lmtp_sasl_tls_verified_security_options =\nsmtp_sasl_security_options = mutual_auth\n",
+           true);
+  ASSERT_TRUE(o);
+  EXPECT_EQ(o->tls_security, none);
+  EXPECT_EQ(o->verified_security, Words());
+  o = load("smtp_sasl_security_options = mutual_auth\n", false);
+  ASSERT_TRUE(o);
+  EXPECT_EQ(o->verified_security, Words({"mutual_auth"}));
+}
+
+TEST(SaslOptions, SaysWhatIsWrong) {
+  for (const char* main_cf :
+       {"smtp_sasl_security_options = noplaintex\n", "smtp_sasl_tls_security_options = x\n",
+        "smtp_sasl_tls_verified_security_options = x\n", "smtp_sasl_auth_enable = yes\n",
+        "smtp_sasl_auth_cache_name = proxy:hash:/x\n", "smtp_sasl_auth_cache_name = lmdb:x\n"})
+    EXPECT_FALSE(SaslOptions::load(settings(main_cf), false)) << main_cf;
+}
+
 } // namespace
 } // namespace postrider::smtpclient
