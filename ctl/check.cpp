@@ -130,7 +130,17 @@ void check_client(const config::Settings& settings, const std::string& program,
   const auto tables = smtpclient::Tables::open(settings, flavor);
   if (!tables) return out.error(where + tables.error().text());
   const auto files = smtpclient::TlsFiles::open(options->tls, *tables);
-  if (!files) out.error(where + files.error().text());
+  if (!files) return out.error(where + files.error().text());
+  for (const auto level : {smtpclient::TlsLevel::may, smtpclient::TlsLevel::encrypt}) {
+    const auto policy = smtpclient::make_policy(options->tls, level, nullptr);
+    const auto made = policy ? tls::translate(policy->ciphers) : policy.error();
+    if (!made || made->lost.empty()) continue;
+    std::string names;
+    for (const std::string& name : made->lost)
+      names += " " + name;
+    out.warning(where + "at level " + std::string(to_string(level)) +
+                " GnuTLS cannot leave out the excluded ciphers alone; not offered either:" + names);
+  }
 }
 
 } // namespace
