@@ -33,7 +33,9 @@ TEST_P(Grades, ShakeHands) {
 INSTANTIATE_TEST_SUITE_P(
     All, Grades,
     testing::ValuesIn<GradeCase>({
-        {"Medium", "medium", "", "NORMAL", "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"},
+        // On a curve, also where the server would rather have a group of RFC 7919.
+        {"Medium", "medium", "", "NORMAL",
+         "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519"},
         {"High", "high", "", "NORMAL", "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384"},
         {"Tls12", "medium", "aNULL", "NORMAL:-VERS-ALL:+VERS-TLS1.2",
          "TLSv1.2 with cipher ECDHE-ECDSA-AES256-GCM-SHA384"},
