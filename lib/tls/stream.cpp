@@ -125,6 +125,9 @@ int TlsStream::Impl::saw_ticket(gnutls_session_t session, unsigned, unsigned, un
   return 0;
 }
 
+// Smaller groups have been broken once for all who use them (Logjam, 2015).
+constexpr unsigned kLeastDhBits = 1024;
+
 Result<void> TlsStream::Impl::prepare(const std::string& text) {
   POSTRIDER_CHECK(credentials != nullptr);
   POSTRIDER_TRY(gnutls_priority_t chosen, parsed(text));
@@ -139,6 +142,7 @@ Result<void> TlsStream::Impl::prepare(const std::string& text) {
     rc = server ? gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_server)
                 : gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_client);
   if (rc < 0) return Error(ErrorKind::config, "TLS: " + gnutls_text(rc));
+  if (!server) gnutls_dh_set_prime_bits(session, kLeastDhBits);
   gnutls_session_set_ptr(session, const_cast<Credentials*>(credentials.get()));
   gnutls_transport_set_ptr(session, this);
   gnutls_transport_set_vec_push_function(session, push);

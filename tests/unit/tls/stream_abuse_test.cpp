@@ -350,18 +350,26 @@ TEST(TlsServerName, ReachesTheServer) {
 }
 
 // 512 bits, a safe prime; made by openssl dhparam.
-constexpr const char* kTinyDh = "-----BEGIN DH PARAMETERS-----\n"
-                                "MEYCQQCQ8rzTiJfySnG4/P9A74cdgzFJQTQZopCJN5TfgrsnrIpwq3UL3pfwPtDc\n"
-                                "HFcKAUdyMFuDjCSJfZrMx0kkJka/AgEC\n"
-                                "-----END DH PARAMETERS-----\n";
+// 512 bits, 768 bits.
+constexpr const char* kTinyDh[] = {
+    "-----BEGIN DH PARAMETERS-----\n"
+    "MEYCQQCQ8rzTiJfySnG4/P9A74cdgzFJQTQZopCJN5TfgrsnrIpwq3UL3pfwPtDc\n"
+    "HFcKAUdyMFuDjCSJfZrMx0kkJka/AgEC\n"
+    "-----END DH PARAMETERS-----\n",
+    "-----BEGIN DH PARAMETERS-----\n"
+    "MGYCYQDOSYHqKFtxz3Jn5cJ1ttjImAIj/a4UQ2ssKau740hw5f/kpsZSVwsP/RzT\n"
+    "hxVOyMfxhHvY2whRbCuPZ6qe+kUv2oPqWlI3iqgIjKmomvRJ9yYBzHbyKfZbU8gd\n"
+    "BdNy4gcCAQI=\n"
+    "-----END DH PARAMETERS-----\n"};
 
-TEST(TlsTinyDh, IsRefused) {
+class TlsTinyDh : public testing::TestWithParam<const char*> {};
+TEST_P(TlsTinyDh, IsRefused) {
   test::ScratchDir dir;
   const auto rsa = server_credentials(dir, {make_certificate({.key = TestKey::rsa})});
   gnutls_dh_params_t params = nullptr;
   BadPeer::must(gnutls_dh_params_init(&params));
-  const gnutls_datum_t pem{reinterpret_cast<unsigned char*>(const_cast<char*>(kTinyDh)),
-                           static_cast<unsigned>(std::strlen(kTinyDh))};
+  const gnutls_datum_t pem{reinterpret_cast<unsigned char*>(const_cast<char*>(GetParam())),
+                           static_cast<unsigned>(std::strlen(GetParam()))};
   BadPeer::must(gnutls_dh_params_import_pkcs3(params, &pem, GNUTLS_X509_FMT_PEM));
   gnutls_certificate_set_dh_params(rsa->native().handle, params);
   {
@@ -375,6 +383,7 @@ TEST(TlsTinyDh, IsRefused) {
   }
   gnutls_dh_params_deinit(params);
 }
+INSTANTIATE_TEST_SUITE_P(All, TlsTinyDh, testing::ValuesIn(kTinyDh));
 
 } // namespace
 } // namespace postrider::tls
