@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What log tools read of a delivery: to=<..>, orig_to=<..>, relay=.., conn_use=.., delay=..,
-// delays=a/b/c/d, tls=.., dsn=.., status=.. (..). One form for agents and for what qmgr decides itself.
-// Pure but for log_delivery().
+// delays=a/b/c/d, tls=.., dsn=.., status=.. (..). One form for agents and for what qmgr decides
+// itself. Pure but for log_delivery().
 #pragma once
 
 #include <cstdint>

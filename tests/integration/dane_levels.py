@@ -2,7 +2,8 @@
 """DANE (RFC 7672) against signed zones: what is delivered, what waits, and why. One line per domain.
 
 # shows: smtp_tls_security_level smtp_dns_support_level smtp_tls_dane_insecure_mx_policy tls_dane_digests
-# shows: smtp_tls_force_insecure_host_tlsa_lookup
+# shows: smtp_tls_force_insecure_host_tlsa_lookup lmtp_tls_force_insecure_host_tlsa_lookup
+# shows: lmtp_tls_security_level lmtp_tls_dane_insecure_mx_policy lmtp_dns_support_level
 """
 import json
 import tempfile
@@ -107,8 +108,11 @@ def main():
             "example": zone_text(port, made),
             "plain": "signed-host MX 10 good.mx.example.\nhost MX 10 mx.host\nmx.host A 127.0.2.1\n",
             "old": f"d MX 10 mx\nmx A 127.0.2.1\n_{port}._tcp.mx TLSA {record}",
+            # An address that is not signed, and records that are.
+            "island": "mx A 127.0.2.1\n",
+            "_tcp.mx.island": f"_{port} TLSA {record}\n",
         }
-        with names.NameServer(directory + "/dns", zones, signed=["example", "old"], expired=["old"],
+        with names.NameServer(directory + "/dns", zones, signed=["example", "old", "_tcp.mx.island"], expired=["old"],
                               tamper=[("0f" * 32, "0e" * 32)]) as dns:
             run(directory, dns, port, peers)
         for peer in peers.values():
@@ -123,7 +127,7 @@ def run(directory, dns, port, peers):
                 "smtp_dns_support_level": "dnssec", "smtp_tls_security_level": "dane", "smtp_tls_loglevel": 1}
     with Suite(**settings, smtp_tls_policy_maps=f"inline:{{{only}}}") as suite:
         domains = {f"{domain}.example": wanted for domain, (_, wanted) in CASES.items()}
-        domains |= {"signed-host.plain": "half-dane", "host.plain": OPTIONAL, "d.old": NOT_FOUND}
+        domains |= {"signed-host.plain": "half-dane", "host.plain": OPTIONAL, "d.old": NOT_FOUND, "mx.island": OPTIONAL}
         for domain in domains:
             suite.send("from@example.org", [f"x@{domain}"])
         suite.wait_log(r" to=<x@\S+>, .*status=", count=len(domains), seconds=60)
@@ -143,20 +147,34 @@ def run(directory, dns, port, peers):
         suite.wait_log("warning: DANE cannot work here: .*signature expired.* the zone old ")
     # Two more answers to unsigned records; and a resolver that is well.
     anchor = dns.anchor_file.with_name("one-anchor")
-    anchor.write_text("".join(line for line in dns.anchor_file.read_text().splitlines(True) if line.startswith("example.")))
+    anchor.write_text("".join(line for line in dns.anchor_file.read_text().splitlines(True) if not line.startswith("old.")))
     settings["dns_trust_anchor_file"] = anchor
     with Suite(**settings, smtp_tls_dane_insecure_mx_policy="may",
                smtp_tls_force_insecure_host_tlsa_lookup="yes", tls_dane_digests="sha512") as suite:
-        for domain, level in [("signed-host.plain", OPTIONAL), ("ee.example", ENCRYPTED)]:
+        for domain, level in [("signed-host.plain", OPTIONAL), ("ee.example", ENCRYPTED), ("mx.island", ENCRYPTED)]:
             suite.send("from@example.org", [f"x@{domain}"])
             suite.wait_log(rf"to=<x@{domain}>.* tls={level},.*status=sent")
         expect_equal(json.loads(suite.cli("--json", "tls", "ee.example").stdout)[0]["dnssec_trouble"], "", "self-test")
         expect_equal([line for line in suite.lines() if "DANE cannot work" in line], [], "self-test")
+    lmtp_asks_for_records(settings, port)
     del settings["smtp_dns_support_level"]
     with Suite(**settings) as suite:  # as in Postfix: optional TLS, and a warning
         suite.send("from@example.org", ["x@ee.example"])
         suite.wait_log(r"to=<x@ee\.example>.* tls=may,.*status=sent")
         suite.wait_log("warning: DANE cannot work here: DNSSEC look-ups are off")
+
+
+def lmtp_asks_for_records(settings, port):
+    """Of the host that it is told: LMTP has no MX records, so a policy for unsigned ones changes nothing."""
+    resolver = {name: settings[name] for name in ("dns_resolvers", "dns_trust_anchor_file")}
+    routes = " ".join(f"{{{host} = lmtp:inet:{host}:{port}}}" for host in ("good.mx.example", "mx.island"))
+    for force, level in [("no", OPTIONAL), ("yes", SENT)]:
+        with Suite(**resolver, transport_maps=f"inline:{{{routes}}}", lmtp_dns_support_level="dnssec",
+                   lmtp_tls_security_level="dane", lmtp_tls_dane_insecure_mx_policy="may",
+                   lmtp_tls_force_insecure_host_tlsa_lookup=force) as suite:
+            for host, wanted in [("good.mx.example", SENT), ("mx.island", level)]:
+                suite.send("from@example.org", [f"x@{host}"])
+                suite.wait_log(rf"postrider/lmtp\[.*to=<x@{host}>.* tls={wanted},.*status=sent")
 
 
 def explain(suite):

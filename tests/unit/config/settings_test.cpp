@@ -155,7 +155,8 @@ TEST(Settings, AllBadValuesAreReported) {
         "main.cf:5: log_format = xml: must be one of: text, json", "main.cf:6: ", "main.cf:7: ",
         "main.cf:8: relayhost = $relayhost: refers to itself: relayhost -> relayhost",
         "main.cf:9: ", "main.cf:10: ",
-        "main.cf:11: content_filter = scan:[127.0.0.1]:10025: this version", "main.cf:12: process_id"})
+        "main.cf:11: content_filter = scan:[127.0.0.1]:10025: this version",
+        "main.cf:12: process_id"})
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
