@@ -315,7 +315,8 @@ Result<Translation> translate(const CipherRequest& request) {
   if (versions.empty()) return config_error("no cipher is left");
 
   Translation translation;
-  // Curves only: a server of GnuTLS would take a group of RFC 7919 before them, at ten times the work.
+  // Curves only: a server of GnuTLS would take a group of RFC 7919 before them, at ten times the
+  // work.
   translation.priority = "NONE:+COMP-NULL:+CTYPE-X509:+SIGN-ALL:+GROUP-X25519:+GROUP-EC-ALL";
   for (auto v = versions.rbegin(); v != versions.rend(); ++v)
     translation.priority += ":+" + std::string((*v)->gnutls);
