@@ -37,5 +37,5 @@ with sinks.Sink({"RCPT TO:<NEVER@": "550 5.1.1 no"}) as sink, \
     suite.wait_log(r"mail/out/master.*reload")
     suite.send("", ['"c d"@example.net'])
     line = suite.wait_log(r"(to=<c d@example\.net>, relay=.*)").group(1)
-    expect_match(r"delay=\d+, delays=\d+/\d+/\d+/\d+, dsn", line, "whole seconds")
+    expect_match(r"delay=\d+, delays=\d+/\d+/\d+/\d+, tls=may:none, dsn", line, "whole seconds")
     suite.cli("queue", "delete", "--all", check=False)
