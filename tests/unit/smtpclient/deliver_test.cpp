@@ -104,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"TwoRepliesAtOnce", {send("250 one\r\n250 ok\r\n")}, {}},
         {"TwoRepliesAtOnceTheLast421", {send("250 one\r\n421 bye\r\n")}, {}},
     }),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& i) { return std::string(i.param.name); });
 
 TEST_F(Delivering, ASessionThatRefusesRsetIsNotUsed) {
   options.session_limit = 1;
