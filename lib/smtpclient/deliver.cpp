@@ -106,10 +106,11 @@ ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
   if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, "");
   if (!plan) co_return; // try_nexthop() says so
   const std::string key = pool_key();
-  const std::string& policy = (*plan)->policy.digest;
+  const std::string& policy = (*plan)->destination_digest();
   while (!done()) {
     std::unique_ptr<Session> session = engine_.pool.take_for(key, policy);
-    if (!session && may_be_clear(**plan)) {
+    // What DANE has to say is known of hosts only: scache is asked for those.
+    if (!session && may_be_clear(**plan) && !is_dane((*plan)->policy.level)) {
       session = co_await engine_.pool.fetch_for(key, policy, keep_);
       if (session) describe_clear(*session, *plan);
     }

@@ -15,10 +15,6 @@ std::string destination_key(std::string_view destination, std::string_view polic
   return std::string(destination) + "\n" + std::string(policy);
 }
 
-std::string policy_of(const Session& session) {
-  return session.security.plan ? session.security.plan->policy.digest : std::string();
-}
-
 ev::RootTask quit(std::unique_ptr<Session> session) { co_await session->quit(); }
 
 } // namespace
@@ -112,12 +108,14 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
   if (idle() >= options_.capacity)
     say_goodbye(remove(staying_.empty() ? entries_.begin() : staying_.begin()));
   const SteadyTime until = group_.loop().now() + options_.cache_time_limit;
-  const std::string policy = policy_of(*session);
-  const std::string endpoint =
-      endpoint_key(session->peer(), security_key(policy, session->login_key));
+  const TlsPlanPtr plan = session->security.plan; // null: no policy
+  const std::string key =
+      destination_key(destination, plan ? plan->destination_digest() : std::string());
+  const std::string security =
+      security_key(plan ? plan->policy.digest : std::string(), session->login_key);
+  const std::string endpoint = endpoint_key(session->peer(), security);
   const Place place =
-      entries_.insert(entries_.end(), Entry{std::move(session),
-                                            destination_key(destination, policy), endpoint, until});
+      entries_.insert(entries_.end(), Entry{std::move(session), key, endpoint, until});
   by_destination_.emplace(place->destination, place);
   by_endpoint_.emplace(place->endpoint, place);
   if (!timer_.armed()) arm();

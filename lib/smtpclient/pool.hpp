@@ -30,7 +30,7 @@ class Pool {
   Pool(ev::Group& group, const Options& options, Handover* handover = nullptr);
 
   // A session that is open and silent now; null when there is none. Dead ones are dropped on the
-  // way. `policy` is the digest of a TlsPolicy, `security` a security_key(): only sessions made
+  // way. `policy` is TlsPlan::destination_digest(), `security` a security_key(): only sessions made
   // under the same policy, and with the same login, are good.
   std::unique_ptr<Session> take_for(std::string_view destination, std::string_view policy);
   std::unique_ptr<Session> take_at(const Peer& peer, std::string_view security);

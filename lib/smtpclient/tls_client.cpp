@@ -185,6 +185,7 @@ Result<TlsPlanPtr> TlsClient::with_dane(const TlsPlanPtr& plan, const Dane& dane
     made->policy.match = dane.names;
     made->policy.server_name = dane.server_name;
     made->policy.half_dane = dane.half;
+    made->before_dane = plan->policy.digest;
     set_digest(made->policy);
     return TlsPlanPtr(std::move(made));
   }
@@ -198,6 +199,8 @@ Result<TlsPlanPtr> TlsClient::with_dane(const TlsPlanPtr& plan, const Dane& dane
     return no_policy();
   }
   (*made)->source = plan->source;
+  // At level may, MTA-STS can have a say instead: it is asked for each message.
+  if (dane.level != TlsLevel::may || !options().sts) (*made)->before_dane = plan->policy.digest;
   keep(key, *made);
   return TlsPlanPtr(std::move(*made));
 }

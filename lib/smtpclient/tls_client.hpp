@@ -36,6 +36,11 @@ struct TlsPlan {
   std::shared_ptr<const tls::TrustAnchors> anchors; // null: the roots count
   std::optional<PolicyEntry> entry;                 // what it was made from; none: the parameters
   std::string source;                               // " (smtp_tls_policy_maps: ...)", for people
+  std::string before_dane; // digest of the policy that asked for DANE; empty: its own counts
+  // The policy as it is known before a host is: what destinations find their idle sessions by.
+  const std::string& destination_digest() const {
+    return before_dane.empty() ? policy.digest : before_dane;
+  }
 };
 using TlsPlanPtr = std::shared_ptr<const TlsPlan>;
 

@@ -156,12 +156,24 @@ def run(directory, dns, port, peers):
             suite.wait_log(rf"to=<x@{domain}>.* tls={level},.*status=sent")
         expect_equal(json.loads(suite.cli("--json", "tls", "ee.example").stdout)[0]["dnssec_trouble"], "", "self-test")
         expect_equal([line for line in suite.lines() if "DANE cannot work" in line], [], "self-test")
+    keeps_connections(settings)
     lmtp_asks_for_records(settings, port)
     del settings["smtp_dns_support_level"]
     with Suite(**settings) as suite:  # as in Postfix: optional TLS, and a warning
         suite.send("from@example.org", ["x@ee.example"])
         suite.wait_log(r"to=<x@ee\.example>.* tls=may,.*status=sent")
         suite.wait_log("warning: DANE cannot work here: DNSSEC look-ups are off")
+
+
+def keeps_connections(settings):
+    """The next mail to a destination takes the connection that is open, whatever host would come first."""
+    with Suite(**settings, smtp_connection_cache_destinations="second.example",
+               smtp_connection_cache_time_limit="60s") as suite:
+        for uses in ("", "conn_use=2, "):
+            suite.send("from@example.org", ["x@second.example"])
+            suite.wait_log(rf"to=<x@second\.example>, relay=good\S+, {uses}delay.* tls=dane,.*status=sent")
+        passed_over = [line for line in suite.lines() if "TLSA lookup error for forged.mx.example" in line]
+        expect_equal(len(passed_over), 1, f"hosts passed over: {passed_over}")
 
 
 def lmtp_asks_for_records(settings, port):
