@@ -27,7 +27,7 @@ class Secret {
     return *this;
   }
   ~Secret() {
-    if (size_ > 0) ::explicit_bzero(bytes_.get(), size_);
+    if (bytes_) ::explicit_bzero(bytes_.get(), size_);
   }
 
   std::string_view view() const { return {bytes_.get(), size_}; }
