@@ -147,9 +147,15 @@ void check(const Row& row, const Ran& ran, std::size_t steps) {
   ASSERT_EQ(ran.outcomes.size(), row.verdicts.size());
   for (const mail::Outcome& outcome : ran.outcomes) {
     may_be_there |= outcome.verdict == kDelivered || outcome.verdict == kUnknown;
-    if (outcome.verdict == kDelivered) EXPECT_GT(heard_content, 0U);
-    if (outcome.verdict == kUnknown) EXPECT_GE(steps, content);
-    if (outcome.verdict == kBounced) EXPECT_NE(said.find("\n5"), std::string::npos);
+    if (outcome.verdict == kDelivered) {
+      EXPECT_GT(heard_content, 0U);
+    }
+    if (outcome.verdict == kUnknown) {
+      EXPECT_GE(steps, content);
+    }
+    if (outcome.verdict == kBounced) {
+      EXPECT_NE(said.find("\n5"), std::string::npos);
+    }
     EXPECT_GT(outcome.at, 0);
     EXPECT_FALSE(outcome.text.empty());
     const char first = outcome.verdict == kDelivered ? '2'
@@ -174,8 +180,12 @@ void play(const Row& row, const std::string& text = kText) {
       verdicts.push_back(outcome.verdict);
     EXPECT_EQ(verdicts, row.verdicts) << ran.outcomes[0].text;
     EXPECT_NE(ran.outcomes[0].text.find(row.text), std::string::npos) << ran.outcomes[0].text;
-    if (!row.dsn.empty()) EXPECT_EQ(ran.outcomes.back().dsn, row.dsn);
-    if (verdicts[0] == kUnknown) EXPECT_EQ(ran.kept, 0U);
+    if (!row.dsn.empty()) {
+      EXPECT_EQ(ran.outcomes.back().dsn, row.dsn);
+    }
+    if (verdicts[0] == kUnknown) {
+      EXPECT_EQ(ran.kept, 0U);
+    }
   }
   for (std::size_t cut = 0; cut < row.script.size(); ++cut) {
     SCOPED_TRACE("cut behind step " + std::to_string(cut));

@@ -307,12 +307,11 @@ TEST_P(PlayedOutcome, WithAnotherHost) {
       << outcome.text;
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, PlayedOutcome, testing::ValuesIn(all_played()),
-                         [](const auto& info) {
-                           std::string name = info.param.step + info.param.failure;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Rows, PlayedOutcome, testing::ValuesIn(all_played()), [](const auto& i) {
+  std::string name = i.param.step + i.param.failure;
+  std::erase(name, '-');
+  return name;
+});
 
 } // namespace
 } // namespace postrider::smtpclient

@@ -270,7 +270,7 @@ TEST(Transaction, ChunkedCutEverywhere) {
 TEST(Transaction, SmallMessagesAreOneChunk) {
   const Script script = {expect("MAIL"), expect("RCPT"), send("250 ok\r\n250 ok\r\n"),
                          expect_chunk("LAST"), send("250 ok\r\n")};
-  for (const std::string text : {kText, std::string(), std::string("no end")}) {
+  for (const std::string& text : {kText, std::string(), std::string("no end")}) {
     Message message(text, 1);
     const Ran ran = run(script, message, {.features = chunking(true)});
     EXPECT_EQ(ran.problem, "");
@@ -348,11 +348,11 @@ TEST(Transaction, XforwardThatIsRefusedDoesNoHarm) {
                         send("354 go\r\n"),   expect_data(),      send("250 ok\r\n")};
   const std::vector<std::string> lines = {"XFORWARD A\r\n", "XFORWARD B\r\n"};
   Message message(kText, 1);
-  for (const bool pipelining : {false, true}) {
+  for (const bool together : {false, true}) {
     Setting setting;
-    setting.features.pipelining = pipelining;
+    setting.features.pipelining = together;
     setting.xforward = lines;
-    const Script& script = pipelining ? pipelined : plain;
+    const Script& script = together ? pipelined : plain;
     const Ran ran = run(script, message, setting);
     EXPECT_EQ(ran.problem, "");
     EXPECT_EQ(ran.decisions.at(0), Decision::delivered);
