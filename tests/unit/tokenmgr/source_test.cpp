@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "source.hpp"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <fstream>
-#include <cerrno>
 #include <poll.h>
 #include <sys/stat.h>
 
