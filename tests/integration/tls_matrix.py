@@ -27,8 +27,6 @@ from suite import Suite, expect_equal, skip
 
 if not (names.available() and postfix_peer.available() and dovecot_peer.available()):
     skip("needs nsd, Postfix and Dovecot, and root")
-if not exim_peer.available():
-    skip("needs Exim, unpacked by tools/unpack_peers.sh build/peers")
 
 LEVELS = ["none", "may", "encrypt", "fingerprint", "dane", "dane-only", "verify", "secure"]
 GOOD = "clear tls tls verified verified verified verified verified"
@@ -57,6 +55,10 @@ TABLE = {
     "garbage":    "clear 4.7.5 4.7.5 4.7.5 4.7.5 4.7.5 4.7.5 4.7.5",
     "inject":     "clear 4.5.0 4.5.0 4.5.0 4.5.0 4.5.0 4.5.0 4.5.0",
 }
+HAS_EXIM = exim_peer.available()
+if not HAS_EXIM:
+    print("no Exim (tools/unpack_peers.sh build/peers), or no mount namespace for it: two rows are left out")
+    del TABLE["exim"], TABLE["tinydh"]
 TINY_DH = """-----BEGIN DH PARAMETERS-----
 MGYCYQDOSYHqKFtxz3Jn5cJ1ttjImAIj/a4UQ2ssKau740hw5f/kpsZSVwsP/RzT
 hxVOyMfxhHvY2whRbCuPZ6qe+kUv2oPqWlI3iqgIjKmomvRJ9yYBzHbyKfZbU8gd
@@ -105,15 +107,17 @@ with tempfile.TemporaryDirectory(prefix="postrider-matrix-") as top, contextlib.
     stack.callback(postfix.stop)
     postfix.start()
     postfix.port, postfix.certificate = port, for_postfix
-    exim = stack.enter_context(exim_peer.Exim(pathlib.Path(top, "exim"), cert=for_exim.cert, key=for_exim.key))
-    parameters = pathlib.Path(top, "dh.pem")
-    parameters.write_text(TINY_DH)
-    tiny = stack.enter_context(exim_peer.Exim(  # OpenSSL would refuse to use them
-        pathlib.Path(top, "tiny"), cert=for_exim.cert, key=for_exim.key,
-        more=f"tls_dhparam = {parameters}\n"
-             "tls_require_ciphers = NORMAL:-VERS-TLS1.3:-KX-ALL:+DHE-RSA:-GROUP-DH-ALL:%PROFILE_VERY_WEAK"))
-    exim.certificate = tiny.certificate = for_exim
-    peers |= {"postfix": postfix, "exim": exim, "tinydh": tiny}
+    peers["postfix"] = postfix
+    if HAS_EXIM:
+        parameters = pathlib.Path(top, "dh.pem")
+        parameters.write_text(TINY_DH)
+        exim = stack.enter_context(exim_peer.Exim(pathlib.Path(top, "exim"), cert=for_exim.cert, key=for_exim.key))
+        tiny = stack.enter_context(exim_peer.Exim(  # OpenSSL would refuse to use such parameters
+            pathlib.Path(top, "tiny"), cert=for_exim.cert, key=for_exim.key,
+            more=f"tls_dhparam = {parameters}\n"
+                 "tls_require_ciphers = NORMAL:-VERS-TLS1.3:-KX-ALL:+DHE-RSA:-GROUP-DH-ALL:%PROFILE_VERY_WEAK"))
+        exim.certificate = tiny.certificate = for_exim
+        peers |= {"exim": exim, "tinydh": tiny}
 
     records, policies, routes = [], [], []
     for name, peer in peers.items():
@@ -164,8 +168,9 @@ with tempfile.TemporaryDirectory(prefix="postrider-matrix-") as top, contextlib.
                 expect_equal(len(peer.clear_mails), list(row.values()).count("clear"), f"clear text at {name}")
                 expect_equal(len(peer.mails), sum(v in ("clear", "tls", "verified") for v in row.values()),
                              f"mail at {name}")
-        expect_equal(sum("X=TLS1" in line for line in exim.taken()), 7, "mail with TLS at Exim")
-        expect_equal(sum("X=TLS1" in line for line in tiny.taken()), 0, "mail with TLS that is none")
+        if HAS_EXIM:
+            expect_equal(sum("X=TLS1" in line for line in exim.taken()), 7, "mail with TLS at Exim")
+            expect_equal(sum("X=TLS1" in line for line in tiny.taken()), 0, "mail with TLS that is none")
 
     # Dovecot, by LMTP with STARTTLS; implicit TLS; and a server of GnuTLS that never greets.
     for_dovecot = authority.issue("store.test", kind="rsa")

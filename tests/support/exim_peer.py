@@ -44,7 +44,8 @@ nowhere:
 
 
 def available():
-    return PROGRAM.exists() and os.geteuid() == 0
+    return PROGRAM.exists() and os.geteuid() == 0 and \
+        subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 
 
 class Exim:
