@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.hpp"
 #include "db/lmdb.hpp"
 
 namespace postrider::db {
@@ -51,6 +53,8 @@ struct Env::State {
   }
 };
 
+static constexpr unsigned kReaders = 512;
+
 Env::Env(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Env::Env(Env&&) noexcept = default;
 Env& Env::operator=(Env&&) noexcept = default;
@@ -75,12 +79,28 @@ static Result<void> refuse_cut_file(MDB_env* env, const std::string& path) {
   return {};
 }
 
+// LMDB maps its lock file and writes into it. A hole that a full disk cannot fill is a SIGBUS then,
+// so the room is taken before. Behind its last lock a file may be opened and closed freely; none is
+// held yet.
+static Result<void> reserve_lock_file(const Options& options) {
+  constexpr off_t kRoom = 64 * (kReaders + 8); // a line of the cache for each reader, and the head
+  const std::string path = options.path + "-lock";
+  const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, options.mode));
+  if (!file) return Error::from_errno(path, errno);
+  struct stat st {};
+  if (::fstat(file.get(), &st) == 0 && st.st_size >= kRoom) return {};
+  if (const int code = ::posix_fallocate(file.get(), 0, kRoom); code != 0)
+    return Error::from_errno(path, code);
+  return {};
+}
+
 Result<Env> Env::open(const Options& options) {
+  if (!options.read_only && !options.immutable) POSTRIDER_TRY_VOID(reserve_lock_file(options));
   auto state = std::make_unique<State>();
   state->options = options;
   int code = mdb_env_create(&state->env);
   if (code == 0) code = mdb_env_set_mapsize(state->env, options.map_size);
-  if (code == 0) code = mdb_env_set_maxreaders(state->env, 512);
+  if (code == 0) code = mdb_env_set_maxreaders(state->env, kReaders);
   // NOTLS: read transactions belong to objects, not to threads.
   unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
   if (options.read_only) flags |= MDB_RDONLY;
