@@ -349,6 +349,19 @@ class SettingsBuilder {
     fail(name, written == nullptr ? Written{at(name).raw, {}} : *written, what);
   }
 
+  // Some classes of Postfix's have nobody here who would write the notice.
+  void check_notify_classes() {
+    const Written* written = find_written("notify_classes");
+    if (written == nullptr) return;
+    for (const std::string& word : at("notify_classes").words) {
+      if (is_choice("policy|resource|software", word))
+        findings_.warnings.push_back(where("notify_classes", *written) + "\"" + word +
+                                     "\" has no effect in this version");
+      else if (!is_choice("bounce|2bounce|data|delay|protocol", word))
+        fail("notify_classes", *written, "\"" + shown(word) + "\" is no class of notices");
+    }
+  }
+
   // What one value alone does not tell.
   void cross_check() {
     for (const std::string& name : names_of_users_) {
@@ -362,6 +375,7 @@ class SettingsBuilder {
       findings_.warnings.push_back("mynetworks_style = " + at("mynetworks_style").text +
                                    ": only this host itself is trusted; list your networks in "
                                    "mynetworks");
+    check_notify_classes();
     if (!findings_.errors.empty() || !consequences_.empty()) return;
     if (at("minimal_backoff_time").number > at("maximal_backoff_time").number)
       fail_pair("maximal_backoff_time", "is shorter than minimal_backoff_time");

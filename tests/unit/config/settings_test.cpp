@@ -168,6 +168,20 @@ TEST(Settings, RestrictionWordsAreKnownOnes) {
       ElementsAre(HasSubstr("\"reject_rbl_client\" is not known")));
 }
 
+TEST(Settings, ClassesOfNoticesThatNobodyWritesAreSaid) {
+  EXPECT_THAT(load("").findings.warnings, IsEmpty());
+  EXPECT_THAT(load("notify_classes = bounce, 2bounce, data, delay, protocol\n").findings.warnings,
+              IsEmpty());
+  const Loaded loaded = load("notify_classes = bounce, resource, software\n");
+  EXPECT_THAT(loaded.findings.errors, IsEmpty());
+  EXPECT_THAT(loaded.findings.warnings,
+              ElementsAre(HasSubstr("main.cf:1: notify_classes = bounce, resource, software: "
+                                    "\"resource\" has no effect"),
+                          HasSubstr("\"software\" has no effect")));
+  EXPECT_THAT(load("notify_classes = bonce\n").findings.errors,
+              ElementsAre(HasSubstr("\"bonce\" is no class of notices")));
+}
+
 TEST(Settings, ErrorsShowExpandedValue) {
   const Loaded loaded = load("limit = 5x\nsmtp_quit_timeout = $limit\n");
   EXPECT_THAT(
