@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,27 @@ TEST_F(EnvTest, KeepsWhatWasWritten) {
   EXPECT_EQ(txn->get("a").value(), "2");
   EXPECT_EQ(txn->get("b").value(), std::nullopt);
   EXPECT_EQ(txn->count().value(), 1u);
+}
+
+// A hole in the mapped lock file is a SIGBUS once the disk is full.
+TEST_F(EnvTest, LockFileHasNoHoles) {
+  auto env = Env::open({.path = file_});
+  ASSERT_TRUE(env.ok()) << env.error().text();
+  struct stat st {};
+  ASSERT_EQ(::stat((file_ + "-lock").c_str(), &st), 0);
+  EXPECT_GT(st.st_size, 0);
+  EXPECT_GE(st.st_blocks * 512, st.st_size);
+}
+
+TEST_F(EnvTest, LockFileThatAReaderMadeIsFilled) {
+  ASSERT_TRUE(Env::open({.path = file_}).ok());
+  ASSERT_EQ(::unlink((file_ + "-lock").c_str()), 0);
+  ASSERT_TRUE(Env::open({.path = file_, .read_only = true}).ok());
+  auto env = Env::open({.path = file_});
+  ASSERT_TRUE(env.ok()) << env.error().text();
+  struct stat st {};
+  ASSERT_EQ(::stat((file_ + "-lock").c_str(), &st), 0);
+  EXPECT_GE(st.st_blocks * 512, st.st_size);
 }
 
 TEST_F(EnvTest, ErrorOfTheWorkUndoesIt) {
