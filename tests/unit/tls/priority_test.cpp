@@ -225,6 +225,24 @@ TEST(Priority, TheOrderOfTheListIsThatOfTheParts) {
       << "before TLS 1.2 there is no suite for this list";
 }
 
+// Old configurations name them; a half of such a name is no name.
+TEST(Priority, SuitesThatAreNeverOfferedMayBeNamed) {
+  for (const char* name :
+       {"DES-CBC-SHA", "DH-DSS-CAMELLIA128-SHA", "DH-RSA-AES128-GCM-SHA256", "DHE-PSK-NULL-SHA",
+        "DHE-RSA-SEED-SHA", "ECDH-ECDSA-DES-CBC3-SHA", "EDH-RSA-DES-CBC-SHA", "EXP-RC2-CBC-MD5",
+        "PSK-CAMELLIA128-SHA256", "RSA-PSK-3DES-EDE-CBC-SHA", "SRP-RSA-AES-256-CBC-SHA"}) {
+    CipherRequest request;
+    request.exclude = {name};
+    ASSERT_TRUE(translate(request).ok()) << error_of(request);
+    EXPECT_EQ(to_priority(request).value(), to_priority(CipherRequest{}).value()) << name;
+  }
+  for (const char* half : {"DES-", "CBC-SHA", "DH-RSA-", "AES-256-CBC-SHA"}) {
+    CipherRequest request;
+    request.exclude = {half};
+    EXPECT_THAT(error_of(request), HasSubstr("no such cipher or property: ")) << half;
+  }
+}
+
 struct WordCase {
   std::string_view name, word, error;
 };
