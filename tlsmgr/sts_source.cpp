@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "sts_source.hpp"
 
-#include <arpa/inet.h>
-
 #include "base/ascii.hpp"
 
 namespace postrider::tlsmgr {
@@ -17,13 +15,6 @@ std::string text_of(std::string_view rdata) {
     rdata.remove_prefix(std::min<std::size_t>(1 + length, rdata.size()));
   }
   return out;
-}
-
-std::string numeric(dns::Type type, const std::string& data) {
-  char text[INET6_ADDRSTRLEN] = "";
-  const int family = type == dns::Type::a ? AF_INET : AF_INET6;
-  if (data.size() != (family == AF_INET ? 4U : 16U)) return {};
-  return ::inet_ntop(family, data.data(), text, sizeof text) == nullptr ? "" : text;
 }
 
 Result<mail::StsPolicy> read_policy(const http::Response& response) {
@@ -72,10 +63,8 @@ ev::Task<Result<std::vector<std::string>>> NetworkSource::addresses(const std::s
     Result<dns::Answer> answer = co_await resolver_->query(host, type, deadline);
     if (!answer) co_return answer.error();
     if (answer->status == dns::Status::temporary) reason = "DNS: " + answer->reason;
-    for (const dns::Record& record : answer->records) {
-      std::string address = numeric(type, record.data);
-      if (!address.empty() && found.size() < kMostAddresses) found.push_back(std::move(address));
-    }
+    for (const dns::Record& record : answer->records)
+      if (found.size() < kMostAddresses) found.push_back(dns::address_of(record, type).text());
   }
   if (found.empty()) co_return Error(ErrorKind::not_found, host + ": " + reason);
   co_return std::move(found);

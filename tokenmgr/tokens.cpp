@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tokens.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "maps/ask.hpp"
 #include "tls/digest.hpp"
@@ -88,7 +90,9 @@ void Tokens::took(Entry& entry, Grant grant) {
   const Duration life = grant.life ? Duration(*grant.life) : kUnknownLife;
   entry.expires = now + life * 95 / 100; // what is in use must not end on the way
   if (entry.source.kind != Source::Kind::refresh) return;
-  const Duration part = life * static_cast<Duration::rep>(75 + jitter_.below(10)) / 100;
+  // An endpoint that says 0 is not to be asked all the time.
+  const Duration part =
+      std::max(kFirstPause, life * static_cast<Duration::rep>(75 + jitter_.below(10)) / 100);
   entry.renew = now + (now - entry.asked < kIdle ? part : std::max(part, kIdle));
 }
 

@@ -34,13 +34,14 @@ class Stream {
   virtual ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) = 0;
   virtual void shutdown_write() = 0; // half-close
 
-  // The same without waiting, for a stream above this one. True: something came, and is buffered.
-  virtual Result<bool> fill_now() { return false; }
-  // How many bytes were handed to the kernel, perhaps none.
+  // fill() without waiting. True: something came, and is buffered.
+  virtual Result<bool> fill_now() = 0;
+  // write_some() without waiting, for a stream above this one: how many bytes were handed to the
+  // kernel, perhaps none.
   virtual Result<std::size_t> write_now(ByteView) { return std::size_t{0}; }
   // True when the connection is open and the peer has sent nothing unasked: may be reused. Does not
   // wait.
-  virtual bool is_quiet();
+  bool is_quiet();
 
   // WAITS for one line. The result is without its line end and is consumed; `bare` tells that it
   // ended in LF alone. Error limit when no line end comes within `most` bytes (nothing consumed).

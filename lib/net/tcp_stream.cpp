@@ -57,7 +57,7 @@ ev::Task<Result<void>> TcpStream::fill(ev::Deadline deadline) {
   }
 }
 
-Result<std::size_t> TcpStream::send_now(ByteView bytes) {
+Result<std::size_t> TcpStream::write_now(ByteView bytes) {
   while (true) {
     const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n >= 0) return static_cast<std::size_t>(n);
@@ -68,7 +68,7 @@ Result<std::size_t> TcpStream::send_now(ByteView bytes) {
 
 ev::Task<Result<std::size_t>> TcpStream::write_some(ByteView bytes, ev::Deadline deadline) {
   while (true) {
-    Result<std::size_t> sent = send_now(bytes);
+    Result<std::size_t> sent = write_now(bytes);
     if (!sent || *sent > 0) co_return std::move(sent);
     // C10. A full buffer or an ended input is the reader's business, later.
     Result<Got> got = receive_now();
@@ -80,7 +80,7 @@ ev::Task<Result<std::size_t>> TcpStream::write_some(ByteView bytes, ev::Deadline
 
 ev::Task<Result<void>> TcpStream::write(ByteView bytes, ev::Deadline deadline) {
   while (!bytes.empty()) {
-    Result<std::size_t> sent = send_now(bytes);
+    Result<std::size_t> sent = write_now(bytes);
     if (!sent) co_return sent.error();
     bytes.remove_prefix(*sent);
     if (*sent > 0) continue;

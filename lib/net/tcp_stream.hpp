@@ -21,7 +21,7 @@ class TcpStream final : public Stream {
   ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) override;
   void shutdown_write() override;
   Result<bool> fill_now() override;
-  Result<std::size_t> write_now(ByteView bytes) override { return send_now(bytes); }
+  Result<std::size_t> write_now(ByteView bytes) override;
 
   int fd() const { return fd_.get(); }
   // The descriptor, for another owner. The stream is unusable afterwards. REQUIRES
@@ -31,7 +31,6 @@ class TcpStream final : public Stream {
  private:
   enum class Got { some, nothing, full };
   Result<Got> receive_now();
-  Result<std::size_t> send_now(ByteView bytes); // 0: no room
 
   ev::Loop& loop_;
   Fd fd_;

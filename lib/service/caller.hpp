@@ -82,15 +82,14 @@ class Caller {
   // Never waits; no answer is expected, and nobody learns whether it arrived. False: the service
   // is away, nothing was sent.
   template <typename Message>
-  bool tell(const Message& message, Fd fd = Fd()) {
+  bool tell(const Message& message) {
     if (!connect()) return false;
-    send(message, std::move(fd));
+    channel_->send(message);
     return true;
   }
 
   // Whether a call now would be sent. Connects when it is time to.
   bool available() { return connect().ok(); }
-  const std::string& name() const { return setup_.name; }
 
  private:
   struct Call;
@@ -112,13 +111,6 @@ class Caller {
   };
 
   template <typename Message>
-  void send(const Message& message, Fd fd) {
-    if (fd)
-      channel_->send(message, std::move(fd));
-    else
-      channel_->send(message);
-  }
-  template <typename Message>
   ev::Task<Result<Reply>> begin(Message& request, Fd* fd, ev::Deadline deadline) {
     Result<void> connected = connect();
     if (!connected) co_return connected.error();
@@ -127,7 +119,10 @@ class Caller {
     request.number = next_number_++;
     Call call(loop_);
     const Waiting waiting(*this, request.number, call);
-    send(request, fd != nullptr ? std::move(*fd) : Fd());
+    if (fd != nullptr)
+      channel_->send(request, std::move(*fd));
+    else
+      channel_->send(request);
     Result<Reply> reply = co_await wait(call, deadline);
     co_return std::move(reply);
   }

@@ -31,8 +31,7 @@ Result<TlsOptions> TlsOptions::load(const config::Settings& settings, bool lmtp)
   const auto client = settings.client(lmtp ? "lmtp" : "smtp");
   TlsOptions o;
   const std::string& level = client.text("tls_security_level");
-  o.level_is_explicit = !level.empty();
-  if (o.level_is_explicit) {
+  if (!level.empty()) {
     auto parsed = parse_tls_level(level);
     if (!parsed) return config_error("tls_security_level", parsed.error().text());
     o.level = *parsed;

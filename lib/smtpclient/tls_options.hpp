@@ -34,9 +34,9 @@ constexpr bool is_dane(TlsLevel level) {
 }
 
 struct TlsOptions {
-  TlsLevel level = TlsLevel::none; // also from smtp_use_tls, smtp_enforce_tls
+  // smtp_tls_security_level; when that is empty, of smtp_enforce_tls and smtp_use_tls.
+  TlsLevel level = TlsLevel::none;
   bool wrapper = false;
-  bool level_is_explicit = false; // smtp_tls_security_level is set: the old parameters are mute
   int loglevel = 0;
   bool note_offers = false;
   bool log_feature_status = true;

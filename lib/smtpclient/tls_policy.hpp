@@ -53,7 +53,7 @@ struct TlsPolicy {
   std::vector<std::string> anchor_files;
   std::vector<tls::TlsaRecord> tlsa; // level dane, dane-only
   bool half_dane = false;            // the MX record was not signed
-  std::string asked;  // the level that was asked for, where DANE found out that it is another
+  std::string asked;  // the level that a second try in the clear began with, for the log
   std::string digest; // two policies with the same digest are the same
 };
 // `level` is that of the entry, unless DANE or a table says otherwise. Error config: why it cannot

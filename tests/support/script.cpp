@@ -78,16 +78,23 @@ bool ScriptStream::passes(ev::Deadline deadline) {
   return mode_.clock->steady() < deadline.time();
 }
 
-ev::Task<Result<void>> ScriptStream::fill(ev::Deadline deadline) {
-  if (!passes(deadline)) co_return Error(ErrorKind::timeout, "time limit exceeded");
+Result<bool> ScriptStream::fill_now() {
   switch (play()) {
-  case State::blocked: co_return Error(ErrorKind::timeout, "time limit exceeded");
-  case State::closed: co_return Error(ErrorKind::closed, "connection closed by peer");
+  case State::blocked: return false;
+  case State::closed: return Error(ErrorKind::closed, "connection closed by peer");
   case State::more: break;
   }
   const std::size_t count = std::min(mode_.piece, to_client_.size());
   received(ByteView(to_client_).substr(0, count));
   to_client_.erase(0, count);
+  return true;
+}
+
+ev::Task<Result<void>> ScriptStream::fill(ev::Deadline deadline) {
+  if (!passes(deadline)) co_return Error(ErrorKind::timeout, "time limit exceeded");
+  const Result<bool> some = fill_now();
+  if (!some) co_return some.error();
+  if (!*some) co_return Error(ErrorKind::timeout, "time limit exceeded");
   co_return Result<void>();
 }
 

@@ -54,6 +54,7 @@ class ScriptStream final : public net::Stream {
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline deadline) override;
   ev::Task<Result<std::size_t>> write_some(ByteView bytes, ev::Deadline deadline) override;
   void shutdown_write() override { closed_ = true; }
+  Result<bool> fill_now() override;
 
   // Called before each step is played.
   std::function<void(const ScriptStep&)> on_step;

@@ -52,6 +52,17 @@ TEST_F(Destinations, FallbackRelaysTakeWhatIsNotFoundOrReached) {
   EXPECT_EQ(one("[127.0.0.1]" + port).verdict, Verdict::delivered);
 }
 
+// The log says how a server was spoken to, and of one that is not found there is nothing to say.
+TEST_F(Destinations, ARelayThatIsNotFoundHasNoTlsStatus) {
+  first->then(kHello + envelope({"450 later"}, false) + kQuit);
+  EXPECT_EQ(one("[127.0.0.1]" + port).tls_status, "none");
+  fall_back_to("relay.nowhere.example");
+  first->then(kHello + envelope({"450 later"}, false) + kQuit);
+  const mail::Outcome outcome = one("[127.0.0.1]" + port);
+  EXPECT_EQ(outcome.dsn, "4.3.5");
+  EXPECT_EQ(outcome.tls_status, "");
+}
+
 TEST_F(Destinations, FallbackRelaysAreNotForWhatIsRefused) {
   fall_back_to("[127.0.0.2]" + port);
   first->then(kHello + envelope({"550 5.1.1 unknown"}, false) + kQuit);

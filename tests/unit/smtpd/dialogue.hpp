@@ -11,6 +11,9 @@
 
 namespace postrider::smtpd {
 
+inline const std::string kMail = "MAIL FROM:<a@b.example>";
+inline const std::string kRcpt = "RCPT TO:<u@ours.example>";
+
 // Lists from words; "?" in `domains` makes look-ups fail.
 class TestLists final : public Lists {
  public:

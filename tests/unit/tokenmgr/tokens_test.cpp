@@ -87,6 +87,15 @@ TEST_F(TokensTest, AreRenewedOnceADayWhenNobodyAsks) {
   EXPECT_LE(asked - busy, 7);
 }
 
+TEST_F(TokensTest, OfNoLifeAreNotRenewedAllTheTime) {
+  life = seconds(0);
+  EXPECT_EQ(get("a"), "token1");
+  pass(seconds(1));
+  EXPECT_EQ(asked, 1);
+  pass(Tokens::kFirstPause);
+  EXPECT_EQ(asked, 2);
+}
+
 TEST_F(TokensTest, AreReplacedWhenAServerRefusesThemButNotAtOnce) {
   EXPECT_EQ(get("a"), "token1");
   EXPECT_EQ(get("a", "token1"), "token1"); // as new as can be
