@@ -154,6 +154,7 @@ void Delivery::fail_lookup(Trouble trouble, Role role, bool last) {
   } else if (trouble.cause == Cause::loop && open_ == settled_.size()) {
     pass_to_ = engine_.options.best_mx_transport;
   }
+  security_ = Security(); // what a host before this one did says nothing of it
   fail_all(trouble, {}, !last);
 }
 
