@@ -43,6 +43,10 @@ struct TlsPlan {
   }
 };
 using TlsPlanPtr = std::shared_ptr<const TlsPlan>;
+// What scache has is in the clear, whatever it says: where TLS is a must it is not even asked.
+inline bool may_be_clear(const TlsPlan& plan) {
+  return !is_mandatory(plan.policy.level) && !plan.policy.wrapper;
+}
 
 // What protects a session, and for whom it is good.
 struct Security {
