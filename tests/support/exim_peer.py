@@ -30,7 +30,7 @@ acl_smtp_rcpt = everything
 acl_smtp_data = everything
 begin acl
 everything:
-  accept
+  {accept}
 begin routers
 all:
   driver = accept
@@ -40,6 +40,8 @@ nowhere:
   driver = appendfile
   file = /dev/null
   user = {user}
+begin authenticators
+{authenticators}
 """
 
 
@@ -49,10 +51,11 @@ def available():
 
 
 class Exim:
-    """`cert` and `key` are PEM files; without them there is no STARTTLS. `more`: lines of configuration."""
+    """`cert` and `key` are PEM files; without them there is no STARTTLS. `more`: lines of configuration.
+    `accept`: the statement that takes recipients and messages. `authenticators`: that section."""
 
     def __init__(self, directory, address="127.0.0.1", port=None, name="exim.example", cert=None, key=None,
-                 more=""):
+                 more="", accept="accept", authenticators=""):
         self.dir = pathlib.Path(directory)
         self.address, self.port = address, port or ports.free_port(address)
         for part in ("spool", "log"):
@@ -70,7 +73,8 @@ class Exim:
             key = own
         (self.dir / "conf").write_text(CONF.format(
             name=name, dir=self.dir, port=self.port, address=self.address, tls_hosts="*" if cert else "",
-            cert=cert or "", key=key or "", more=more, user=USER))
+            cert=cert or "", key=key or "", more=more, user=USER,
+            accept=accept, authenticators=authenticators))
         for file, line in (("passwd", f"{USER}:x:{NUMBER}:{NUMBER}::/nonexistent:/usr/sbin/nologin\n"),
                            ("group", f"{USER}:x:{NUMBER}:\n")):
             (self.dir / file).write_text(pathlib.Path("/etc", file).read_text() + line)
