@@ -64,9 +64,8 @@ def service(number, case, place, passwords, ca):
     settings = {"smtp_tls_security_level": protection["level"], "smtp_tls_CAfile": ca,
                 "smtp_tls_secure_cert_match": "postfix.example", "smtp_sasl_auth_enable": "yes",
                 "smtp_sasl_password_maps": f"texthash:{passwords}"}
-    for name, value in zip(("", "tls_", "tls_verified_"), options):
-        if value is not None:
-            settings[f"smtp_sasl_{name}security_options"] = value
+    names = ["smtp_sasl_security_options", "smtp_sasl_tls_security_options", "smtp_sasl_tls_verified_security_options"]
+    settings |= {name: value for name, value in zip(names, options) if value is not None}
     words = " ".join(f"-o {{ {key} = {value} }}" for key, value in settings.items())
     return f"smtp-{number} unix - - n - 1 smtp {words}\n", f"case{number}.example smtp-{number}:{place}\n"
 

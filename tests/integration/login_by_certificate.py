@@ -2,7 +2,7 @@
 """SASL EXTERNAL: Exim takes mail only of who it knows by the certificate of the connection. Who has none,
 or one that the server does not know, is not logged in, and mail waits.
 
-# shows: smtp_sasl_mechanism_filter smtp_tls_chain_files send_cyrus_sasl_authzid
+# shows: smtp_tls_chain_files send_cyrus_sasl_authzid
 """
 import pathlib
 import tempfile
