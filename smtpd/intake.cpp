@@ -36,24 +36,22 @@ bool begins_with_mailbox_line(ByteView content) {
 
 } // namespace
 
-Intake::Intake(submit::Submitter& submitter, const Config& config, const Peer& peer,
+Intake::Intake(const OpenSink& open, const Config& config, const Peer& peer,
                mail::Envelope& envelope, Clock& clock, smtp::BareNewline bare,
                smtp::Framing framing)
-    : submitter_(submitter), config_(config), peer_(peer), envelope_(envelope), clock_(clock),
-      framing_(framing), decoder_(bare, framing),
-      make_head_([this](queue::Id id) { return make_head(id); }) {
-  message_.emplace(submitter_, envelope_, make_head_);
-}
+    : config_(config), peer_(peer), envelope_(envelope), clock_(clock), framing_(framing),
+      decoder_(bare, framing), make_head_([this](queue::Id id) { return make_head(id); }),
+      sink_(open(make_head_)) {}
 
 void Intake::fail(Trouble trouble) {
   trouble_ = trouble;
-  message_.reset(); // memory and file are given back at once
+  sink_.reset(); // memory and file are given back at once
 }
 
 smtp::DataDecoder::Fed Intake::feed(ByteView in) {
   discarded_.clear();
-  const smtp::DataDecoder::Fed fed = decoder_.feed(in, message_ ? message_->pending() : discarded_);
-  if (!message_) return fed;
+  const smtp::DataDecoder::Fed fed = decoder_.feed(in, sink_ ? sink_->pending() : discarded_);
+  if (!sink_) return fed;
   const mail::ContentFacts& facts = decoder_.facts();
   if (config_.message_size != 0 && facts.size > config_.message_size)
     fail(Trouble::too_big);
@@ -66,9 +64,10 @@ smtp::DataDecoder::Fed Intake::feed(ByteView in) {
 
 ev::Task<void> Intake::relieve() {
   complete_envelope();
-  Result<void> spilt = co_await message_->spill();
-  if (!spilt) {
-    error_ = spilt.error();
+  look_at_beginning();
+  Result<void> relieved = co_await sink_->relieve();
+  if (!relieved) {
+    error_ = relieved.error();
     fail(Trouble::queue);
   }
 }
@@ -83,20 +82,29 @@ void Intake::complete_envelope() {
   envelope_.message_id = decoder_.scanner().message_id();
 }
 
-ev::Task<Result<queue::Id>> Intake::commit() {
+// Before anything of it has left the sink.
+void Intake::look_at_beginning() {
+  if (looked_) return;
+  looked_ = true;
+  has_mailbox_line_ = begins_with_mailbox_line(sink_->pending());
+  has_header_ = has_mailbox_line_ || begins_with_header(sink_->pending());
+}
+
+ev::Task<Result<Answer>> Intake::commit() {
   if (framing_ == smtp::Framing::chunk && !decoder_.ended())
-    decoder_.finish(message_ ? message_->pending() : discarded_);
-  if (message_ && decoder_.rejected()) fail(Trouble::bare_newline);
-  if (!message_) co_return error_.value_or(Error(ErrorKind::refused, "not acceptable"));
+    decoder_.finish(sink_ ? sink_->pending() : discarded_);
+  if (sink_ && decoder_.rejected()) fail(Trouble::bare_newline);
+  if (!sink_) co_return error_.value_or(Error(ErrorKind::refused, "not acceptable"));
   complete_envelope();
+  look_at_beginning();
   complete_ = true;
   const mail::ContentFacts facts = decoder_.facts();
-  Result<queue::Id> id = co_await message_->commit(facts);
-  if (!id) {
-    error_ = id.error();
+  Result<Answer> answer = co_await sink_->commit(facts);
+  if (!answer) {
+    error_ = answer.error();
     fail(Trouble::queue);
   }
-  co_return id;
+  co_return std::move(answer);
 }
 
 // The id is known from here on: the log begins with what makes the message findable.
@@ -118,9 +126,7 @@ std::string Intake::make_head(queue::Id id) {
   std::string head = mail::received_header(facts);
 
   const mail::ContentScanner& seen = decoder_.scanner();
-  const bool has_mailbox_line = begins_with_mailbox_line(message_->pending());
-  const bool has_header = has_mailbox_line || begins_with_header(message_->pending());
-  if (peer_.local && (complete_ || !seen.in_header() || !has_header)) {
+  if (peer_.local && (complete_ || !seen.in_header() || !has_header_)) {
     if (!seen.has_date()) head += "Date: " + rfc5322_date(now) + "\r\n";
     if (!seen.has_from()) {
       const std::string sender =
@@ -133,8 +139,8 @@ std::string Intake::make_head(queue::Id id) {
     }
   }
 
-  if (has_mailbox_line) head += "X-Mailbox-Line: "; // makes it a header, as Postfix does
-  if (!has_header) head += "\r\n";                  // what came is body from its first line on
+  if (has_mailbox_line_) head += "X-Mailbox-Line: "; // makes it a header, as Postfix does
+  if (!has_header_) head += "\r\n";                  // what came is body from its first line on
 
   std::string client = "client=" + peer_.shown();
   if (peer_.local) client += ", uid=" + std::to_string(peer_.uid);

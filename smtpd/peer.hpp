@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who the client is, as far as the system and the name service tell us.
+// Who the client is, as far as the system, the name service, TLS and AUTH tell us.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,27 @@
 
 namespace postrider::smtpd {
 
+// TLS of the connection.
+struct PeerTls {
+  std::string protocol; // "TLSv1.3"; empty: no TLS
+  std::string cipher;   // "TLS_AES_256_GCM_SHA384"
+  int bits = 0;         // of the cipher, in use and of the algorithm
+  int algorithm_bits = 0;
+  std::string details;          // "key-exchange X25519 ..." or empty
+  bool has_certificate = false; // of the client
+  bool trusted = false;         // it leads to a root of ours
+  std::string subject;          // common names
+  std::string issuer;
+  std::string fingerprint; // "AB:CD:..." of the certificate, and of its public key
+  std::string key_fingerprint;
+};
+
+// A successful AUTH.
+struct PeerLogin {
+  std::string method; // "PLAIN"; empty: nobody logged in
+  std::string user;
+};
+
 struct Peer {
   std::string name = "unknown";         // verified
   std::string reverse_name = "unknown"; // what its address claims, verified or not
@@ -17,6 +38,8 @@ struct Peer {
   std::string address; // empty: a process of this host, over a UNIX socket
   std::string port;
   std::uint32_t uid = 0; // of that process
+  PeerTls tls;
+  PeerLogin login;
   bool local = false;
   bool trusted = false; // in mynetworks, or local
   bool free_of_limits = false;

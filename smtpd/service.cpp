@@ -188,11 +188,12 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
                             std::shared_ptr<const Config> config) {
   const std::string address = peer.address;
   {
-    net::TcpStream stream(context_.loop(), std::move(client.fd));
-    Session session(shared_, std::move(config), stream, std::move(peer));
+    const int fd = client.fd.get();
+    auto stream = std::make_unique<net::TcpStream>(context_.loop(), std::move(client.fd));
+    Session session(shared_, std::move(config), std::move(stream), std::move(peer));
     char byte;
-    session.set_early_talk(::recv(stream.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
-    const auto place = open_.insert(open_.end(), Open{stream.fd(), &session});
+    session.set_early_talk(::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+    const auto place = open_.insert(open_.end(), Open{fd, &session});
     co_await session.run();
     open_.erase(place);
   }
@@ -201,8 +202,8 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
 }
 
 ev::RootTask Service::turn_away(daemon::Client client, Peer peer, std::string reply) {
-  net::TcpStream stream(context_.loop(), std::move(client.fd));
-  Session session(shared_, config_, stream, std::move(peer));
+  auto stream = std::make_unique<net::TcpStream>(context_.loop(), std::move(client.fd));
+  Session session(shared_, config_, std::move(stream), std::move(peer));
   co_await session.refuse(reply);
 }
 

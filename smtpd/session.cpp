@@ -23,10 +23,10 @@ bool is_other_protocol(std::string_view line, std::string_view word) {
 
 } // namespace
 
-Session::Session(Shared& shared, std::shared_ptr<const Config> config, net::Stream& stream,
-                 Peer peer)
-    : shared_(shared), config_(std::move(config)), stream_(stream), peer_(std::move(peer)),
-      began_(shared.loop.now()) {}
+Session::Session(Shared& shared, std::shared_ptr<const Config> config,
+                 std::unique_ptr<net::Stream> stream, Peer peer)
+    : shared_(shared), config_(std::move(config)), stream_(std::move(stream)),
+      peer_(std::move(peer)), began_(shared.loop.now()) {}
 
 ev::Deadline Session::limit() const {
   const ev::Deadline one = shared_.loop.after(config_->timeout);
@@ -128,7 +128,7 @@ ev::Task<void> Session::converse() {
     failed_ = false;
     const std::size_t reply_at = out_.size();
     // What stands behind a command that must end its group was sent without seeing our reply.
-    if (row.ends_group && config_->forbid_pipelining && !stream_.buffered().empty()) {
+    if (row.ends_group && config_->forbid_pipelining && !stream_->buffered().empty()) {
       fail(503, "5.5.0", "Error: improper use of SMTP command pipelining");
       log::info("improper command pipelining after " + std::string(row.reply_name) + " from " +
                 peer_.shown());
@@ -155,7 +155,7 @@ ev::Task<bool> Session::flush() {
   const std::string bytes = std::move(out_);
   out_.clear();
   // A client that does not take its replies is not waited for any longer than a silent one.
-  Result<void> written = co_await stream_.write(bytes, limit());
+  Result<void> written = co_await stream_->write(bytes, limit());
   if (written) co_return true;
   if (end_ == End::none)
     end_ = written.error().kind() == ErrorKind::timeout ? End::timeout : End::closed;
@@ -163,7 +163,7 @@ ev::Task<bool> Session::flush() {
 }
 
 ev::Task<bool> Session::fill(ev::Deadline deadline) {
-  Result<void> filled = co_await stream_.fill(deadline);
+  Result<void> filled = co_await stream_->fill(deadline);
   if (filled) co_return true;
   const ErrorKind kind = filled.error().kind();
   if (shared_.draining) {
@@ -182,12 +182,12 @@ ev::Task<bool> Session::next_line() {
   bool waited = false;
   std::size_t searched = 0;
   while (true) {
-    const ByteView have = stream_.buffered();
+    const ByteView have = stream_->buffered();
     const std::size_t end = have.substr(0, config_->line_length + 2).find('\n', searched);
     if (end != ByteView::npos) {
       bare_lf_ = end == 0 || have[end - 1] != '\r';
       line_.assign(have.substr(0, bare_lf_ ? end : end - 1));
-      stream_.consume(end + 1);
+      stream_->consume(end + 1);
       co_return true;
     }
     if (have.size() > config_->line_length) {
@@ -240,13 +240,13 @@ ev::Task<void> Session::execute(smtp::Command command) {
   case smtp::Verb::help:
     reply(214, "2.0.0", "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT HELP");
     co_return;
-  case smtp::Verb::auth: fail(503, "5.5.1", "Error: authentication not enabled"); co_return;
+  case smtp::Verb::auth: co_await auth(command.arguments); co_return;
+  case smtp::Verb::starttls: co_await starttls(); co_return;
+  case smtp::Verb::xclient: co_await xclient(command.arguments); co_return;
+  case smtp::Verb::xforward: xforward(command.arguments); co_return;
   case smtp::Verb::lhlo:
   case smtp::Verb::expn:
-  case smtp::Verb::etrn:
-  case smtp::Verb::starttls:
-  case smtp::Verb::xclient:
-  case smtp::Verb::xforward: fail(502, "5.5.1", "Error: command not implemented"); co_return;
+  case smtp::Verb::etrn: fail(502, "5.5.1", "Error: command not implemented"); co_return;
   case smtp::Verb::unknown: break;
   }
   if (is_other_protocol(line_, command.word)) {
@@ -283,13 +283,13 @@ ev::Task<void> Session::punish(std::size_t reply_at) {
 }
 
 ev::Task<void> Session::linger() {
-  stream_.shutdown_write();
+  stream_->shutdown_write();
   const ev::Deadline deadline = shared_.loop.after(config_->linger);
   std::size_t thrown_away = 0;
   while (thrown_away < kLingerBytes) {
-    thrown_away += stream_.buffered().size();
-    stream_.consume(stream_.buffered().size());
-    Result<void> filled = co_await stream_.fill(deadline);
+    thrown_away += stream_->buffered().size();
+    stream_->consume(stream_->buffered().size());
+    Result<void> filled = co_await stream_->fill(deadline);
     if (!filled) co_return;
   }
 }

@@ -34,7 +34,8 @@ struct Shared {
 
 class Session {
  public:
-  Session(Shared& shared, std::shared_ptr<const Config> config, net::Stream& stream, Peer peer);
+  Session(Shared& shared, std::shared_ptr<const Config> config, std::unique_ptr<net::Stream> stream,
+          Peer peer);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -77,9 +78,14 @@ class Session {
   void rset();
   void vrfy(std::string_view arguments);
   void quit();
+  ev::Task<void> starttls();                          // session_tls.cpp
+  ev::Task<void> auth(std::string_view arguments);    // session_auth.cpp
+  ev::Task<void> xclient(std::string_view arguments); // session_behind.cpp
+  void xforward(std::string_view arguments);
 
   // --- content
   std::optional<smtp::Refusal> content_refusal() const;
+  OpenSink sink_of(const Transaction& transaction);
   bool begin_content(smtp::Framing framing);
   ev::Task<bool> skip(std::uint64_t count);
   ev::Task<void> end_content();
@@ -99,7 +105,7 @@ class Session {
 
   Shared& shared_;
   std::shared_ptr<const Config> config_;
-  net::Stream& stream_;
+  std::unique_ptr<net::Stream> stream_; // behind STARTTLS another than before
   Peer peer_;
   std::string out_;
   std::string line_;

@@ -105,6 +105,8 @@ void Session::mail(std::string_view arguments) {
   envelope.client_address = peer_.address;
   envelope.client_port = peer_.port;
   envelope.helo = helo_;
+  envelope.sasl_username = peer_.login.user;
+  envelope.sasl_method = peer_.login.method;
   envelope.protocol = command.smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP";
   envelope.submitter_uid = peer_.uid;
   envelope.local_submission = peer_.local;
@@ -153,6 +155,7 @@ ev::Task<void> Session::rcpt(std::string_view arguments) {
   }
   SessionFacts session;
   session.trusted = peer_.trusted;
+  session.authenticated = !peer_.login.method.empty();
   if (const auto refused = check_recipient(config_->relay_rules, config_->recipient_rules, session,
                                            facts, config_->codes))
     co_return reject("RCPT", *refused, recipient.address);

@@ -41,6 +41,13 @@ std::optional<smtp::Refusal> Session::content_refusal() const {
   POSTRIDER_UNREACHABLE();
 }
 
+// Where the content goes: today the queue.
+OpenSink Session::sink_of(const Transaction& transaction) {
+  return [this, &transaction](const submit::MakeHead& make_head) {
+    return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
+  };
+}
+
 // Checks what has to be there; false when the command was refused.
 bool Session::begin_content(smtp::Framing framing) {
   if (!transaction_) {
@@ -54,7 +61,7 @@ bool Session::begin_content(smtp::Framing framing) {
   const smtp::BareNewline bare =
       peer_.bare_newlines_pass ? smtp::BareNewline::normalize : config_->bare_newline;
   if (!transaction_->intake)
-    transaction_->intake.emplace(shared_.submitter, *config_, peer_, transaction_->envelope,
+    transaction_->intake.emplace(sink_of(*transaction_), *config_, peer_, transaction_->envelope,
                                  shared_.loop.clock(), bare, framing);
   return true;
 }
@@ -73,12 +80,12 @@ ev::Task<void> Session::data(std::string_view) {
   const SteadyTime began = shared_.loop.now();
   std::uint64_t received = 0;
   while (true) {
-    if (stream_.buffered().empty()) {
+    if (stream_->buffered().empty()) {
       const bool more = co_await fill(content_deadline(began, received));
       if (!more) co_return; // a cut message is no message
     }
-    const smtp::DataDecoder::Fed fed = intake.feed(stream_.buffered());
-    stream_.consume(fed.consumed);
+    const smtp::DataDecoder::Fed fed = intake.feed(stream_->buffered());
+    stream_->consume(fed.consumed);
     received += fed.consumed;
     if (fed.ended) break;
     if (intake.wants_relief()) co_await intake.relieve();
@@ -97,8 +104,8 @@ ev::Task<bool> Session::skip(std::uint64_t count) {
   const SteadyTime began = shared_.loop.now();
   std::uint64_t skipped = 0;
   while (skipped < count) {
-    const std::uint64_t here = std::min<std::uint64_t>(stream_.buffered().size(), count - skipped);
-    stream_.consume(here);
+    const std::uint64_t here = std::min<std::uint64_t>(stream_->buffered().size(), count - skipped);
+    stream_->consume(here);
     skipped += here;
     if (skipped == count) break;
     const bool written = co_await flush();
@@ -144,16 +151,16 @@ ev::Task<void> Session::bdat(std::string_view arguments) {
   const SteadyTime began = shared_.loop.now();
   std::uint64_t left = chunk.size;
   while (left > 0) {
-    if (stream_.buffered().empty()) {
+    if (stream_->buffered().empty()) {
       const bool written = co_await flush();
       if (!written) co_return;
       const bool more = co_await fill(content_deadline(began, chunk.size - left));
       if (!more) co_return;
     }
-    const ByteView here = stream_.buffered().substr(0, left);
+    const ByteView here = stream_->buffered().substr(0, left);
     const std::size_t length = here.size();
     (void)intake.feed(here);
-    stream_.consume(length);
+    stream_->consume(length);
     left -= length;
     if (intake.wants_relief()) co_await intake.relieve();
   }
@@ -174,11 +181,16 @@ ev::Task<void> Session::bdat(std::string_view arguments) {
 ev::Task<void> Session::end_content() {
   Intake& intake = *transaction_->intake;
   committing_ = true;
-  Result<queue::Id> id = co_await intake.commit();
+  Result<Answer> answer = co_await intake.commit();
   committing_ = false;
-  if (id) {
-    reply(250, "2.0.0", "Ok: queued as " + id->text());
+  if (answer && answer->code < 400) {
+    reply(answer->code, answer->dsn, answer->text);
     junk_ = 0;
+    reset();
+    co_return;
+  }
+  if (answer) {
+    reject("END-OF-MESSAGE", *answer, {});
     reset();
     co_return;
   }
@@ -186,7 +198,8 @@ ev::Task<void> Session::end_content() {
       content_refusal().value_or(smtp::Refusal{451, "4.3.0", "Error: queue file write error"});
   const bool ours = intake.trouble() == Intake::Trouble::queue;
   const bool bare = intake.trouble() == Intake::Trouble::bare_newline;
-  if (ours) log::warning("a message from " + peer_.shown() + " is put off: " + id.error().text());
+  if (ours)
+    log::warning("a message from " + peer_.shown() + " is put off: " + answer.error().text());
   reject("END-OF-MESSAGE", refusal, {});
   if (ours) --errors_;
   reset();

@@ -45,18 +45,11 @@ struct Parameter {
 
 inline constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
-// The words that a list of rules may hold; empty: the words of other lists are free.
-constexpr std::string_view word_choices(std::string_view name) {
-  if (name != "smtpd_relay_restrictions" && name != "smtpd_recipient_restrictions") return "";
-  return "permit_mynetworks|permit_sasl_authenticated|permit_auth_destination|"
-         "reject_unauth_destination|defer_unauth_destination|permit|reject|defer";
-}
-
 inline constexpr Parameter kParameters[] = {
 #define TEXT(name, initial, owners, about)                                                         \
   {#name, Type::text, initial, 0, kNoLimit, 0, "", owners, about},
 #define WORDS(name, initial, owners, about)                                                        \
-  {#name, Type::words, initial, 0, kNoLimit, 0, word_choices(#name), owners, about},
+  {#name, Type::words, initial, 0, kNoLimit, 0, "", owners, about},
 #define FLAG(name, initial, owners, about)                                                         \
   {#name, Type::flag, initial, 0, kNoLimit, 0, "", owners, about},
 #define TIME(name, initial, unit, least, owners, about)                                            \

@@ -57,8 +57,10 @@ struct Envelope {
   std::string client_address; // "192.0.2.1", "2001:db8::1"; empty for a UNIX socket
   std::string client_port;
   std::string helo;
-  std::string protocol; // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
-  std::string sasl_username;
+  std::string protocol;      // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
+  std::string sasl_username; // who logged in, by which mechanism
+  std::string sasl_method;
+  std::string sasl_sender;         // MAIL AUTH=, RFC 4954 section 5
   std::uint32_t submitter_uid = 0; // local submission only
   bool local_submission = false;
   std::string message_id; // with its angle brackets; for the log
@@ -66,6 +68,7 @@ struct Envelope {
   // it reports (indices into the original's list) count as reported, so a crash repeats no bounce.
   std::string report_for;
   std::vector<std::uint32_t> reported;
+  std::string hold;        // why qmgr puts it on hold as it arrives; empty: it does not
   std::string report_kind; // "failed", "delayed", "success"; empty for ordinary mail
 
   bool operator==(const Envelope&) const = default;
@@ -84,9 +87,12 @@ struct Envelope {
     v.optional("helo", s.helo);
     v.optional("protocol", s.protocol);
     v.optional("sasl_username", s.sasl_username);
+    v.optional("sasl_method", s.sasl_method);
+    v.optional("sasl_sender", s.sasl_sender);
     v.optional("submitter_uid", s.submitter_uid);
     v.optional("local", s.local_submission);
     v.optional("message_id", s.message_id);
+    v.optional("hold", s.hold);
     v.optional("report_for", s.report_for);
     v.optional("reported", s.reported);
     v.optional("report_kind", s.report_kind);

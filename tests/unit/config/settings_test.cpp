@@ -160,14 +160,6 @@ TEST(Settings, AllBadValuesAreReported) {
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
-TEST(Settings, RestrictionWordsAreKnownOnes) {
-  EXPECT_THAT(load("smtpd_recipient_restrictions = Permit_mynetworks, reject\n").findings.errors,
-              IsEmpty());
-  EXPECT_THAT(
-      load("smtpd_relay_restrictions = permit_mynetworks, reject_rbl_client x\n").findings.errors,
-      ElementsAre(HasSubstr("\"reject_rbl_client\" is not known")));
-}
-
 TEST(Settings, ClassesOfNoticesThatNobodyWritesAreSaid) {
   EXPECT_THAT(load("").findings.warnings, IsEmpty());
   EXPECT_THAT(load("notify_classes = bounce, 2bounce, data, delay, protocol\n").findings.warnings,

@@ -159,8 +159,7 @@ class DialogueTest : public testing::Test {
  private:
   ev::RootTask serve(Fd fd) {
     {
-      net::TcpStream stream(loop, std::move(fd));
-      Session session(*shared, config, stream, peer);
+      Session session(*shared, config, std::make_unique<net::TcpStream>(loop, std::move(fd)), peer);
       session.set_early_talk(early);
       co_await session.run();
     }
