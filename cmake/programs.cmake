@@ -10,6 +10,7 @@ foreach(program smtpd qmgr smtp lmtp bounce scache tlsmgr)
 endforeach()
 postrider_program(tokenmgr USES base ev config db tls http ipc maps proto service daemon
                   LINKS nlohmann_json::nlohmann_json)
+postrider_program(saslmgr USES base ev config net sasl ipc proto service daemon)
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
   postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
                     LINKS nlohmann_json::nlohmann_json)

@@ -32,9 +32,10 @@ Result<void> set_limits() {
   return {};
 }
 
-Result<void> become(const passwd& user) {
+Result<void> become(const passwd& user, bool all_groups) {
   const gid_t group = user.pw_gid;
-  if (::setgroups(1, &group) != 0) return Error::from_errno("setgroups", errno);
+  if (all_groups ? ::initgroups(user.pw_name, group) != 0 : ::setgroups(1, &group) != 0)
+    return Error::from_errno("setgroups", errno);
   if (::setresgid(group, group, group) != 0) return Error::from_errno("setresgid", errno);
   if (::setresuid(user.pw_uid, user.pw_uid, user.pw_uid) != 0)
     return Error::from_errno("setresuid", errno);
@@ -77,7 +78,7 @@ Result<std::uint16_t> enter_jail(const Jail& jail) {
       reached |= proto::kJailChroot;
     }
     if (user != nullptr) {
-      POSTRIDER_TRY_VOID(become(*user));
+      POSTRIDER_TRY_VOID(become(*user, jail.all_groups));
       reached |= proto::kJailUser;
     }
   }

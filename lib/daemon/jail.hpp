@@ -15,6 +15,7 @@ struct Jail {
   bool change_user = false; // no effect unless the process is root's
   bool change_root = false; // the same
   std::string owner;        // user name
+  bool all_groups = false;  // of the owner, rather than the first one alone
   std::string root_directory;
 };
 

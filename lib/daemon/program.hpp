@@ -73,6 +73,8 @@ struct Needs {
   // (Context::set_busy).
   std::size_t clients = 0;
   std::size_t offload_threads = 2;
+  // Keeps the further groups that mail_owner is a member of: for the sockets of other software.
+  bool groups = false;
 };
 
 struct Program {

@@ -149,6 +149,7 @@ Result<void> Runner::enter() {
                 enter_jail({.change_user = options_.change_user,
                             .change_root = options_.change_root,
                             .owner = settings_->text("mail_owner"),
+                            .all_groups = program_.needs.groups,
                             .root_directory = settings_->text("queue_directory")}));
   log::debug("jail: " + describe_jail(reached));
   loop_ = std::make_unique<ev::Loop>();

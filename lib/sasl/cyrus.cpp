@@ -2,25 +2,12 @@
 #include "sasl/cyrus.hpp"
 
 #include <cstdlib>
-#include <mutex>
-#include <sasl/sasl.h>
 
 #include "sasl/client.hpp"
+#include "sasl/cyrus_common.hpp"
 
 namespace postrider::sasl {
 namespace {
-
-// Cyrus keeps lists of plug-ins and properties that every connection reads.
-void* new_mutex() { return new std::mutex; }
-int lock_mutex(void* mutex) {
-  static_cast<std::mutex*>(mutex)->lock();
-  return SASL_OK;
-}
-int unlock_mutex(void* mutex) {
-  static_cast<std::mutex*>(mutex)->unlock();
-  return SASL_OK;
-}
-void free_mutex(void* mutex) { delete static_cast<std::mutex*>(mutex); }
 
 // What Cyrus would log at its higher levels holds passwords; and it would log from a pool thread.
 // What failed is in the code that a step returns.
@@ -57,28 +44,6 @@ int get_realm(void* context, int, const char** available, const char** result) {
   for (; at != std::string::npos && *available; ++available)
     if (user.compare(at + 1, std::string::npos, *available) == 0) *result = *available;
   return SASL_OK;
-}
-
-template <typename Function>
-sasl_callback_t callback(unsigned long id, Function* function, const void* context) {
-  const auto any = reinterpret_cast<void (*)()>(function); // every kind has arguments of its own
-  return {id, reinterpret_cast<int (*)()>(any), const_cast<void*>(context)};
-}
-
-unsigned flags_of(const std::vector<std::string>& words) {
-  constexpr struct {
-    std::string_view word;
-    unsigned flag;
-  } kFlags[] = {
-      {"noplaintext", SASL_SEC_NOPLAINTEXT},   {"noactive", SASL_SEC_NOACTIVE},
-      {"nodictionary", SASL_SEC_NODICTIONARY}, {"noanonymous", SASL_SEC_NOANONYMOUS},
-      {"mutual_auth", SASL_SEC_MUTUAL_AUTH},
-  };
-  unsigned flags = 0;
-  for (const std::string& word : words)
-    for (const auto& row : kFlags)
-      if (word == row.word) flags |= row.flag;
-  return flags;
 }
 
 } // namespace
@@ -122,7 +87,7 @@ struct Cyrus::Impl {
     sasl_security_properties_t properties{};
     properties.max_ssf = 0; // no security layers
     properties.maxbufsize = 0;
-    properties.security_flags = flags_of(dialogue.security);
+    properties.security_flags = security_flags(dialogue.security);
     code = sasl_setprop(connection, SASL_SEC_PROPS, &properties);
     if (code != SASL_OK || !dialogue.client_certificate) return code;
     return sasl_setprop(connection, SASL_AUTH_EXTERNAL, dialogue.identity.user.c_str());
@@ -141,7 +106,7 @@ Result<void> Cyrus::initialize(const std::string& plugin_path) {
   callbacks[1] = callback(SASL_CB_GETPATH, get_path, nullptr);
   if (plugin_path.empty()) callbacks[1] = {SASL_CB_LIST_END, nullptr, nullptr};
   callbacks[2] = {SASL_CB_LIST_END, nullptr, nullptr};
-  sasl_set_mutex(new_mutex, lock_mutex, unlock_mutex, free_mutex); // before any other call
+  use_mutexes(); // before any other call
   const int code = sasl_client_init(callbacks);
   if (code == SASL_OK) return {};
   return Error(ErrorKind::config,
