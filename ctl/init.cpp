@@ -180,6 +180,7 @@ Result<std::string> master_cf_text(const Instance& instance) {
   row("lmtp", "unix  -       -       n       -       -       lmtp");
   row("scache", "unix  -       -       n       -       1       scache");
   row("tokenmgr", "unix  -       -       n       -       1       tokenmgr");
+  row("saslmgr", "unix  -       -       n       -       1       saslmgr");
   const config::MasterCf parsed = config::parse_master_cf(out);
   if (!parsed.errors.empty()) return Error(ErrorKind::config, "--listen: " + parsed.errors.front());
   return out;

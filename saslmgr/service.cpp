@@ -57,18 +57,21 @@ Result<Options> Options::load(const config::Settings& settings) {
   out.worker.config_path = settings.text("cyrus_sasl_config_path");
   if (out.worker.config_path.empty())
     out.worker.config_path = settings.config_directory() + "/sasl:/etc/sasl2:/usr/lib/sasl2";
+  out.limits.answer = settings.time("smtpd_sasl_time_limit");
   out.failure_limit = static_cast<std::uint64_t>(settings.number("smtpd_sasl_failure_limit"));
   out.failure_time = settings.time("smtpd_sasl_failure_time");
   return out;
 }
 
-Service::Service(ev::Loop& loop, const Options& options, Workers::Make make, WorkerLimits limits)
+Service::Service(ev::Loop& loop, const Options& options, Workers::Make make)
     : loop_(loop), failures_(options.failure_limit, options.failure_time),
-      workers_(loop, std::move(make), limits),
-      server_(
-          loop, *this,
-          {.protocol = std::string(proto::kSaslmgrProtocol), .version = proto::kSaslmgrVersion}) {
-}
+      workers_(loop, std::move(make), options.limits),
+      server_(loop, *this,
+              {.protocol = std::string(proto::kSaslmgrProtocol),
+               .version = proto::kSaslmgrVersion,
+               .limits = {.frame = proto::kLongestLoginFrame,
+                          .unsent = 4 * proto::kLongestLoginFrame,
+                          .descriptors = 0}}) {}
 
 void Service::stop() {
   server_.stop();

@@ -14,6 +14,7 @@ namespace postrider::saslmgr {
 
 struct Options {
   WorkerSetup worker;
+  WorkerLimits limits;             // smtpd_sasl_time_limit
   std::uint64_t failure_limit = 0; // smtpd_sasl_failure_limit
   Duration failure_time{};         // smtpd_sasl_failure_time
   // Error config names the parameter.
@@ -25,7 +26,7 @@ class Service final : public daemon::Service, private service::Handler {
   static constexpr std::size_t kMostLogins = 4096; // that wait for their clients
   static constexpr Duration kLongestLogin = std::chrono::minutes(10);
 
-  Service(ev::Loop& loop, const Options& options, Workers::Make make, WorkerLimits limits = {});
+  Service(ev::Loop& loop, const Options& options, Workers::Make make);
 
   void accept(daemon::Client client) override { server_.accept(std::move(client)); }
   void drain(daemon::Drain reason) override { server_.drain(reason); }

@@ -12,7 +12,6 @@ namespace postrider::saslmgr {
 namespace {
 
 constexpr std::size_t kHeader = 8;
-constexpr std::size_t kLongestFrame = 1024 * 1024;
 
 // Frames of ipc::Channel, blocking. Whatever goes wrong ends the process: it has nothing to lose.
 class Wire {
@@ -24,7 +23,7 @@ class Wire {
     char header[kHeader];
     read_all(header, kHeader);
     const std::size_t length = get_le<std::uint32_t>(ByteView(header, kHeader));
-    if (length > kLongestFrame) ::_exit(1);
+    if (length > proto::kLongestLoginFrame) ::_exit(1);
     wipe(body_);
     body_.resize(length);
     read_all(body_.data(), length);

@@ -18,11 +18,11 @@ namespace postrider::saslmgr {
 
 struct WorkerLimits {
   std::size_t most = 32;
-  std::size_t waiting = 256;                     // that stand in line
-  Duration patience = std::chrono::seconds(2);   // in line; or of a worker without any answer
-  Duration answer = std::chrono::seconds(20);    // for one step
-  Duration idle = std::chrono::seconds(60);      // before one goes; the last one stays
-  std::uint64_t uses = 1000;                     // logins before one is replaced: plug-ins leak
+  std::size_t waiting = 256;                   // that stand in line
+  Duration patience = std::chrono::seconds(2); // in line; or of a worker without any answer
+  Duration answer = std::chrono::seconds(20);  // for one step
+  Duration idle = std::chrono::seconds(60);    // before one goes; the last one stays
+  std::uint64_t uses = 1000;                   // logins before one is replaced: plug-ins leak
 };
 
 class WorkerProcess {
@@ -36,7 +36,7 @@ class WorkerProcess {
   ipc::Channel channel;
   const pid_t pid;
   bool busy = false;
-  bool gone = false; // it is in the pool no more
+  bool gone = false;  // it is in the pool no more
   SteadyTime since{}; // busy or idle
   std::uint64_t used = 0;
   std::size_t logins = 0; // that wait for their clients

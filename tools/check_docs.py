@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr", "tokenmgr"]
+PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr", "tokenmgr", "saslmgr"]
 COMMANDS = {"postrider": "ctl/main.cpp", "sendmail": "ctl/sendmail.cpp"}
 
 

@@ -27,9 +27,10 @@ namespace postrider::proto {
 inline constexpr std::string_view kSaslmgrProtocol = "saslmgr";
 inline constexpr std::uint32_t kSaslmgrVersion = 1;
 
-inline constexpr std::size_t kLongestLoginText = 255;        // of each fact
-inline constexpr std::size_t kMostLoginWords = 32;           // security options
-inline constexpr std::size_t kLongestLoginData = 256 * 1024; // a response or a challenge
+inline constexpr std::size_t kLongestLoginText = 255;         // of each fact
+inline constexpr std::size_t kMostLoginWords = 32;            // security options
+inline constexpr std::size_t kLongestLoginData = 1024 * 1024; // a response or a challenge
+inline constexpr std::size_t kLongestLoginFrame = kLongestLoginData + 64 * 1024;
 
 // What is known of the session in which a client logs in.
 struct LoginFacts {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the client's and the server's side of Cyrus SASL share. Included by .cpp files of this folder
-// only: its types are Cyrus's.
+// What the client's and the server's side of Cyrus SASL share. Included by .cpp files of this
+// folder only: its types are Cyrus's.
 #pragma once
 
 #include <sasl/sasl.h>

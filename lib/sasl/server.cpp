@@ -112,9 +112,8 @@ struct Exchange::Impl {
     const auto or_null = [](const std::string& text) {
       return text.empty() ? nullptr : text.c_str();
     };
-    int code =
-        sasl_server_new(facts.service.c_str(), facts.hostname.c_str(), or_null(facts.realm),
-                        or_null(server), or_null(client), callbacks, 0, &connection);
+    int code = sasl_server_new(facts.service.c_str(), facts.hostname.c_str(), or_null(facts.realm),
+                               or_null(server), or_null(client), callbacks, 0, &connection);
     if (code != SASL_OK) return code;
     sasl_security_properties_t properties{};
     properties.max_ssf = 0; // no security layers
@@ -189,9 +188,8 @@ Result<std::vector<std::string>> Exchange::mechanisms(const ServerFacts& facts) 
     code = sasl_listmech(impl.connection, nullptr, "", " ", "", &list, nullptr, &count);
   const std::string said = std::exchange(trouble(), {});
   if (code != SASL_OK || list == nullptr)
-    return Error(ErrorKind::not_found,
-                 reason_of(code == SASL_OK ? SASL_NOMECH : code) +
-                     (said.empty() ? "" : " (" + said + ")"));
+    return Error(ErrorKind::not_found, reason_of(code == SASL_OK ? SASL_NOMECH : code) +
+                                           (said.empty() ? "" : " (" + said + ")"));
   std::vector<std::string> out;
   for (const std::string_view word : split(list, " "))
     out.emplace_back(word);
@@ -210,18 +208,17 @@ ServerStep Exchange::start(const std::string& mechanism, std::optional<std::stri
   // An empty response is one; Cyrus sees by the pointer whether there is any.
   const char* response = !initial ? nullptr : initial->empty() ? "" : initial->data();
   if (code == SASL_OK)
-    code = sasl_server_start(impl_->connection, mechanism.c_str(), response,
-                             initial ? static_cast<unsigned>(initial->size()) : 0, &output,
-                             &length);
+    code =
+        sasl_server_start(impl_->connection, mechanism.c_str(), response,
+                          initial ? static_cast<unsigned>(initial->size()) : 0, &output, &length);
   return impl_->result(code, output, length);
 }
 
 ServerStep Exchange::step(std::string_view response) {
   const char* output = nullptr;
   unsigned length = 0;
-  const int code =
-      sasl_server_step(impl_->connection, response.empty() ? "" : response.data(),
-                       static_cast<unsigned>(response.size()), &output, &length);
+  const int code = sasl_server_step(impl_->connection, response.empty() ? "" : response.data(),
+                                    static_cast<unsigned>(response.size()), &output, &length);
   return impl_->result(code, output, length);
 }
 

@@ -36,7 +36,8 @@ bool is_mechanism(std::string_view name) {
 } // namespace
 
 SaslManager::SaslManager(ev::Loop& loop, SaslManagerSetup setup)
-    : loop_(loop), caller_(loop, caller_setup(setup)) {}
+    : loop_(loop), timeout_(2 * setup.time_limit + std::chrono::seconds(10)),
+      caller_(loop, caller_setup(setup)) {}
 
 ev::Task<Result<std::vector<std::string>>>
 SaslManager::mechanisms(ev::Lent<const proto::LoginFacts> facts) {
@@ -60,8 +61,7 @@ SaslManager::mechanisms(ev::Lent<const proto::LoginFacts> facts) {
   for (const std::string& name : answer->names)
     if (is_mechanism(name) && known.names.size() < kMostMechanisms)
       known.names.push_back(uppercase(name));
-  if (known.names.empty())
-    co_return Error(ErrorKind::not_found, log::printable(answer->problem));
+  if (known.names.empty()) co_return Error(ErrorKind::not_found, log::printable(answer->problem));
   if (known_.size() >= kMostLists) known_.clear();
   known_[key] = known;
   co_return known.names;
@@ -91,7 +91,7 @@ ev::Task<LoginStep> SaslManager::begin(ev::Lent<const proto::LoginFacts> facts,
   request.mechanism = mechanism;
   request.has_initial = initial.has_value();
   if (initial) request.initial = initial->view();
-  Result<Reply> reply = co_await caller_.call(request, loop_.after(kTimeout));
+  Result<Reply> reply = co_await caller_.call(request, loop_.after(timeout_));
   wipe(request.initial);
   co_return taken(reply);
 }
@@ -100,7 +100,7 @@ ev::Task<LoginStep> SaslManager::step(std::uint64_t login, const Secret& respons
   proto::StepLogin request;
   request.login = login;
   request.response = response.view();
-  Result<Reply> reply = co_await caller_.call(request, loop_.after(kTimeout));
+  Result<Reply> reply = co_await caller_.call(request, loop_.after(timeout_));
   wipe(request.response);
   co_return taken(reply);
 }

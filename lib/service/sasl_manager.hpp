@@ -15,8 +15,9 @@
 namespace postrider::service {
 
 struct SaslManagerSetup {
-  std::string service = "saslmgr";       // saslmgr_service_name
-  std::vector<std::string> sockets = {}; // for tests; empty: those of `service`
+  std::string service = "saslmgr";                // saslmgr_service_name
+  Duration time_limit = std::chrono::seconds(20); // smtpd_sasl_time_limit
+  std::vector<std::string> sockets = {};          // for tests; empty: those of `service`
 };
 
 struct LoginStep {
@@ -30,8 +31,6 @@ struct LoginStep {
 
 class SaslManager {
  public:
-  // Longer than saslmgr takes, so that it is not taken for dead.
-  static constexpr Duration kTimeout = std::chrono::seconds(60);
   static constexpr Duration kFresh = std::chrono::seconds(60); // of a list of mechanisms
   static constexpr std::size_t kMostLists = 1000;
 
@@ -56,6 +55,7 @@ class SaslManager {
   LoginStep taken(Result<Reply>& reply);
 
   ev::Loop& loop_;
+  Duration timeout_; // longer than saslmgr takes, so that it is not taken for dead
   Caller caller_;
   std::map<std::string, Known> known_; // by facts, encoded
 };

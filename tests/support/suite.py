@@ -33,7 +33,7 @@ SENDMAIL = BUILD / "bin/sendmail"
 BENCH_SOURCE = BUILD / "tests/bench_source"
 BENCH_SINK = BUILD / "tests/bench_sink"
 CRASHED = r"killed by signal \d+ \(SIG(?:ABRT|BUS|FPE|ILL|SEGV|SYS|TRAP)\)"
-WORKERS = ("smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr")
+WORKERS = ("smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr", "saslmgr")
 
 
 def skip(why):

@@ -59,9 +59,9 @@ int database_plugin(const sasl_utils_t*, int, int* version, sasl_auxprop_plug_t*
 
 bool initialize() {
   test::ScratchDir dir;
-  std::ofstream(dir.path() + "/smtpd.conf")
-      << "pwcheck_method: auxprop\nauxprop_plugin: test\nmech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 "
-         "SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL ANONYMOUS\n";
+  std::ofstream(dir.path() + "/smtpd.conf") << "pwcheck_method: auxprop\nauxprop_plugin: "
+                                               "test\nmech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 "
+                                               "SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL ANONYMOUS\n";
   sasl_auxprop_add_plugin("test", database_plugin);
   return Exchange::initialize("smtpd", dir.path()).ok() && Client::initialize("").ok();
 }
@@ -183,8 +183,8 @@ TEST_F(SaslServer, ADatabaseThatFailsIsNoRefusal) {
 TEST_F(SaslServer, MalformedPlainIsRefused) {
   using namespace std::string_view_literals;
   for (const std::string_view response :
-       {""sv, "\0"sv, "\0\0"sv, "\0\0\0"sv, "\0\0\0\0"sv, "joe"sv, "joe\0"sv, "\0joe"sv, "\0joe\0"sv,
-        "joe\0joe"sv, "joe\0joe\0"sv, "\0\0tanstaaftanstaaf"sv, "\0joe\0tan\0staaf"sv,
+       {""sv, "\0"sv, "\0\0"sv, "\0\0\0"sv, "\0\0\0\0"sv, "joe"sv, "joe\0"sv, "\0joe"sv,
+        "\0joe\0"sv, "joe\0joe"sv, "joe\0joe\0"sv, "\0\0tanstaaftanstaaf"sv, "\0joe\0tan\0staaf"sv,
         "\0joe\0tanstaaftanstaaf\0"sv, "x\0joe\0tanstaaftanstaaf"sv}) {
     const ServerStep step = plain(response);
     EXPECT_NE(step.stage, Stage::done) << testing::PrintToString(response);

@@ -25,7 +25,7 @@ INSTANTIATE_TEST_SUITE_P(Failures, PrefixOf,
                              {"None", "", ""},
                              {"Nonsense", "unknown", ""},
                          }),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& one) { return std::string(one.param.name); });
 
 TEST(Failures, AnAccountIsGuardedAgainstManyPlaces) {
   Failures failures(3, 1h);

@@ -113,20 +113,21 @@ class Logins : public testing::Test {
     playing.tear_down();
   }
   void start() {
+    if (service) service->stop();
+    options.limits = limits;
     service = std::make_unique<Service>(
-        loop, options,
-        [this]() -> Result<std::shared_ptr<WorkerProcess>> {
+        loop, options, [this]() -> Result<std::shared_ptr<WorkerProcess>> {
           auto ends = net::socket_pair();
           workers.push_back(std::make_shared<FakeWorker>(loop, std::move(ends->second)));
           playing.spawn(play(workers.back()), "worker");
           return std::make_shared<WorkerProcess>(loop, std::move(ends->first), 0);
-        },
-        limits);
+        });
   }
   void turns() {
     for (int i = 0; i < 40; ++i) {
       daemon::Client client;
-      client.fd = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (service)
+        client.fd = Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (client.fd) service->accept(std::move(client));
       loop.turn(false);
     }
@@ -152,8 +153,8 @@ class Logins : public testing::Test {
     service::LoginStep step = co_await with.begin(facts, mechanism, initial);
     out->emplace(std::move(step));
   }
-  static ev::RootTask run_step(service::SaslManager& with, std::uint64_t login, std::string response,
-                               Out out) {
+  static ev::RootTask run_step(service::SaslManager& with, std::uint64_t login,
+                               std::string response, Out out) {
     const Secret secret(response);
     service::LoginStep step = co_await with.step(login, secret);
     out->emplace(std::move(step));
@@ -338,6 +339,7 @@ TEST_F(Logins, MechanismsAreKnownForAWhile) {
     };
     tasks.spawn(Ask::run(*smtpd, out), "mechanisms");
     turns();
+    if (!service) advance(5s); // nobody takes the connection
     return *out;
   };
   EXPECT_THAT(names(), testing::ElementsAre("PLAIN", "CRAM-MD5")) << "only what is a name";
@@ -348,6 +350,7 @@ TEST_F(Logins, MechanismsAreKnownForAWhile) {
   EXPECT_THAT(names(), testing::ElementsAre("PLAIN", "CRAM-MD5")) << "better than none";
   EXPECT_EQ(stage(begin(*smtpd, "GOOD")), LoginStage::failed);
   start();
+  turns();
   advance(20s);
   EXPECT_EQ(stage(begin(*smtpd, "GOOD")), LoginStage::done);
 }
@@ -371,8 +374,13 @@ TEST_F(Logins, HostileMessagesEndTheirOwnConversation) {
     put_le<std::uint16_t>(frame, type);
     frame.append({1, 0});
     frame += body;
-    EXPECT_GT(::send(channel->fd(), frame.data(), frame.size(), MSG_NOSIGNAL), 0);
-    turns();
+    for (ByteView left = frame; !left.empty();) {
+      const ssize_t sent =
+          ::send(channel->fd(), left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && errno != EAGAIN) break;
+      if (sent > 0) left.remove_prefix(static_cast<std::size_t>(sent));
+      turns();
+    }
     char rest[65536];
     while (true) {
       const ssize_t got = ::recv(channel->fd(), rest, sizeof rest, MSG_DONTWAIT);
@@ -385,11 +393,8 @@ TEST_F(Logins, HostileMessagesEndTheirOwnConversation) {
         {proto::ListMechanisms::kType, encode(list)},
         {proto::CancelLogin::kType, encode(proto::CancelLogin{})}}) {
     EXPECT_FALSE(closed(type, body)) << type;
-    for (std::size_t cut = 0; cut < body.size(); ++cut) {
-      // What is optional stands at the end.
-      const bool whole = type == proto::StepLogin::kType && cut == body.size();
-      EXPECT_EQ(closed(type, body.substr(0, cut)), !whole) << type << " cut at " << cut;
-    }
+    for (std::size_t cut = 0; cut < body.size(); ++cut)
+      EXPECT_TRUE(closed(type, body.substr(0, cut))) << type << " cut at " << cut;
   }
   EXPECT_TRUE(closed(999, "")) << "no message of this conversation";
   EXPECT_TRUE(closed(Answer::kType, encode(Answer{}))) << "a worker's";
