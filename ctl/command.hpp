@@ -48,11 +48,12 @@ struct Command {
 const std::vector<Command>& queue_commands();     // queue why cat
 const std::vector<Command>& action_commands();    // flush retry hold release requeue delete
 const std::vector<Command>& lifecycle_commands(); // start start-fg stop reload status
-const std::vector<Command>& config_commands();    // init check conf version
+const std::vector<Command>& config_commands();    // init import check conf version
 const std::vector<Command>& map_commands();       // map
 const std::vector<Command>& sts_commands();       // sts
 const std::vector<Command>& reference_commands(); // outcomes tls
 const Command& tls_command();
+const Command& import_command();
 
 // Prints "postrider: text" to standard error, or with --json {"error": ...} to standard output, and
 // returns the status that suits the kind.

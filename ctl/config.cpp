@@ -261,6 +261,7 @@ const std::vector<Command>& config_commands() {
         {"user", "NAME", "owner of the mail, when made by root (postrider)"},
         {"log", "FILE", "where the log goes (DIR/log/postrider.log); /dev/stdout for containers"}},
        run_init},
+      import_command(),
       {"check", "", "look for mistakes in main.cf, master.cf and tables", {}, run_check},
       {"conf",
        "[NAME...]",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "init.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -18,6 +20,21 @@
 namespace postrider::ctl {
 
 namespace {
+
+// Every instance has these, of type unix.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kServices{{
+    {"submit",
+     "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes"},
+    {"qmgr", "unix  n       -       n       -       1       qmgr"},
+    {"bounce", "unix  -       -       n       -       1       bounce"},
+    {"tlsmgr", "unix  -       -       n       1000?   1       tlsmgr"},
+    {"smtp", "unix  -       -       n       -       -       smtp"},
+    {"relay", "unix  -       -       n       -       -       smtp"},
+    {"lmtp", "unix  -       -       n       -       -       lmtp"},
+    {"scache", "unix  -       -       n       -       1       scache"},
+    {"tokenmgr", "unix  -       -       n       -       1       tokenmgr"},
+    {"saslmgr", "unix  -       -       n       -       1       saslmgr"},
+}};
 
 constexpr const char* kDefaultListen = "127.0.0.1:2525";
 
@@ -49,13 +66,15 @@ Result<void> make_directory(const std::string& path, mode_t mode, const passwd* 
   return {};
 }
 
-Result<void> write_new_file(const std::string& path, std::string_view text,
-                            std::vector<std::string>& made) {
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+Result<void> write_new_file(const std::string& path, std::string_view text, mode_t mode,
+                            const passwd* owner, std::vector<std::string>& made) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd && errno == EEXIST)
     return Error(ErrorKind::busy, path + " exists already; nothing was overwritten");
   if (!fd) return Error::from_errno("create " + path, errno);
-  ::fchmod(fd.get(), 0644);
+  if (::fchmod(fd.get(), mode) != 0) return Error::from_errno("chmod " + path, errno);
+  if (owner != nullptr && ::fchown(fd.get(), owner->pw_uid, owner->pw_gid) != 0)
+    return Error::from_errno("chown " + path, errno);
   while (!text.empty()) {
     const ssize_t n = ::write(fd.get(), text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
@@ -151,12 +170,13 @@ Result<std::string> main_cf_text(const Instance& instance) {
   out += "\n# Where all mail goes; without it, to the MX hosts of each domain.\n";
   out += relayhost.empty() ? "#relayhost = [smtp.example.com]:587\n"
                            : "relayhost = " + relayhost + "\n";
+  if (!instance.main_lines.empty()) out += "\n" + instance.main_lines;
   return out;
 }
 
 Result<std::string> master_cf_text(const Instance& instance) {
   std::vector<std::string> listen = instance.listen;
-  if (listen.empty()) listen.push_back(kDefaultListen);
+  if (listen.empty() && instance.master_lines.empty()) listen.push_back(kDefaultListen);
   std::string out =
       "# Services of this instance: see postrider-master.cf(5).\n"
       "# service            type  private unpriv  chroot  wakeup  limit   command + arguments\n";
@@ -170,17 +190,15 @@ Result<std::string> master_cf_text(const Instance& instance) {
       return Error(ErrorKind::config, "--listen \"" + shown(at, 60) + "\": expected ADDRESS:PORT");
     row(at, "inet  n       -       n       -       -       smtpd");
   }
-  row("submit",
-      "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes");
-  row("qmgr", "unix  n       -       n       -       1       qmgr");
-  row("bounce", "unix  -       -       n       -       1       bounce");
-  row("tlsmgr", "unix  -       -       n       1000?   1       tlsmgr");
-  row("smtp", "unix  -       -       n       -       -       smtp");
-  row("relay", "unix  -       -       n       -       -       smtp");
-  row("lmtp", "unix  -       -       n       -       -       lmtp");
-  row("scache", "unix  -       -       n       -       1       scache");
-  row("tokenmgr", "unix  -       -       n       -       1       tokenmgr");
-  row("saslmgr", "unix  -       -       n       -       1       saslmgr");
+  out += instance.master_lines;
+  const config::MasterCf theirs = config::parse_master_cf(instance.master_lines);
+  for (const auto& [name, rest] : kServices) {
+    const bool named = std::any_of(theirs.services.begin(), theirs.services.end(),
+                                   [&](const config::ServiceEntry& s) {
+                                     return s.type == config::ServiceType::unix_ && s.name == name;
+                                   });
+    if (!named) row(name, rest);
+  }
   const config::MasterCf parsed = config::parse_master_cf(out);
   if (!parsed.errors.empty()) return Error(ErrorKind::config, "--listen: " + parsed.errors.front());
   return out;
@@ -212,8 +230,12 @@ Result<Made> make_instance(const Instance& wanted) {
   POSTRIDER_TRY_VOID(make_directory(directory + "/spool", 0755, give, out.made));
   POSTRIDER_TRY_VOID(make_directory(directory + "/data", 0700, give, out.made));
   POSTRIDER_TRY_VOID(make_directory(directory + "/log", 0755, give, out.made));
-  POSTRIDER_TRY_VOID(write_new_file(directory + "/master.cf", master_cf, out.made));
-  POSTRIDER_TRY_VOID(write_new_file(directory + "/main.cf", main_cf, out.made));
+  POSTRIDER_TRY_VOID(write_new_file(directory + "/master.cf", master_cf, 0644, nullptr, out.made));
+  for (const InstanceFile& file : instance.files)
+    POSTRIDER_TRY_VOID(write_new_file(directory + "/" + file.name, file.text,
+                                      file.secret ? 0600 : 0644, file.secret ? give : nullptr,
+                                      out.made));
+  POSTRIDER_TRY_VOID(write_new_file(directory + "/main.cf", main_cf, 0644, nullptr, out.made));
 
   const std::string trouble = file_system_trouble(directory + "/spool");
   if (!trouble.empty()) out.warnings.push_back(directory + "/spool " + trouble);

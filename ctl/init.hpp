@@ -10,6 +10,12 @@
 
 namespace postrider::ctl {
 
+struct InstanceFile {
+  std::string name; // beside main.cf
+  std::string text;
+  bool secret = false; // for the owner of the mail only
+};
+
 struct Instance {
   std::string directory;           // absolute
   std::vector<std::string> listen; // "127.0.0.1:2525", "[::1]:2525", "2525"
@@ -17,6 +23,11 @@ struct Instance {
   std::string myhostname;
   std::string user; // mail_owner
   std::string log;  // maillog_file; empty: DIR/log/postrider.log
+  // From another configuration: further lines of main.cf, services in place of the listeners
+  // (those of the suite that they do not name are added), and tables.
+  std::string main_lines;
+  std::string master_lines;
+  std::vector<InstanceFile> files;
 };
 
 // Pure. Error config names the option that cannot be used.
