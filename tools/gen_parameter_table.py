@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Makes doc/parameters.md: each parameter of Postfix's smtp(8) page (tools/smtp8_parameters.txt) and
-each further one of the clients, with its default, whether it works, where it is read, and which tests
-show that it acts.
+each further one of the clients and of the receiving side, with its default, whether it works, where it
+is read, and which tests show that it acts; and what maddy, Haraka and mailfront call it
+(tools/forwarding_items.txt).
 
 A test says what it shows in a comment: `# shows: smtp_helo_timeout smtp_rcpt_timeout` (or //). One that
 runs the programs must set the parameter, too, or what follows smtp_ or lmtp_.
@@ -26,13 +27,15 @@ PAGE = "tools/smtp8_parameters.txt"
 TABLE = "doc/parameters.md"
 SHOWS = re.compile(r"(?:#|//)\s*shows:\s*(.*)")
 CLIENTS = {"smtp", "lmtp"}
+ITEMS = "tools/forwarding_items.txt"
+RECEIVING = {"smtpd", "saslmgr", "anvil", "tlsrpt"}
 # What is right without a reader of its own.
 READ_BY_NATURE = {"process_id": "lib/config/settings.cpp", "process_name": "lib/config/settings.cpp",
                   "config_directory": "lib/config/settings.cpp"}
-HEAD = """# Parameters of the SMTP and LMTP clients
+HEAD = """# Parameters of the clients and of the receiving side
 
 Each parameter of Postfix's smtp(8) page, with the form for LMTP where there is one, and below them what
-else the clients read. Made by `tools/gen_parameter_table.py`; `ctest -R parameter_table` compares it
+else the clients read, what the receiving side reads, and what other forwarders call it. Made by `tools/gen_parameter_table.py`; `ctest -R parameter_table` compares it
 with the tree. Meanings are in postrider.cf(5).
 """
 
@@ -45,6 +48,7 @@ class Facts:
         self.rows = {row.name: row for row in gen_params.read_rows(root / "lib/config/parameters.def")}
         self.sections = read_page(root)
         self.page = [name for _, names in self.sections for name in names]
+        self.items = read_items(root)
         self.sources = texts(root, ("cpp", "hpp"), lambda top: top not in ("tests", "tools"))
         self.tests = texts(root / "tests", ("cpp", "py"), lambda top: top != "support")
         self.shown = {}
@@ -91,6 +95,10 @@ class Facts:
         others = [row.name for row in self.rows.values() if row.macro in gen_params.LIVE and
                   row.name not in seen and CLIENTS & set(row.owners.split(", "))]
         found.append(("Further parameters of the clients", others))
+        seen.update(others)
+        found.append(("The receiving side", [
+            row.name for row in self.rows.values() if row.macro in gen_params.LIVE and
+            row.name not in seen and RECEIVING & set(row.owners.split(", "))]))
         return found
 
     def status(self, name):
@@ -149,6 +157,30 @@ def read_page(root):
     return sections
 
 
+def read_items(root):
+    """[(title, [(what it is called, [parameters of ours], what does it otherwise)])]"""
+    found = []
+    path = root / ITEMS
+    for line in path.read_text().splitlines()[1:] if path.exists() else []:
+        if line.startswith("# "):
+            found.append((line[2:], []))
+        elif line:
+            name, _, ours = line.partition(" = ")
+            plain = ours.startswith("(")
+            found[-1][1].append((name, [] if plain else ours.split(", "), ours if plain else ""))
+    return found
+
+
+def item_lines(facts):
+    lines = []
+    for title, items in facts.items:
+        lines += [f"## {title}", "", "| there | here |", "|---|---|"]
+        lines += [f"| {name} | {', '.join(f'`{one}`' for one in ours) or other[1:-1]} |"
+                  for name, ours, other in items]
+        lines.append("")
+    return lines
+
+
 def spellings(name):
     """How code asks for a parameter: whole, or without the prefix of the client or transport."""
     short = re.sub("^(smtp|lmtp|default)_", "", name)
@@ -178,7 +210,7 @@ def write(facts):
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(facts, name)) + " |"
                   for name in names]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines + item_lines(facts))
 
 
 def gaps(facts):
@@ -190,9 +222,16 @@ def check(facts):
     problems = list(facts.problems)
     problems += [f"{PAGE}: {name}: not in parameters.def" for name in facts.page
                  if facts.row(name) is None]
+    for title, items in facts.items:
+        problems += [f"{ITEMS}: {title}: {name}: {one} does not work or is not shown by a test"
+                     for name, ours, _ in items for one in ours
+                     if facts.row(one) is None or not facts.status(one).startswith("works") or
+                     one not in facts.shown]
     if problems:
         return problems
     path = facts.root / TABLE
+    if path.exists() and not set(item_lines(facts)) <= set(path.read_text().splitlines()):
+        problems.append(f"{TABLE}: differs from {ITEMS}; run tools/gen_parameter_table.py")
     table = {}
     for line in path.read_text().splitlines() if path.exists() else []:
         row = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -228,6 +267,7 @@ def self_test():
             "lib/x/options.cpp": 'client.text("a"); settings.number("b_limit"); text("c")',
             "tests/unit/x_test.cpp": "// shows: smtp_a lmtp_a\nset(\"a\");\n",
             "tests/integration/y.py": "# shows: b_limit, c\nSuite(b_limit=1, c=2)\n",
+            ITEMS: "# head\n\n# Theirs\ntheir a = smtp_a\nother = (built in)\n",
         }
         files.update(changes)
         for name, text in files.items():
@@ -245,6 +285,8 @@ def self_test():
         ("a good tree", {}, ""),
         ("a page with more", {PAGE: "# head\n\n# First\nsmtp_a\nunknown\n"}, "unknown: not in"),
         ("no test", {"tests/integration/y.py": "# shows: c\nSuite(c=2)\n"}, "b_limit: no test"),
+        ("an item of others that nothing does", {ITEMS: "# head\n\n# Theirs\nx = old\n"},
+         "x: old does not work"),
         ("no reader", {"lib/x/options.cpp": 'text("a"); text("c")'}, "b_limit: nothing reads"),
         ("a claim about nothing", {"tests/integration/y.py": "# shows: zzz\n"}, "zzz: no such"),
         ("an empty claim", {"tests/integration/y.py": "# shows: b_limit\npass\n"},
@@ -263,13 +305,14 @@ def self_test():
         for old, new, expected in (("| `lmtp_a`", "| `gone`", "no row for lmtp_a"),
                                    ("| `1` |", "| `7` |", "smtp_a: says"),
                                    ("lib/x/options.cpp", "lib/x/other.cpp", "smtp_a: says"),
-                                   ("unit/x_test.cpp", "unit/z_test.cpp", "smtp_a: says")):
+                                   ("unit/x_test.cpp", "unit/z_test.cpp", "smtp_a: says"),
+                                   ("| their a |", "| their b |", "differs from")):
             whole = write(Facts(directory))
             (directory / TABLE).write_text(whole.replace(old, new))
             if expected not in "\n".join(check(Facts(directory))):
                 print(f"'{new}' in the table was not noticed")
                 failures += 1
-        cases += [None] * 4
+        cases += [None] * 5
     print(f"{len(cases) - failures} of {len(cases)} cases as expected")
     return failures
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """authorized_mailq_users, authorized_flush_users and authorized_submit_users are lists of names,
 !names, files and tables, of which the first that fits decides; root always sees the queue."""
+# shows: authorized_submit_users
 import atexit
 import os
 import pathlib

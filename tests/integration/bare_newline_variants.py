@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nothing but CR LF . CR LF ends a message, whatever smtpd_forbid_bare_newline says, and no bare CR or
 LF is passed on."""
+# shows: smtpd_forbid_bare_newline smtpd_forbid_bare_newline_exclusions
 import re
 
 import sinks

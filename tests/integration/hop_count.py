@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Mail that has gone round too often is refused."""
+# shows: hopcount_limit
 import sinks
 from suite import Suite, expect_match
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """message_size_limit is announced, held against SIZE= and against what really comes."""
+# shows: message_size_limit
 import sinks
 from suite import Suite, expect_equal, expect_match
 

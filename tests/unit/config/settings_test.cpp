@@ -160,6 +160,14 @@ TEST(Settings, AllBadValuesAreReported) {
     EXPECT_THAT(loaded.findings.errors, Contains(HasSubstr(part)));
 }
 
+// shows: mynetworks_style
+TEST(Settings, OtherNetworksThanThisHostAreNotTrusted) {
+  const Loaded loaded = load("mynetworks_style = subnet\n");
+  EXPECT_THAT(loaded.findings.warnings, Contains(HasSubstr("mynetworks_style")));
+  ASSERT_TRUE(loaded.settings);
+  EXPECT_EQ(loaded.settings->list("mynetworks"), "127.0.0.1/32, 192.0.2.7/32, [::1]/128");
+}
+
 TEST(Settings, ClassesOfNoticesThatNobodyWritesAreSaid) {
   EXPECT_THAT(load("").findings.warnings, IsEmpty());
   EXPECT_THAT(load("notify_classes = bounce, 2bounce, data, delay, protocol\n").findings.warnings,

@@ -30,6 +30,7 @@ TEST_F(SmtpTrouble, SilentClientTimesOut) {
 }
 
 // A byte now and then does not buy time.
+// shows: smtpd_per_request_deadline smtpd_min_data_rate
 TEST_F(SmtpTrouble, DrippingClientTimesOut) {
   config->timeout = 1s; // a drip that comes late on a busy machine must not pass for silence
   begin();

@@ -130,6 +130,7 @@ TEST_F(SubmitterTest, ManySendersShareSyncsAndSegmentsFollowEachOther) {
   EXPECT_LT(fs.syncs, 100);
 }
 
+// shows: large_message_threshold
 TEST_F(SubmitterTest, LargeMailGetsItsOwnFile) {
   options.file_threshold = 20'000;
   start();
@@ -186,6 +187,7 @@ TEST_F(SubmitterTest, FailedWriteIsNeverAnAcceptance) {
   EXPECT_EQ(qmgr.mails().size(), 2U);
 }
 
+// shows: journal_sync_time_limit
 TEST_F(SubmitterTest, OverdueSyncIsNotBelieved) {
   options.sync_limit = 20ms;
   start();
