@@ -143,6 +143,7 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
                               "anybody could relay to anywhere: put reject_unauth_destination or "
                               "defer_unauth_destination at its end"));
   POSTRIDER_TRY(config->lists, TableLists::open(settings));
+  POSTRIDER_TRY(config->auth, AuthConfig::load(settings));
   return std::shared_ptr<const Config>(std::move(config));
 }
 

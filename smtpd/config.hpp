@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "auth_config.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "restrict.hpp"
@@ -77,6 +78,7 @@ struct Config {
   std::vector<Rule> recipient_rules;
   Codes codes;
   std::shared_ptr<Lists> lists;
+  AuthConfig auth;
 };
 
 // Error config: says file, line and parameter.

@@ -115,7 +115,7 @@ std::string Intake::make_head(queue::Id id) {
   facts.helo = envelope_.helo;
   facts.client_name = peer_.name;
   facts.client_address = peer_.address;
-  facts.sasl_username = envelope_.sasl_username;
+  if (config_.auth.header) facts.sasl_username = envelope_.sasl_username;
   facts.by = config_.hostname;
   facts.mail_name = config_.mail_name;
   facts.protocol = envelope_.protocol;
@@ -144,8 +144,17 @@ std::string Intake::make_head(queue::Id id) {
 
   std::string client = "client=" + peer_.shown();
   if (peer_.local) client += ", uid=" + std::to_string(peer_.uid);
+  const auto login = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) client.append(", ").append(name).append("=").append(value);
+  };
+  login("sasl_method", envelope_.sasl_method);
+  login("sasl_username", envelope_.sasl_username);
+  login("sasl_sender", envelope_.sasl_sender);
   log::event("client", text, client,
-             {{"client", peer_.name}, {"address", peer_.address}, {"helo", envelope_.helo}});
+             {{"client", peer_.name},
+              {"address", peer_.address},
+              {"helo", envelope_.helo},
+              {"sasl_username", envelope_.sasl_username}});
   log::event("message-id", text, "message-id=" + envelope_.message_id,
              {{"message-id", envelope_.message_id}});
   return head;

@@ -32,6 +32,13 @@ submit::Options submit_options(const Config& config) {
   return options;
 }
 
+service::SaslManagerSetup sasl_setup(const AuthConfig& auth) {
+  service::SaslManagerSetup setup;
+  setup.service = auth.manager;
+  setup.time_limit = auth.time_limit;
+  return setup;
+}
+
 } // namespace
 
 // Without a trust anchor: strangers' zones must not make this process check signatures.
@@ -53,9 +60,10 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
                  std::unique_ptr<dns::Resolver> resolver)
     : context_(context), config_(std::move(config)),
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
-      shared_(context.loop(), submitter_), servers_(std::move(servers)),
-      resolver_(std::move(resolver)), hosts_(context.clock()),
+      sasl_(context.loop(), sasl_setup(config_->auth)), shared_(context.loop(), submitter_),
+      servers_(std::move(servers)), resolver_(std::move(resolver)), hosts_(context.clock()),
       names_(context.loop(), *resolver_, hosts_), meeting_(context.loop()), group_(context.loop()) {
+  shared_.sasl = &sasl_;
 }
 
 Service::~Service() { stop(); }
@@ -71,9 +79,12 @@ bool Service::reload(const config::Settings& settings) {
     log::error(fresh.error().text() + "; the old configuration stays in force");
     return true;
   }
-  // A resolver keeps its name servers.
+  // A resolver keeps its name servers, and a connection to saslmgr leads where it does.
   const auto servers = name_servers(settings);
   if (!servers || !(*servers == servers_)) return false;
+  const AuthConfig& auth = (*fresh)->auth;
+  if (auth.manager != config_->auth.manager || auth.time_limit != config_->auth.time_limit)
+    return false;
   config_ = std::move(*fresh);
   return true;
 }

@@ -12,6 +12,7 @@
 #include "config.hpp"
 #include "daemon/program.hpp"
 #include "ev/group.hpp"
+#include "service/sasl_manager.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -54,6 +55,7 @@ class Service final : public daemon::Service {
   daemon::Context& context_;
   std::shared_ptr<const Config> config_;
   submit::Submitter submitter_;
+  service::SaslManager sasl_;
   Shared shared_;
   const dns::Setup servers_;
   const std::unique_ptr<dns::Resolver> resolver_;

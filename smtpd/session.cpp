@@ -62,6 +62,7 @@ void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
   if (!recipient.empty()) text += " to=<" + mail::to_external(recipient) + ">";
   text += std::string(" proto=") + (esmtp_ ? "ESMTP" : "SMTP");
   if (!helo_.empty()) text += " helo=<" + helo_ + ">";
+  if (!peer_.login.user.empty()) text += " sasl_username=<" + peer_.login.user + ">";
   const std::string code = std::to_string(said.code);
   log::event("reject", "NOQUEUE", text,
              {{"stage", stage},
@@ -224,8 +225,11 @@ ev::Task<void> Session::execute(smtp::Command command) {
     co_return;
   }
   switch (command.verb) {
-  case smtp::Verb::helo:
-  case smtp::Verb::ehlo: helo(command.verb, command.arguments); co_return;
+  case smtp::Verb::ehlo:
+    co_await learn_mechanisms();
+    helo(command.verb, command.arguments);
+    co_return;
+  case smtp::Verb::helo: helo(command.verb, command.arguments); co_return;
   case smtp::Verb::mail:
     if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
     mail(command.arguments);

@@ -15,12 +15,18 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "base/secret.hpp"
 #include "command_table.hpp"
 #include "config.hpp"
 #include "intake.hpp"
 #include "mail/envelope.hpp"
 #include "net/stream.hpp"
 #include "peer.hpp"
+#include "proto/saslmgr.hpp"
+
+namespace postrider::service {
+class SaslManager;
+}
 
 namespace postrider::smtpd {
 
@@ -29,6 +35,7 @@ struct Shared {
   Shared(ev::Loop& l, submit::Submitter& s) : loop(l), submitter(s) {}
   ev::Loop& loop;
   submit::Submitter& submitter;
+  service::SaslManager* sasl = nullptr;
   bool draining = false; // begin no transaction, end when there is none
 };
 
@@ -83,6 +90,17 @@ class Session {
   ev::Task<void> xclient(std::string_view arguments); // session_behind.cpp
   void xforward(std::string_view arguments);
 
+  // --- AUTH (session_auth.cpp)
+  enum class Response { line, too_long, none };
+  bool has_auth() const;
+  proto::LoginFacts login_facts() const;
+  ev::Task<void> learn_mechanisms();
+  std::vector<std::string> auth_keywords() const; // of EHLO
+  ev::Task<Response> next_response();
+  ev::Task<void> log_in(const std::string& mechanism, std::optional<Secret>& initial);
+  void give_up(std::string_view mechanism, Response response);
+  void log_login(std::string_view mechanism, std::string_view reason, std::string_view username);
+
   // --- content
   std::optional<smtp::Refusal> content_refusal() const;
   OpenSink sink_of(const Transaction& transaction);
@@ -121,6 +139,8 @@ class Session {
   std::string_view where_ = "CONNECT"; // for the log: what the client was last busy with
   SteadyTime began_;
   CommandCount count_;
+  std::vector<std::string> mechanisms_; // of AUTH, that may be used
+  bool offers_auth_ = false;            // and EHLO says so
   std::optional<Transaction> transaction_;
 };
 

@@ -45,6 +45,8 @@ void Session::helo(smtp::Verb verb, std::string_view arguments) {
   offer("SIZE",
         config_->message_size == 0 ? "SIZE" : "SIZE " + std::to_string(config_->message_size));
   if (!config_->disable_vrfy) offer("VRFY", "VRFY");
+  for (std::string& line : auth_keywords())
+    offer("AUTH", std::move(line));
   offer("ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES");
   offer("8BITMIME", "8BITMIME");
   offer("DSN", "DSN");
@@ -75,7 +77,7 @@ void Session::mail(std::string_view arguments) {
   }
   if (config_->strict_envelopes && !has_brackets(arguments))
     return fail(501, "5.1.7", "Bad sender address syntax");
-  if (command.auth) return fail(503, "5.5.1", "Error: authentication not enabled");
+  if (command.auth && !has_auth()) return fail(503, "5.5.4", "Error: authentication disabled");
   if (command.smtputf8 && (!config_->smtputf8 || hidden("SMTPUTF8")))
     return fail(555, "5.5.4", "Unsupported option: SMTPUTF8");
   if ((command.ret != mail::Ret::unset || !command.envid.empty()) && hidden("DSN"))
@@ -107,6 +109,9 @@ void Session::mail(std::string_view arguments) {
   envelope.helo = helo_;
   envelope.sasl_username = peer_.login.user;
   envelope.sasl_method = peer_.login.method;
+  // RFC 4954 section 5: from whom it is not trusted it counts as <>.
+  if (command.auth && (peer_.trusted || !peer_.login.user.empty()))
+    envelope.sasl_sender = std::move(*command.auth);
   envelope.protocol = command.smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP";
   envelope.submitter_uid = peer_.uid;
   envelope.local_submission = peer_.local;
