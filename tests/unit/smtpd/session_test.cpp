@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
          {kMail, "RCPT TO:<u@ours.example> NOTIFY=NEVER,DELAY"},
          {"250 2.1.0", "501 5.5.4"}},
         {"auth_newline", {"MAIL FROM:<a@b.example> AUTH=x+0Ay"}, {"501 5.5.4"}},
-        {"auth_not_offered", {"MAIL FROM:<a@b.example> AUTH=<>"}, {"503 5.5.1"}},
+        {"auth_not_offered", {"MAIL FROM:<a@b.example> AUTH=<>"}, {"503 5.5.4"}},
         {"utf8_without_smtputf8",
          {"MAIL FROM:<\xc3\xa4@b.example>", kMail, "RCPT TO:<\xc3\xa4@ours.example>", "DATA"},
          {"553 5.6.7", "250 2.1.0", "553 5.6.7", "554 5.5.1"}},
