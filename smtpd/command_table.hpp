@@ -22,29 +22,32 @@ struct CommandRow {
   bool junk = false;
   // Accepted with arguments?
   bool takes_arguments = true;
+  // Also where TLS is a must and has not begun (RFC 3207 section 4). BDAT has no transaction there,
+  // but octets behind it that have to be skipped.
+  bool before_tls = false;
 };
 
 // In the order in which "disconnect from" lists them.
 inline constexpr std::array<CommandRow, 19> kCommands{{
     {smtp::Verb::helo, "helo", "HELO", true, true},
-    {smtp::Verb::ehlo, "ehlo", "EHLO", true, true},
+    {smtp::Verb::ehlo, "ehlo", "EHLO", true, true, true, true},
     {smtp::Verb::lhlo, "lhlo", "LHLO", false, true},
-    {smtp::Verb::starttls, "starttls", "STARTTLS", true, true},
+    {smtp::Verb::starttls, "starttls", "STARTTLS", true, true, false, true},
     {smtp::Verb::auth, "auth", "AUTH", true, true},
     {smtp::Verb::mail, "mail", "MAIL"},
     {smtp::Verb::rcpt, "rcpt", "RCPT"},
     {smtp::Verb::data, "data", "DATA", true, false, false},
-    {smtp::Verb::bdat, "bdat", "BDAT"},
+    {smtp::Verb::bdat, "bdat", "BDAT", false, false, true, true},
     {smtp::Verb::rset, "rset", "RSET", false, true, false},
-    {smtp::Verb::noop, "noop", "NOOP", false, true},
+    {smtp::Verb::noop, "noop", "NOOP", false, true, true, true},
     {smtp::Verb::vrfy, "vrfy", "VRFY", false, true},
     {smtp::Verb::expn, "expn", "EXPN", false, true},
     {smtp::Verb::help, "help", "HELP", false, true},
     {smtp::Verb::etrn, "etrn", "ETRN", false, true},
-    {smtp::Verb::quit, "quit", "QUIT", false, false, false},
-    {smtp::Verb::xclient, "xclient", "XCLIENT", true, true},
+    {smtp::Verb::quit, "quit", "QUIT", false, false, false, true},
+    {smtp::Verb::xclient, "xclient", "XCLIENT", true, true, true, true},
     {smtp::Verb::xforward, "xforward", "XFORWARD", false, true},
-    {smtp::Verb::unknown, "unknown", "UNKNOWN", false, true},
+    {smtp::Verb::unknown, "unknown", "UNKNOWN", false, true, true, true},
 }};
 
 constexpr std::size_t row_of(smtp::Verb verb) {

@@ -89,8 +89,9 @@ Result<std::vector<Rule>> rules_of(const config::Settings& settings, std::string
 
 } // namespace
 
-Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings) {
+Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings, TlsConfig tls) {
   auto config = std::make_shared<Config>();
+  config->tls = std::move(tls);
   config->hostname = settings.text("myhostname");
   config->mail_name = settings.text("mail_name");
   config->banner = settings.text("smtpd_banner");

@@ -12,6 +12,7 @@
 #include "base/result.hpp"
 #include "restrict.hpp"
 #include "smtp/dot.hpp"
+#include "tls_config.hpp"
 
 namespace postrider::config {
 class Settings;
@@ -77,11 +78,13 @@ struct Config {
   std::vector<Rule> relay_rules;
   std::vector<Rule> recipient_rules;
   Codes codes;
+  TlsConfig tls;
   std::shared_ptr<Lists> lists;
   AuthConfig auth;
 };
 
 // Error config: says file, line and parameter.
-Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings);
+// `tls` was loaded before the jail closed.
+Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings, TlsConfig tls);
 
 } // namespace postrider::smtpd

@@ -107,6 +107,25 @@ ev::Task<Result<Answer>> Intake::commit() {
   co_return std::move(answer);
 }
 
+namespace {
+
+// RFC 3848, RFC 6531 section 4.3.
+std::string protocol_of(const mail::Envelope& envelope, const Peer& peer) {
+  if (envelope.protocol == "SMTP") return envelope.protocol;
+  return envelope.protocol + (peer.tls.protocol.empty() ? "" : "S") +
+         (peer.login.method.empty() ? "" : "A");
+}
+
+std::string certificate_of(const PeerTls& tls) {
+  if (tls.has_certificate)
+    return "Client CN \"" + tls.subject + "\", Issuer \"" + tls.issuer + "\" (" +
+           (tls.trusted ? "verified OK" : "not verified") + ")";
+  return tls.asked_certificate ? "Client did not present a certificate"
+                               : "No client certificate requested";
+}
+
+} // namespace
+
 // The id is known from here on: the log begins with what makes the message findable.
 std::string Intake::make_head(queue::Id id) {
   const std::string text = id.text();
@@ -115,10 +134,21 @@ std::string Intake::make_head(queue::Id id) {
   facts.helo = envelope_.helo;
   facts.client_name = peer_.name;
   facts.client_address = peer_.address;
+  const PeerTls& tls = peer_.tls;
+  const std::string tls_text = tls.protocol + " with cipher " + tls.cipher + " (" +
+                               std::to_string(tls.bits) + "/" + std::to_string(tls.algorithm_bits) +
+                               " bits)";
+  const std::string certificate = certificate_of(tls);
+  if (config_.tls.received_header && !tls.protocol.empty()) {
+    facts.tls = tls_text;
+    facts.tls_details = tls.details;
+    facts.certificate = certificate;
+  }
   if (config_.auth.header) facts.sasl_username = envelope_.sasl_username;
   facts.by = config_.hostname;
   facts.mail_name = config_.mail_name;
-  facts.protocol = envelope_.protocol;
+  const std::string protocol = protocol_of(envelope_, peer_);
+  facts.protocol = protocol;
   facts.id = text;
   if (envelope_.recipients.size() == 1) facts.recipient = envelope_.recipients.front().address;
   facts.uid = peer_.uid;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // smtpd: receives mail over SMTP, from the network and from processes of this host. It holds the
-// sockets of its clients and one journal segment that it may write and not read; it opens no file
-// of the queue. What a client sends reaches nothing but the record of its own message.
+// sockets of its clients, the keys of its certificates, and one journal segment that it may write
+// and not read; it opens no file of the queue. What a client sends reaches nothing but the record
+// of its own message.
 #include "daemon/run.hpp"
 #include "service.hpp"
 
@@ -13,12 +14,14 @@ int main(int argc, char** argv) {
   program.needs.clients = 0;
   program.needs.offload_threads = 3; // one for the journal, two for message files
   dns::Setup servers;
-  program.open = [&servers](daemon::Context& context) -> Result<void> {
+  smtpd::TlsConfig tls;
+  program.open = [&servers, &tls](daemon::Context& context) -> Result<void> {
     POSTRIDER_TRY(servers, smtpd::Service::name_servers(context.settings()));
+    POSTRIDER_TRY(tls, smtpd::load_tls(context.settings()));
     return {};
   };
-  program.start = [&servers](daemon::Context& context) {
-    return smtpd::Service::create(context, servers);
+  program.start = [&servers, &tls](daemon::Context& context) {
+    return smtpd::Service::create(context, servers, std::move(tls));
   };
   return daemon::run(argc, argv, program);
 }

@@ -15,10 +15,11 @@ struct PeerTls {
   std::string cipher;   // "TLS_AES_256_GCM_SHA384"
   int bits = 0;         // of the cipher, in use and of the algorithm
   int algorithm_bits = 0;
-  std::string details;          // "key-exchange X25519 ..." or empty
-  bool has_certificate = false; // of the client
-  bool trusted = false;         // it leads to a root of ours
-  std::string subject;          // common names
+  std::string details;            // "key-exchange X25519 ..." or empty
+  bool asked_certificate = false; // of the client
+  bool has_certificate = false;
+  bool trusted = false; // it leads to a root of ours
+  std::string subject;  // common names
   std::string issuer;
   std::string fingerprint; // "AB:CD:..." of the certificate, and of its public key
   std::string key_fingerprint;

@@ -6,7 +6,10 @@
 #include <pwd.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "base/log.hpp"
+#include "ev/wait.hpp"
 #include "ipc/channel.hpp"
 #include "maps/ask.hpp"
 #include "net/tcp_stream.hpp"
@@ -19,6 +22,8 @@ namespace {
 // thousands, but two cores carry more.
 constexpr std::size_t kBusyAt = 500;
 constexpr std::size_t kFreeAt = 400;
+
+constexpr Duration kRefreshTime = std::chrono::seconds(60);
 
 // Said to clients that are not served; "%s" is our name.
 constexpr std::string_view kTryAgain = "421 4.3.0 %s Error: try again later";
@@ -47,12 +52,13 @@ Result<dns::Setup> Service::name_servers(const config::Settings& settings) {
 }
 
 Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& context,
-                                                         const dns::Setup& servers) {
-  POSTRIDER_TRY(auto config, load_config(context.settings()));
+                                                         const dns::Setup& servers, TlsConfig tls) {
+  POSTRIDER_TRY(auto config, load_config(context.settings(), std::move(tls)));
   POSTRIDER_TRY(auto resolver, dns::UnboundResolver::create(context.loop(), servers));
   auto service =
       std::make_unique<Service>(context, std::move(config), servers, std::move(resolver));
   service->submitter_.start();
+  service->upkeep_.spawn(service->look_after_certificates(), "certificates");
   return std::unique_ptr<daemon::Service>(std::move(service));
 }
 
@@ -62,7 +68,8 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
       sasl_(context.loop(), sasl_setup(config_->auth)), shared_(context.loop(), submitter_),
       servers_(std::move(servers)), resolver_(std::move(resolver)), hosts_(context.clock()),
-      names_(context.loop(), *resolver_, hosts_), meeting_(context.loop()), group_(context.loop()) {
+      names_(context.loop(), *resolver_, hosts_), meeting_(context.loop()), group_(context.loop()),
+      upkeep_(context.loop()) {
   shared_.sasl = &sasl_;
 }
 
@@ -71,10 +78,14 @@ Service::~Service() { stop(); }
 void Service::stop() {
   meeting_.tear_down();
   group_.tear_down();
+  upkeep_.tear_down();
 }
 
 bool Service::reload(const config::Settings& settings) {
-  auto fresh = load_config(settings);
+  auto tls = load_tls(settings);
+  // Keys that only root may read: a new process begins as root.
+  if (!tls && tls.error().saved_errno() == EACCES && config_->tls.read_as_root) return false;
+  auto fresh = tls ? load_config(settings, std::move(*tls)) : tls.error();
   if (!fresh) {
     log::error(fresh.error().text() + "; the old configuration stays in force");
     return true;
@@ -201,9 +212,10 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
   {
     const int fd = client.fd.get();
     auto stream = std::make_unique<net::TcpStream>(context_.loop(), std::move(client.fd));
+    const bool speaks_first = config->tls.wrapper;
     Session session(shared_, std::move(config), std::move(stream), std::move(peer));
     char byte;
-    session.set_early_talk(::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+    session.set_early_talk(!speaks_first && ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
     const auto place = open_.insert(open_.end(), Open{fd, &session});
     co_await session.run();
     open_.erase(place);
@@ -226,6 +238,33 @@ void Service::drain(daemon::Drain reason) {
   for (const Open& open : open_)
     if (reason != daemon::Drain::retire && !open.session->is_committing())
       ::shutdown(open.fd, SHUT_RD);
+}
+
+// Files that change are read again, so that a renewed certificate needs no reload.
+ev::RootTask Service::look_after_certificates() {
+  struct Looked {
+    std::optional<Certificates> certificates;
+    std::vector<std::string> problems;
+  };
+  while (true) {
+    Result<void> slept = co_await ev::sleep_for(context_.loop(), kRefreshTime);
+    if (!slept) co_return;
+    const std::shared_ptr<Certificates> kept = config_->tls.certificates;
+    if (!kept) continue;
+    std::function<Looked()> job = [copy = *kept]() mutable {
+      Looked looked;
+      looked.problems = copy.refresh();
+      looked.certificates = std::move(copy);
+      return looked;
+    };
+    const ev::Deadline deadline = context_.loop().after(kRefreshTime);
+    Result<Looked> looked =
+        co_await context_.offload().run<Looked>(job, deadline, "reading certificates");
+    if (!looked) continue; // the next time, then
+    for (const std::string& problem : looked->problems)
+      log::error(problem + "; the certificates read before stay in use");
+    *kept = std::move(*looked->certificates);
+  }
 }
 
 void Service::update_busy() {

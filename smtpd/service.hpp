@@ -22,7 +22,7 @@ class Service final : public daemon::Service {
   // Reads resolv.conf, where no other name servers are set.
   static Result<dns::Setup> name_servers(const config::Settings& settings);
   static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context,
-                                                         const dns::Setup& servers);
+                                                         const dns::Setup& servers, TlsConfig tls);
   Service(daemon::Context& context, std::shared_ptr<const Config> config, dns::Setup servers,
           std::unique_ptr<dns::Resolver> resolver);
   ~Service() override;
@@ -50,6 +50,7 @@ class Service final : public daemon::Service {
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
   ev::RootTask turn_away(daemon::Client client, Peer peer, std::string reply);
   void update_busy();
+  ev::RootTask look_after_certificates();
   std::size_t sessions() const { return meeting_.size() + group_.size(); }
 
   daemon::Context& context_;
@@ -63,6 +64,7 @@ class Service final : public daemon::Service {
   ClientNames names_;
   ev::Group meeting_; // clients of whom it is not known yet who they are
   ev::Group group_;   // sessions, and clients that are turned away
+  ev::Group upkeep_;
   std::list<Open> open_;
   std::unordered_map<std::string, std::uint64_t> per_client_;
   bool busy_ = false;

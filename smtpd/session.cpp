@@ -28,8 +28,8 @@ Session::Session(Shared& shared, std::shared_ptr<const Config> config,
     : shared_(shared), config_(std::move(config)), stream_(std::move(stream)),
       peer_(std::move(peer)), began_(shared.loop.now()) {}
 
-ev::Deadline Session::limit() const {
-  const ev::Deadline one = shared_.loop.after(config_->timeout);
+ev::Deadline Session::within_session(Duration patience) const {
+  const ev::Deadline one = shared_.loop.after(patience);
   if (config_->session_limit == Duration::zero()) return one;
   return one.earlier(ev::Deadline::at(began_ + config_->session_limit));
 }
@@ -86,7 +86,10 @@ bool Session::hidden(std::string_view keyword) const {
 
 ev::Task<void> Session::run() {
   if (!peer_.local || log::verbose()) log::info("connect from " + peer_.shown());
-  if (early_talk_ && config_->forbid_pipelining) {
+  if (config_->tls.wrapper) co_await begin_with_tls();
+  if (end_ != End::none) {
+    // There is nobody to talk to.
+  } else if (early_talk_ && config_->forbid_pipelining) {
     fail(554, "5.5.0", "Error: SMTP protocol synchronization");
     log::info("improper command pipelining after CONNECT from " + peer_.shown());
     end_ = End::error;
@@ -108,12 +111,16 @@ ev::Task<void> Session::run() {
   }
   reset();
   if (!out_.empty()) (void)co_await flush();
-  if (end_ == End::error) co_await linger();
+  if (end_ == End::error)
+    co_await linger();
+  else if (stream_ && is_secure())
+    stream_->shutdown_write(); // so that the client knows that nothing was cut off
   if (!peer_.local || log::verbose())
     log::info("disconnect from " + peer_.shown() + " " + count_.text());
 }
 
 ev::Task<void> Session::refuse(const std::string& text) {
+  if (config_->tls.wrapper) co_return; // words in the clear would be noise
   out_ = text;
   (void)co_await flush();
   co_await linger();
@@ -218,6 +225,10 @@ ev::Task<void> Session::execute(smtp::Command command) {
     fail(config_->bare_newline_code, "5.5.2", "Error: bare <LF> received");
     log::info("bare <LF> after " + std::string(where_) + " from " + peer_.shown());
     end_ = End::error;
+    co_return;
+  }
+  if (must_start_tls() && !row.before_tls) {
+    fail(530, "5.7.0", "Must issue a STARTTLS command first");
     co_return;
   }
   if (!row.takes_arguments && !command.arguments.empty()) {

@@ -23,6 +23,7 @@
 #include "net/stream.hpp"
 #include "peer.hpp"
 #include "proto/saslmgr.hpp"
+#include "tls/stream.hpp"
 
 namespace postrider::service {
 class SaslManager;
@@ -85,7 +86,13 @@ class Session {
   void rset();
   void vrfy(std::string_view arguments);
   void quit();
-  ev::Task<void> starttls();                          // session_tls.cpp
+  ev::Task<void> starttls();    // session_tls.cpp, to must_start_tls()
+  ev::Task<bool> shake_hands(); // false: the session is over, and its stream is gone
+  ev::Task<void> begin_with_tls();
+  void note_tls(const tls::TlsStream& stream, const tls::Credentials& credentials);
+  bool is_secure() const { return !peer_.tls.protocol.empty(); }
+  bool offers_tls() const;
+  bool must_start_tls() const;
   ev::Task<void> auth(std::string_view arguments);    // session_auth.cpp
   ev::Task<void> xclient(std::string_view arguments); // session_behind.cpp
   void xforward(std::string_view arguments);
@@ -119,7 +126,8 @@ class Session {
   bool hidden(std::string_view keyword) const;
   void finish_address(std::string& address) const; // append_at_myorigin
   void reset() { transaction_.reset(); }
-  ev::Deadline limit() const; // smtpd_timeout from now, within the session's own limit
+  ev::Deadline limit() const { return within_session(config_->timeout); } // smtpd_timeout
+  ev::Deadline within_session(Duration patience) const;                   // from now on
 
   Shared& shared_;
   std::shared_ptr<const Config> config_;

@@ -45,6 +45,7 @@ void Session::helo(smtp::Verb verb, std::string_view arguments) {
   offer("SIZE",
         config_->message_size == 0 ? "SIZE" : "SIZE " + std::to_string(config_->message_size));
   if (!config_->disable_vrfy) offer("VRFY", "VRFY");
+  if (offers_tls()) offer("STARTTLS", "STARTTLS");
   for (std::string& line : auth_keywords())
     offer("AUTH", std::move(line));
   offer("ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES");

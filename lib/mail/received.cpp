@@ -13,6 +13,18 @@ void append_safe(std::string& out, std::string_view text) {
   }
 }
 
+// Words in a comment, which may have comments in it where their parentheses match (RFC 5322
+// section 3.2.2).
+void append_words(std::string& out, std::string_view text) {
+  int depth = 0;
+  for (const char c : text.substr(0, 700)) {
+    if (c == ')' && depth == 0) continue;
+    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    out.push_back(c >= 0x20 && c < 0x7f && c != '\\' ? c : '?');
+  }
+  out.append(static_cast<std::size_t>(depth), ')');
+}
+
 } // namespace
 
 std::string received_header(const ReceivedFacts& facts) {
@@ -32,6 +44,17 @@ std::string received_header(const ReceivedFacts& facts) {
     out.append(v6 ? " [IPv6:" : " [");
     append_safe(out, facts.client_address);
     out.append("])\r\n");
+    if (!facts.tls.empty()) {
+      out.append("\t(using ");
+      append_words(out, facts.tls);
+      if (!facts.tls_details.empty()) {
+        out.append("\r\n\t ");
+        append_words(out, facts.tls_details);
+      }
+      out.append(")\r\n\t(");
+      append_words(out, facts.certificate);
+      out.append(")\r\n");
+    }
     if (!facts.sasl_username.empty()) {
       out.append("\t(Authenticated sender: ");
       append_safe(out, facts.sasl_username);

@@ -14,8 +14,12 @@ struct ReceivedFacts {
   std::string_view helo;           // what the client called itself; empty: its name stands there
   std::string_view client_name;    // verified name or "unknown"
   std::string_view client_address; // "192.0.2.1", "2001:db8::1"; empty for local submission
-  std::string_view sasl_username;  // empty: not shown
-  std::string_view by;             // our host name
+  // TLS of the client, as it should stand there: "TLSv1.3 with cipher ... (256/256 bits)" and
+  // "key-exchange ..." on a line of its own; empty: not shown.
+  std::string_view tls, tls_details;
+  std::string_view certificate;   // of the client, behind `tls`: "No client certificate requested"
+  std::string_view sasl_username; // empty: not shown
+  std::string_view by;            // our host name
   std::string_view mail_name = "Postrider";
   std::string_view protocol;  // "SMTP", "ESMTP", "UTF8SMTP", ...
   std::string_view id;        // queue id

@@ -8,6 +8,7 @@
 #include "base/bytes.hpp"
 #include "base/log.hpp"
 #include "base/text_file.hpp"
+#include "tls/digest.hpp"
 #include "tls/native.hpp"
 #include "tls/pem.hpp"
 
@@ -100,6 +101,8 @@ Result<void> add_pair(Credentials::Native& native, KeyPair pair, const std::stri
     return wrong(key_file, "the private key does not belong to the certificate in " + cert_file +
                                "; bring both from the same order");
   native.has_certificate = true;
+  const gnutls_datum_t& own = pair.chain.front().cert; // DER
+  native.digest = sha256(native.digest + std::string(reinterpret_cast<char*>(own.data), own.size));
   if (!native.pairs_in_handle) {
     native.pairs.push_back(std::move(pair));
     return {};
@@ -250,6 +253,7 @@ int choose_client_certificate(gnutls_session_t session, const gnutls_datum_t*, i
 
 Credentials::Credentials(std::unique_ptr<Native> native) : native_(std::move(native)) {}
 Credentials::~Credentials() = default;
+const std::string& Credentials::digest() const { return native_->digest; }
 bool Credentials::has_certificate() const { return native_->has_certificate; }
 
 Result<std::shared_ptr<const Credentials>> Credentials::load(const CredentialFiles& files) {

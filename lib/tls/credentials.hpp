@@ -35,6 +35,8 @@ class Credentials {
   ~Credentials();
 
   bool has_certificate() const;
+  // Tells apart whose certificates they are.
+  const std::string& digest() const;
   struct Native; // gnutls types: native.hpp, in lib/tls only
   const Native& native() const { return *native_; }
 

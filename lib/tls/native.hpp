@@ -47,6 +47,7 @@ struct Credentials::Native {
   bool pairs_in_handle = false; // of a server: GnuTLS chooses there
   std::vector<KeyPair> pairs;   // of a client: choose_client_certificate
   bool has_certificate = false;
+  std::string digest; // SHA-256 of the owners' certificates
 };
 
 // Hook of a client's handshake, whose session pointer is its Credentials: the first pair whose

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <ctime>
 #include <map>
 #include <optional>
 
@@ -11,6 +13,7 @@
 #include "tls/facts.hpp"
 #include "tls/native.hpp"
 #include "tls/session_data.hpp"
+#include "tls/tickets.hpp"
 
 namespace postrider::tls {
 
@@ -73,6 +76,11 @@ struct TlsStream::Impl {
   static ssize_t push(gnutls_transport_ptr_t self, const giovec_t* pieces, int count);
   static ssize_t pull(gnutls_transport_ptr_t self, void* into, std::size_t size);
   static int may_pull(gnutls_transport_ptr_t self, unsigned);
+  static int saw_hello(gnutls_session_t session, unsigned, unsigned when, unsigned,
+                       const gnutls_datum_t* message);
+  static int choose_identity(gnutls_session_t session);
+  int use(const std::shared_ptr<const Credentials>& its);
+  int enable_tickets();
   static int saw_ticket(gnutls_session_t session, unsigned, unsigned, unsigned,
                         const gnutls_datum_t*);
 
@@ -80,7 +88,10 @@ struct TlsStream::Impl {
   std::shared_ptr<const Credentials> credentials;
   bool server;
   gnutls_session_t session = nullptr;
-  std::string priority, server_name; // of a client, for take_session
+  std::string priority, server_name; // of a client, for take_session; of a server: if we know it
+  const ServerHandshake* asked = nullptr; // of a server, during the handshake
+  std::string ticket_name;                // of the key of the ticket that the client has
+  bool makes_tickets = false;
   bool established = false;
   std::string out;                          // records that `below` has not taken yet
   bool starved = false;                     // GnuTLS asked for more than `below` has buffered
@@ -125,22 +136,71 @@ int TlsStream::Impl::saw_ticket(gnutls_session_t session, unsigned, unsigned, un
   return 0;
 }
 
+int TlsStream::Impl::use(const std::shared_ptr<const Credentials>& its) {
+  const Credentials::Native& native = its->native();
+  POSTRIDER_CHECK((native.anonymous_server != nullptr) == server, "credentials of the other side");
+  int rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, native.handle);
+  if (rc >= 0)
+    rc = server ? gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_server)
+                : gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_client);
+  credentials = its;
+  return rc;
+}
+
+// Hooks of a server. The first sees the ClientHello as it came, the second what GnuTLS read there,
+// before it chooses certificate and cipher and looks at tickets.
+int TlsStream::Impl::saw_hello(gnutls_session_t session, unsigned, unsigned when, unsigned,
+                               const gnutls_datum_t* message) {
+  Impl& impl = *static_cast<Impl*>(gnutls_transport_get_ptr(session));
+  if (when == GNUTLS_HOOK_PRE && message != nullptr) impl.ticket_name = ticket_key_name(*message);
+  return 0;
+}
+
+int TlsStream::Impl::choose_identity(gnutls_session_t session) {
+  Impl& impl = *static_cast<Impl*>(gnutls_transport_get_ptr(session));
+  if (impl.asked == nullptr) return GNUTLS_E_REHANDSHAKE; // T3
+  char name[256];
+  std::size_t size = sizeof name;
+  unsigned type = 0;
+  if (impl.asked->named && gnutls_server_name_get(session, name, &size, &type, 0) >= 0 &&
+      type == GNUTLS_NAME_DNS) {
+    const std::string_view wanted(name, strnlen(name, size));
+    if (const auto its = impl.asked->named(wanted)) {
+      impl.server_name = wanted;
+      if (const int rc = impl.use(its); rc < 0) return rc;
+    }
+  }
+  return impl.enable_tickets();
+}
+
+int TlsStream::Impl::enable_tickets() {
+  if (asked->ticket_keys.empty() || makes_tickets) return 0; // a second ClientHello comes here, too
+  makes_tickets = true;
+  const auto life = static_cast<unsigned>(asked->session_life.count());
+  gnutls_db_set_cache_expiration(session, static_cast<int>(life));
+  std::string chosen;
+  for (const std::string& key : asked->ticket_keys) {
+    std::string bound = bind_ticket_key(key, asked->ticket_context, credentials->digest());
+    const bool opens = has_name(bound, ticket_name, std::time(nullptr), life);
+    if (chosen.empty() || opens) chosen = std::move(bound);
+    if (opens) break;
+  }
+  const gnutls_datum_t key{reinterpret_cast<unsigned char*>(chosen.data()),
+                           static_cast<unsigned>(chosen.size())};
+  return gnutls_session_ticket_enable_server(session, &key);
+}
+
 // Smaller groups have been broken once for all who use them (Logjam, 2015).
 constexpr unsigned kLeastDhBits = 1024;
 
 Result<void> TlsStream::Impl::prepare(const std::string& text) {
   POSTRIDER_CHECK(credentials != nullptr);
   POSTRIDER_TRY(gnutls_priority_t chosen, parsed(text));
-  const Credentials::Native& native = credentials->native();
-  POSTRIDER_CHECK((native.anonymous_server != nullptr) == server, "credentials of the other side");
   // One key share, as OpenSSL: a second costs a tenth of a handshake, and is seldom asked for.
   const unsigned role = server ? GNUTLS_SERVER : GNUTLS_CLIENT | GNUTLS_KEY_SHARE_TOP;
   int rc = gnutls_init(&session, role | GNUTLS_NONBLOCK);
   if (rc >= 0) rc = gnutls_priority_set(session, chosen);
-  if (rc >= 0) rc = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, native.handle);
-  if (rc >= 0)
-    rc = server ? gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_server)
-                : gnutls_credentials_set(session, GNUTLS_CRD_ANON, native.anonymous_client);
+  if (rc >= 0) rc = use(credentials);
   if (rc < 0) return Error(ErrorKind::config, "TLS: " + gnutls_text(rc));
   if (!server) gnutls_dh_set_prime_bits(session, kLeastDhBits);
   gnutls_session_set_ptr(session, const_cast<Credentials*>(credentials.get()));
@@ -218,15 +278,13 @@ TlsStream::accept(std::unique_ptr<net::Stream>& below, ev::Lent<const ServerHand
   if (!done) co_return done.error();
   if (handshake->ask_certificate)
     gnutls_certificate_server_set_request(impl->session, GNUTLS_CERT_REQUEST);
-  if (!handshake->ticket_key.empty()) {
-    const std::string& bytes = handshake->ticket_key;
-    const gnutls_datum_t key{reinterpret_cast<unsigned char*>(const_cast<char*>(bytes.data())),
-                             static_cast<unsigned>(bytes.size())};
-    if (gnutls_session_ticket_enable_server(impl->session, &key) < 0)
-      co_return Error(ErrorKind::config, "TLS ticket key of a wrong length");
-  }
+  impl->asked = &*handshake; // it outlives this coroutine
+  gnutls_handshake_set_hook_function(impl->session, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE,
+                                     Impl::saw_hello);
+  gnutls_handshake_set_post_client_hello_function(impl->session, Impl::choose_identity);
   std::unique_ptr<TlsStream> stream(new TlsStream(std::move(impl)));
   done = co_await stream->shake_hands(deadline);
+  stream->impl_->asked = nullptr;
   if (!done) co_return done.error();
   co_return std::move(stream);
 }
@@ -257,6 +315,7 @@ ev::Task<Result<void>> TlsStream::shake_hands(ev::Deadline deadline) {
   tls.established = true;
   tls.taken = 0;
   tls.facts = describe(tls.session, tls.server);
+  if (tls.server) tls.facts.server_name = tls.server_name;
   if (gnutls_protocol_get_version(tls.session) < GNUTLS_TLS1_3) tls.has_ticket = true;
   co_return Result<void>();
 }

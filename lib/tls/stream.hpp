@@ -8,6 +8,8 @@
 //   T3  never renegotiated; what a peer can make us do without sending data is counted and bounded
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,7 +33,15 @@ struct ServerHandshake {
   std::shared_ptr<const Credentials> credentials; // of files with `server` set
   std::string priority;
   bool ask_certificate = false; // of the client, which may have none
-  std::string ticket_key;       // 64 random bytes; empty: sessions are not resumed
+  // Keys of session tickets, 64 random bytes each: the first makes them, the others open those of
+  // earlier. Empty: sessions are not resumed.
+  std::vector<std::string> ticket_keys = {};
+  // A ticket opens only where this, and the certificates, are the same.
+  std::string ticket_context = {};
+  std::chrono::seconds session_life{3600};
+  // What a client gets that asks for this name (RFC 6066 section 3); null: the credentials above.
+  // Never waits.
+  std::function<std::shared_ptr<const Credentials>(std::string_view name)> named = {};
 };
 
 struct Facts {
@@ -43,6 +53,7 @@ struct Facts {
   // (2048 bits) server-digest SHA256"
   std::string details;
   bool resumed = false;
+  std::string server_name; // of a server: the one of ServerHandshake::named that was asked for
 };
 // "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 ..."
 std::string to_string(const Facts& facts);

@@ -117,7 +117,7 @@ Verdict by_anchors(const Chain& chain, const TrustAnchors::Native& anchors, Path
 
 Verdict by_roots(const Chain& chain, const Expectation& expectation, const Credentials& credentials,
                  WallTime now) {
-  const PathRules rules{expectation.depth, now, true};
+  const PathRules rules{expectation.depth, now, true, expectation.of_client};
   if (expectation.anchors) return by_anchors(chain, expectation.anchors->native(), rules);
   Verdict verdict;
   const std::optional<std::string> trouble = path_trouble(chain, credentials.native().roots, rules);
@@ -184,7 +184,7 @@ Verdict by_dane(const Chain& chain, const Expectation& expectation, WallTime now
     verdict.reason = "no TLSA record matches";
     return verdict;
   }
-  verdict = judge(anchored, chain, {expectation.depth, now, false});
+  verdict = judge(anchored, chain, {expectation.depth, now, false, false});
   if (verdict.trusted) verdict.matched = matched;
   return with_name(std::move(verdict), chain, expectation);
 }

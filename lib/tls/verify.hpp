@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a server's certificates prove. Pure but for the time of day, which the caller gives.
+// What a peer's certificates prove. Pure but for the time of day, which the caller gives.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,8 @@ struct Expectation {
   std::string digest = "sha256";
   std::vector<TlsaRecord> tlsa;                // usable() ones
   std::shared_ptr<const TrustAnchors> anchors; // in place of the roots of the credentials
-  int depth = 9; // how many steps from the server's certificate to the root
+  int depth = 9;          // how many steps from the peer's certificate to the root
+  bool of_client = false; // the peer is a client: its certificate has another purpose
 };
 
 struct Verdict {
@@ -74,6 +75,13 @@ struct Verdict {
 // `chain` is DER, the server's own first. Bounded work whatever is in it: long chains, many names.
 Verdict verify(const std::vector<std::string>& chain, const Expectation& expectation,
                const Credentials& credentials, WallTime now);
+
+struct CertificateNames {
+  std::string subject; // CommonName; of an issuer without one its organization. Printable.
+  std::string issuer;
+};
+// Of DER. Empty where there is nothing.
+CertificateNames names_of(std::string_view der);
 
 // Of DER: "AB:CD:...", as Postfix shows them. Error config: no such digest.
 Result<std::string> certificate_fingerprint(std::string_view der, std::string_view digest);

@@ -154,8 +154,9 @@ std::optional<std::string> path_trouble(const std::vector<Certificate>& chain,
   std::vector<gnutls_x509_crt_t> natives;
   for (const Certificate& certificate : chain)
     natives.push_back(certificate.native.get());
-  constexpr std::string_view kServer = GNUTLS_KP_TLS_WWW_SERVER;
-  gnutls_typed_vdata_st purpose{GNUTLS_DT_KEY_PURPOSE_OID, datum(kServer).data, 0};
+  const std::string_view use =
+      rules.of_client ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+  gnutls_typed_vdata_st purpose{GNUTLS_DT_KEY_PURPOSE_OID, datum(use).data, 0};
   // 112 bits: RSA of 2048 and more, no SHA-1. OpenSSL's level 2, Debian's default.
   unsigned flags = GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_MEDIUM);
   if (!rules.anchors_expire) flags |= GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS;
@@ -169,8 +170,12 @@ std::optional<std::string> path_trouble(const std::vector<Certificate>& chain,
   if (status == 0 && good_steps > rules.depth)
     return "certificate chain longer than limit(" + std::to_string(rules.depth) + ')';
   if (status == 0) return std::nullopt;
-  for (const StatusText& known : kStatusTexts)
-    if ((status & known.status) != 0) return std::string(known.text);
+  for (const StatusText& known : kStatusTexts) {
+    if ((status & known.status) == 0) continue;
+    if (known.status == GNUTLS_CERT_PURPOSE_MISMATCH && rules.of_client)
+      return "not designated for use as a client certificate";
+    return std::string(known.text);
+  }
   return untrusted(chain);
 }
 
@@ -219,6 +224,23 @@ std::vector<std::string> common_names(const Certificate& certificate) {
     names.push_back(std::move(name));
   }
   return names;
+}
+
+CertificateNames names_of(std::string_view der) {
+  const std::optional<Certificate> certificate = import_certificate(der);
+  if (!certificate) return {};
+  using Get = int (*)(gnutls_x509_crt_t, const char*, unsigned, unsigned, void*, std::size_t*);
+  const auto first = [&](Get get) {
+    for (const char* oid : {GNUTLS_OID_X520_COMMON_NAME, GNUTLS_OID_X520_ORGANIZATION_NAME}) {
+      std::string name(256, '\0');
+      std::size_t size = name.size();
+      if (get(certificate->native.get(), oid, 0, 0, name.data(), &size) < 0) continue;
+      name.resize(size);
+      return log::printable(name);
+    }
+    return std::string();
+  };
+  return {first(gnutls_x509_crt_get_dn_by_oid), first(gnutls_x509_crt_get_issuer_dn_by_oid)};
 }
 
 } // namespace postrider::tls

@@ -53,6 +53,7 @@ struct PathRules {
   int depth = 9;
   WallTime now;
   bool anchors_expire = true;
+  bool of_client = false;
 };
 // Whether the first leads to a certificate of `roots`, and why not: in Postfix's words. The order
 // of the others does not matter.

@@ -154,7 +154,7 @@ TEST(TlsSessions, DeclinedOnesCostNothing) {
     TestPair pair(loop);
     pair.client_wish.priority = priority;
     pair.client_wish.session = session;
-    pair.server_wish.ticket_key = std::string(64, 'n');
+    pair.server_wish.ticket_keys = {std::string(64, 'n')};
     pair.shake_hands();
     ASSERT_TRUE(pair.client && pair.server) << pair.client_error().text();
     EXPECT_FALSE(pair.client->facts().resumed);
@@ -207,7 +207,7 @@ TEST(TlsSessions, OutliveTheConnection) {
 TEST(TlsSessions, ServersWithoutTicketsLeaveNone) {
   ev::Loop loop;
   TestPair pair(loop);
-  pair.server_wish.ticket_key.clear();
+  pair.server_wish.ticket_keys.clear();
   pair.shake_hands();
   ASSERT_TRUE(pair.client && pair.server);
   EXPECT_TRUE(pair.client->is_quiet());

@@ -40,7 +40,7 @@ struct TestPair {
   test::MemoryStream* raw_server;
   std::unique_ptr<net::Stream> below_client, below_server;
   ClientHandshake client_wish{no_certificate(), kNormal, "mx.example.com", ""};
-  ServerHandshake server_wish{shared_server(), kNormal, false, std::string(64, 'k')};
+  ServerHandshake server_wish{shared_server(), kNormal, false, {std::string(64, 'k')}};
   Duration patience = std::chrono::seconds(20);
   std::optional<Result<void>> client_result, server_result;
   std::optional<Error> end; // why the last read had less
