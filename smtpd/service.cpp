@@ -66,11 +66,15 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
                  std::unique_ptr<dns::Resolver> resolver)
     : context_(context), config_(std::move(config)),
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
-      sasl_(context.loop(), sasl_setup(config_->auth)), shared_(context.loop(), submitter_),
-      servers_(std::move(servers)), resolver_(std::move(resolver)), hosts_(context.clock()),
+      sasl_(context.loop(), sasl_setup(config_->auth)),
+      tickets_(context.loop(), context.settings().text("tlsmgr_service_name")),
+      shared_(context.loop(), submitter_), servers_(std::move(servers)),
+      resolver_(std::move(resolver)), hosts_(context.clock()),
       names_(context.loop(), *resolver_, hosts_), meeting_(context.loop()), group_(context.loop()),
       upkeep_(context.loop()) {
   shared_.sasl = &sasl_;
+  shared_.service = context.service_name();
+  shared_.tickets = &tickets_;
 }
 
 Service::~Service() { stop(); }

@@ -57,6 +57,7 @@ class Service final : public daemon::Service {
   std::shared_ptr<const Config> config_;
   submit::Submitter submitter_;
   service::SaslManager sasl_;
+  service::TicketKeys tickets_;
   Shared shared_;
   const dns::Setup servers_;
   const std::unique_ptr<dns::Resolver> resolver_;

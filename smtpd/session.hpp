@@ -23,6 +23,7 @@
 #include "net/stream.hpp"
 #include "peer.hpp"
 #include "proto/saslmgr.hpp"
+#include "service/ticket_keys.hpp"
 #include "tls/stream.hpp"
 
 namespace postrider::service {
@@ -37,7 +38,9 @@ struct Shared {
   ev::Loop& loop;
   submit::Submitter& submitter;
   service::SaslManager* sasl = nullptr;
-  bool draining = false; // begin no transaction, end when there is none
+  std::string service;                    // first column of master.cf
+  service::TicketKeys* tickets = nullptr; // null: TLS sessions are not resumed
+  bool draining = false;                  // begin no transaction, end when there is none
 };
 
 class Session {

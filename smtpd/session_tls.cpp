@@ -18,6 +18,12 @@ std::string summary(const Peer& peer, const tls::Facts& facts) {
   return text + ": " + tls::to_string(facts);
 }
 
+// A session is resumed only by the service it was begun with, under the same rules.
+std::string ticket_context(const std::string& service, const TlsConfig& config) {
+  return service + '\n' + config.priority + '\n' + (config.ask_certificate ? "asks" : "") +
+         (config.wrapper ? " wrapper" : "");
+}
+
 } // namespace
 
 bool Session::offers_tls() const {
@@ -60,6 +66,11 @@ ev::Task<bool> Session::shake_hands() {
   handshake.named = [certificates = config.certificates](std::string_view name) {
     return certificates->of(name);
   };
+  if (shared_.tickets != nullptr && config.session_life > Duration::zero()) {
+    handshake.ticket_keys = co_await shared_.tickets->get();
+    handshake.ticket_context = ticket_context(shared_.service, config);
+    handshake.session_life = std::chrono::duration_cast<std::chrono::seconds>(config.session_life);
+  }
   if (config.loglevel >= 2) log::info("setting up TLS connection from " + peer_.shown());
   const ev::Deadline deadline = within_session(config.handshake_limit);
   Result<std::unique_ptr<tls::TlsStream>> accepted =

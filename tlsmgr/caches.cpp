@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "base/bytes.hpp"
 #include "base/fields.hpp"
 #include "base/log.hpp"
+#include "base/random.hpp"
 
 namespace postrider::tlsmgr {
 namespace {
@@ -16,6 +18,8 @@ using std::chrono::minutes;
 // As in Postfix: at most 100 days, at least two minutes.
 constexpr milliseconds kLongestTimeout = hours(24 * 100);
 constexpr milliseconds kShortestTimeout = minutes(2);
+// RFC 8446 section 4.6.1: no session outlives a week.
+constexpr milliseconds kLongestKey = hours(24 * 7);
 // Of a host that goes on as it was, only this often.
 constexpr hours kRememberAgain{1};
 
@@ -70,6 +74,10 @@ CacheOptions CacheOptions::load(const config::Settings& settings) {
   out.session_limit = settings.size("tls_session_cache_limit");
   out.memory_file = settings.text("data_directory") + "/tls_memory.lmdb";
   out.memory_time = settings.time("tls_memory_time");
+  out.ticket_file = settings.text("data_directory") + "/tls_ticket_keys.lmdb";
+  out.ticket_period = settings.time("smtpd_tls_session_cache_timeout");
+  if (out.ticket_period > milliseconds(0))
+    out.ticket_period = std::clamp<milliseconds>(out.ticket_period, kShortestTimeout, kLongestKey);
   return out;
 }
 
@@ -85,6 +93,8 @@ Caches::Caches(CacheOptions options, Clock& clock) : options_(std::move(options)
   }
   if (options_.memory_time > milliseconds(0))
     memory_ = open(options_.memory_file, kMemoryLimit, 1, options_.memory_time);
+  if (options_.ticket_period > milliseconds(0))
+    tickets_ = open(options_.ticket_file, kTicketLimit, 1, 2 * options_.ticket_period);
 }
 
 std::shared_ptr<Store> Caches::open(const std::string& file, std::uint64_t limit, std::size_t keep,
@@ -151,9 +161,38 @@ void Caches::remember(std::string_view host, proto::HostTls level) {
   note(*memory_, memory_->put(host, encode(memory), last_good + options_.memory_time));
 }
 
+// Periods are counted from the epoch, so that no process has to remember when one began. A key that
+// cannot be kept is not used: other processes would not know it.
+proto::TicketKeys Caches::ticket_keys() {
+  proto::TicketKeys out;
+  if (!tickets_) return out;
+  const WallTime now = clock_.wall();
+  const std::chrono::microseconds length(options_.ticket_period);
+  const std::int64_t period = to_unix_micros(now) / length.count();
+  const auto end_of = [&](std::int64_t p) { return from_unix_micros((p + 1) * length.count()); };
+  for (const std::int64_t p : {period, period - 1}) {
+    const std::string name = std::to_string(length.count()) + " " + std::to_string(p);
+    const auto kept = tickets_->get(name, now);
+    if (kept && kept->value.size() == proto::kTicketKeyBytes) {
+      out.keys.push_back(kept->value);
+    } else if (p == period) {
+      std::string key;
+      while (key.size() < proto::kTicketKeyBytes)
+        put_le(key, secure_random());
+      const Result<void> written = tickets_->put(name, key, end_of(p + 1));
+      note(*tickets_, written);
+      if (!written) return out;
+      out.keys.push_back(std::move(key));
+    }
+  }
+  out.until = to_unix_micros(end_of(period));
+  out.usable_until = to_unix_micros(end_of(period + 1));
+  return out;
+}
+
 bool Caches::sweep() {
   bool more = false;
-  for (const auto& store : {sessions_[0], sessions_[1], memory_})
+  for (const auto& store : {sessions_[0], sessions_[1], memory_, tickets_})
     if (store && store->sweep(clock_.wall())) more = true;
   return more;
 }
@@ -161,6 +200,7 @@ bool Caches::sweep() {
 void Caches::close() {
   sessions_ = {};
   memory_.reset();
+  tickets_.reset();
 }
 
 } // namespace postrider::tlsmgr

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Caches: the sessions and the memory of hosts, in their files. Owned by the Service. Never waits.
-// A file that cannot be used is said once, and is then as good as empty: mail goes on.
+// Caches: the sessions, the memory of hosts and the keys of tickets, in their files. Owned by the
+// Service. Never waits. A file that cannot be used is said once, and is then as good as empty: mail
+// goes on.
 #pragma once
 
 #include <array>
@@ -29,6 +30,8 @@ struct CacheOptions {
   std::uint64_t session_limit = 64 << 20;
   std::string memory_file;
   std::chrono::milliseconds memory_time{0}; // 0: nothing is remembered
+  std::string ticket_file;
+  std::chrono::milliseconds ticket_period{0}; // of a key of session tickets; 0: there are none
 
   // Says what it does not take.
   static CacheOptions load(const config::Settings& settings);
@@ -38,6 +41,7 @@ class Caches {
  public:
   static constexpr std::size_t kSessionsPerKey = 8;
   static constexpr std::uint64_t kMemoryLimit = 16 << 20;
+  static constexpr std::uint64_t kTicketLimit = 64 << 10;
 
   // Blocks: see Store::open.
   Caches(CacheOptions options, Clock& clock);
@@ -46,6 +50,8 @@ class Caches {
   void put_session(proto::SessionCache cache, std::string_view key, std::string_view session);
   proto::HostMemory recall(std::string_view host) const;
   void remember(std::string_view host, proto::HostTls level);
+  // That of this period, made when it is first asked for, and that of the one before.
+  proto::TicketKeys ticket_keys();
 
   // True: there is more to do.
   bool sweep();
@@ -60,6 +66,7 @@ class Caches {
   Clock& clock_;
   std::array<std::shared_ptr<Store>, 2> sessions_; // one Store when both have one file
   std::shared_ptr<Store> memory_;
+  std::shared_ptr<Store> tickets_;
   bool writes_fail_ = false;
 };
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// tlsmgr: keeps what delivery agents share about TLS: sessions for resumption, which hosts had good
-// TLS, and policies of MTA-STS, which it fetches from strangers by HTTPS. Its files are caches
-// below data_directory. It sees no mail and no private key; who took it over could make agents do
-// full handshakes, resume sessions of its choice, forget what it knows of hosts, and take other
-// policies of MTA-STS for true: nothing that makes a verification which the administrator requires
-// succeed. Protocol: lib/proto/tlsmgr.hpp.
+// tlsmgr: keeps what agents and smtpd share about TLS: sessions for resumption, which hosts had
+// good TLS, keys of session tickets, and policies of MTA-STS, which it fetches from strangers by
+// HTTPS. Its files are caches below data_directory. It sees no mail and no private key; who took it
+// over could make agents do full handshakes, resume sessions of its choice, read what clients send
+// in sessions of TLS 1.2 that were resumed, forget what it knows of hosts, and take other policies
+// of MTA-STS for true: nothing that makes a verification which the administrator requires succeed.
+// Protocol: lib/proto/tlsmgr.hpp.
 #include "daemon/run.hpp"
 #include "service.hpp"
 

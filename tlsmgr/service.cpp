@@ -118,6 +118,13 @@ Result<void> Service::take(service::Peer& peer, ipc::Frame& frame) {
     caches_.remember(message.host, message.level);
     return {};
   }
+  case proto::AskTicketKeys::kType: {
+    POSTRIDER_TRY(const auto request, ipc::as<proto::AskTicketKeys>(frame));
+    proto::TicketKeys answer = caches_.ticket_keys();
+    answer.number = request.number;
+    peer.channel.send(answer);
+    return {};
+  }
   case proto::AskPolicy::kType: {
     POSTRIDER_TRY(auto request, ipc::as<proto::AskPolicy>(frame));
     POSTRIDER_TRY_VOID(check_key(request.domain));

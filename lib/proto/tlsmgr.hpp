@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// tlsmgr: what delivery agents share about TLS. Socket private/tlsmgr; the shape of all helper
-// services (doc/ipc.md): numbered requests, answers in any order, no number where none is wanted.
+// tlsmgr: what delivery agents, and smtpd, share about TLS. Socket private/tlsmgr; the shape of all
+// helper services (doc/ipc.md): numbered requests, answers in any order, no number where none is
+// wanted.
 //
-//   tlsmgr                                     smtp, lmtp, postrider
+//   tlsmgr                                     smtp, lmtp, smtpd, postrider
 //   Hello{tlsmgr 1}  ---------------------->
 //                    <----------------------  TakeSession{1, smtp, key}
 //                    <----------------------  AskPolicy{2, "example.com"}
@@ -156,6 +157,34 @@ struct Policy {
     v.optional("fetched", s.fetched);
     v.optional("expires", s.expires);
     v.optional("reason", s.reason);
+  }
+};
+
+// The keys that smtpd makes session tickets with.
+struct AskTicketKeys {
+  static constexpr std::uint16_t kType = 104;
+  std::uint64_t number = 0;
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("number", s.number);
+  }
+};
+
+inline constexpr std::size_t kTicketKeyBytes = 64;
+inline constexpr std::size_t kMostTicketKeys = 4;
+
+struct TicketKeys {
+  static constexpr std::uint16_t kType = 105;
+  std::uint64_t number = 0;
+  std::vector<std::string> keys; // the newest first; none: sessions are not resumed
+  std::int64_t until = 0;        // then there is a newer one
+  std::int64_t usable_until = 0; // and then none of these opens a ticket any more
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v("number", s.number);
+    v.optional("keys", s.keys);
+    v.optional("until", s.until);
+    v.optional("usable_until", s.usable_until);
   }
 };
 
