@@ -145,6 +145,7 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
                               "defer_unauth_destination at its end"));
   POSTRIDER_TRY(config->lists, TableLists::open(settings));
   POSTRIDER_TRY(config->auth, AuthConfig::load(settings));
+  if (config->tls.level == TlsLevel::encrypt) config->auth.only_tls = true;
   return std::shared_ptr<const Config>(std::move(config));
 }
 

@@ -46,6 +46,8 @@ ev::Task<void> Session::starttls() {
   reset();
   helo_.clear();
   esmtp_ = false;
+  mechanisms_.clear();
+  offers_auth_ = false;
   peer_.login = {};
 }
 

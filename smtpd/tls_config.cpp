@@ -187,7 +187,6 @@ Result<TlsConfig> load_tls(const config::Settings& settings) {
   TlsConfig config;
   POSTRIDER_TRY(config.level, level_of(settings));
   const bool mandatory = config.level == TlsLevel::encrypt;
-  config.auth_only = settings.flag("smtpd_tls_auth_only") || mandatory;
   if (config.level == TlsLevel::none) return config;
   config.read_as_root = ::geteuid() == 0;
   config.wrapper = settings.flag("smtpd_tls_wrappermode");

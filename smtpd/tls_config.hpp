@@ -54,7 +54,6 @@ struct TlsConfig {
   bool wrapper = false; // TLS from the first byte on; level is encrypt then
   bool ask_certificate = false;
   bool require_certificate = false;
-  bool auth_only = false; // AUTH only behind TLS
   bool received_header = false;
   int loglevel = 0;
   int verify_depth = 9;
