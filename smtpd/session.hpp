@@ -152,6 +152,7 @@ class Session {
   CommandCount count_;
   std::vector<std::string> mechanisms_; // of AUTH, that may be used
   bool offers_auth_ = false;            // and EHLO says so
+  bool has_logged_in_ = false;          // as somebody, peer_.login says, or anonymously
   std::optional<Transaction> transaction_;
 };
 

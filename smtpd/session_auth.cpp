@@ -144,7 +144,7 @@ ev::Task<void> Session::auth(std::string_view arguments) {
   if (transaction_) co_return fail(503, "5.5.1", "Error: MAIL transaction in progress");
   if (config_->auth.only_tls && peer_.tls.protocol.empty())
     co_return fail(504, "5.5.4", "Encryption required for requested authentication mechanism");
-  if (!peer_.login.method.empty()) co_return fail(503, "5.5.1", "Error: already authenticated");
+  if (has_logged_in_) co_return fail(503, "5.5.1", "Error: already authenticated");
   const std::vector<std::string_view> words = split(arguments, " \t");
   if (words.empty() || words.size() > 2) co_return fail(501, "5.5.4", "Syntax: AUTH mechanism");
 
@@ -192,8 +192,11 @@ ev::Task<void> Session::log_in(const std::string& mechanism, std::optional<Secre
     step = co_await sasl.step(step.login, *answer);
   }
   if (step.stage == proto::LoginStage::done) {
-    peer_.login.method = mechanism;
-    peer_.login.user = step.username;
+    has_logged_in_ = true;
+    if (mechanism != "ANONYMOUS") { // which is nobody, and may do what nobody may
+      peer_.login.method = mechanism;
+      peer_.login.user = step.username;
+    }
     reply(235, "2.7.0", "Authentication successful");
     co_return;
   }
