@@ -101,6 +101,7 @@ bool Service::reload(const config::Settings& settings) {
   if (auth.manager != config_->auth.manager || auth.time_limit != config_->auth.time_limit)
     return false;
   config_ = std::move(*fresh);
+  sasl_.refresh();
   return true;
 }
 

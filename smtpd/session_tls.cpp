@@ -48,6 +48,7 @@ ev::Task<void> Session::starttls() {
   esmtp_ = false;
   mechanisms_.clear();
   offers_auth_ = false;
+  has_logged_in_ = false;
   peer_.login = {};
 }
 

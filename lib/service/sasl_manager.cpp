@@ -67,6 +67,11 @@ SaslManager::mechanisms(ev::Lent<const proto::LoginFacts> facts) {
   co_return known.names;
 }
 
+void SaslManager::refresh() {
+  for (auto& [facts, known] : known_)
+    known.since = SteadyTime();
+}
+
 LoginStep SaslManager::taken(Result<Reply>& reply) {
   if (!reply) return failed(reply.error().text());
   Result<proto::LoginAnswer> answer = reply->as<proto::LoginAnswer>();

@@ -40,6 +40,9 @@ class SaslManager {
   // and why. `facts.client` is of no account here.
   ev::Task<Result<std::vector<std::string>>> mechanisms(ev::Lent<const proto::LoginFacts> facts);
 
+  // Asks again for each list when it is next wanted: after a reload.
+  void refresh();
+
   // WAIT for an answer, which is always there: trouble with saslmgr is a login that has failed.
   ev::Task<LoginStep> begin(ev::Lent<const proto::LoginFacts> facts, const std::string& mechanism,
                             const std::optional<Secret>& initial);

@@ -13,8 +13,8 @@ import subprocess
 import ports
 import sasl_accounts
 import sinks
-from sasl_accounts import MECHANISMS, PASSWORD, SETTINGS
-from suite import Suite, expect, expect_equal, expect_match
+from sasl_accounts import MECHANISMS, PASSWORD
+from suite import RawClient, Suite, expect, expect_equal, expect_match
 
 FAILED = (535, b"5.7.8 Error: authentication failed: authentication failure")
 
@@ -37,10 +37,26 @@ def log_in(suite, mechanism, user, password):
 
 
 with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, mynetworks="192.0.2.1",
-                                 smtpd_sasl_type="cyrus", smtpd_sasl_service="smtp",
-                                 **SETTINGS) as suite:
+                                 smtpd_sasl_auth_enable="yes", smtpd_sasl_type="cyrus",
+                                 smtpd_sasl_service="smtp", smtpd_sasl_local_domain="realm.example",
+                                 smtpd_sasl_failure_delay="0s", smtpd_sasl_failure_limit="0",
+                                 smtpd_relay_restrictions="permit_sasl_authenticated, reject") as suite:
     sasl_accounts.make(suite)
+    # Another listener whose logins are checked by another service, with another file.
+    sasl_accounts.make(suite, ["SCRAM-SHA-256"], name="other")
+    elsewhere = suite.dir / "elsewhere"
+    elsewhere.mkdir()
+    elsewhere.chmod(0o755)
+    (suite.dir / "sasl/other.conf").rename(elsewhere / "other.conf")
+    other_port = ports.free_port()
+    with (suite.dir / "master.cf").open("a") as master:
+        master.write(f"127.0.0.1:{other_port} inet n - n - - smtpd\n"
+                     "  -o saslmgr_service_name=saslmgr2\n"
+                     "saslmgr2 unix - - n - 1 saslmgr\n"
+                     f"  -o smtpd_sasl_path=other -o cyrus_sasl_config_path={elsewhere}\n")
     suite.start()
+    with RawClient(other_port) as client:
+        expect_match(r"(?m)^250-AUTH SCRAM-SHA-256$", client.command("EHLO x"), "the other file")
     client = connect(suite)
     expect_equal(sorted(client.esmtp_features["auth"].split()), sorted(MECHANISMS), "mechanisms")
     code, text = client.mail("a@b.example")
@@ -98,12 +114,8 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, mynetworks="
             expect_match(r"\(Authenticated sender: ann(@realm\.example)?\)", message.header, mechanism)
             suite.wait_log(rf"sasl_method={mechanism}, sasl_username=ann")
 
-    # Reload: workers read another file; the name of the application says which.
-    sasl_accounts.make(suite, ["SCRAM-SHA-256"], name="other")
-    (suite.dir / "elsewhere").mkdir()
-    (suite.dir / "sasl/other.conf").rename(suite.dir / "elsewhere/other.conf")
-    (suite.dir / "elsewhere").chmod(0o755)
-    suite.configure(smtpd_sasl_path="other", cyrus_sasl_config_path=suite.dir / "elsewhere")
+    # A reload makes workers that read the file again.
+    sasl_accounts.make(suite, ["LOGIN"])
     suite.reload()
 
     def offered():
@@ -112,7 +124,7 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, mynetworks="
         client.quit()
         return names
 
-    ports.wait_until(lambda: offered() == ["SCRAM-SHA-256"], 90, "the other file")
+    ports.wait_until(lambda: offered() == ["LOGIN"], 90, "the new list")
 
     text = "\n".join(suite.lines())
     for secret in (PASSWORD, "wrong", base64.b64encode(PASSWORD.encode()).decode(),

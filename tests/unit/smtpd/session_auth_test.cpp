@@ -24,7 +24,8 @@ class FakeSaslmgr final : private service::Handler {
                  .version = proto::kSaslmgrVersion}) {}
   ~FakeSaslmgr() override { server_.stop(); }
 
-  std::vector<std::string> names = {"PLAIN", "LOGIN", "HANG", "FAIL", "LOOP", "EXTERNAL", "ANONYMOUS"};
+  std::vector<std::string> names = {"PLAIN", "LOGIN",    "HANG",     "FAIL",
+                                    "LOOP",  "EXTERNAL", "ANONYMOUS"};
   std::vector<std::string> said; // responses
   std::vector<proto::LoginFacts> facts;
   std::size_t cancelled = 0;
@@ -49,7 +50,8 @@ class FakeSaslmgr final : private service::Handler {
     peer.channel.send(out);
   }
   void decide(service::Peer& peer, std::uint64_t number, const std::string& response) {
-    const bool good = mechanism_ == "ANONYMOUS" || response == std::string_view("\0joe\0secret", 11) || response == "secret";
+    const bool good = mechanism_ == "ANONYMOUS" ||
+                      response == std::string_view("\0joe\0secret", 11) || response == "secret";
     answer(peer, number, good ? LoginStage::done : LoginStage::refused);
   }
   Result<void> take(service::Peer& peer, ipc::Frame& frame) override {
@@ -124,8 +126,9 @@ class SmtpAuth : public DialogueTest {
 
 TEST_F(SmtpAuth, IsOfferedAndOpensTheWay) {
   begin();
-  EXPECT_NE(ask("EHLO client.example").find("|250-AUTH PLAIN LOGIN HANG FAIL LOOP EXTERNAL ANONYMOUS|"),
-            std::string::npos);
+  EXPECT_NE(
+      ask("EHLO client.example").find("|250-AUTH PLAIN LOGIN HANG FAIL LOOP EXTERNAL ANONYMOUS|"),
+      std::string::npos);
   EXPECT_EQ(ask(kMail), "250 2.1.0 Ok");
   EXPECT_EQ(ask("RCPT TO:<u@far.example>").substr(0, 9), "554 5.7.1");
   EXPECT_EQ(ask("RSET"), "250 2.0.0 Ok");
