@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
-#include <algorithm>
-
-#include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "proto/tlsmgr.hpp"
 
@@ -41,12 +38,7 @@ Result<StsOptions> StsOptions::load(const config::Settings& settings) {
   out.fetch_timeout = settings.time("mta_sts_fetch_timeout");
   out.source.ca_file = settings.text("mta_sts_CAfile");
   out.source.port = static_cast<std::uint16_t>(settings.number("mta_sts_port"));
-  const std::vector<std::string_view> protocols = split(settings.text("inet_protocols"), ", \t");
-  const auto has = [&](std::string_view word) {
-    return std::find(protocols.begin(), protocols.end(), word) != protocols.end();
-  };
-  out.source.ipv4 = has("all") || has("ipv4");
-  out.source.ipv6 = has("all") || has("ipv6");
+  out.source.families = dns::Families::of(settings.text("inet_protocols"));
   POSTRIDER_TRY(out.source.dns, dns::Setup::load(settings.words("dns_resolvers"),
                                                  settings.text("dns_trust_anchor_file")));
   return out;

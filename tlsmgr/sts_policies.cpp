@@ -16,6 +16,23 @@ proto::Policy no_policy(std::string reason) {
   return out;
 }
 
+// As StsSource::policy() names them.
+proto::PolicyTrouble trouble_of(const Error& error) {
+  switch (error.kind()) {
+  case ErrorKind::refused: return proto::PolicyTrouble::proof;
+  case ErrorKind::protocol:
+  case ErrorKind::limit: return proto::PolicyTrouble::policy;
+  case ErrorKind::timeout:
+  case ErrorKind::closed:
+  case ErrorKind::cancelled:
+  case ErrorKind::busy:
+  case ErrorKind::io:
+  case ErrorKind::not_found:
+  case ErrorKind::config: break;
+  }
+  return proto::PolicyTrouble::fetch;
+}
+
 std::string describe(const std::string& id, const mail::StsPolicy& policy) {
   std::string out = "mode=" + std::string(to_string(policy.mode)) +
                     ", max_age=" + std::to_string(policy.max_age.count()) + ", id=" + id + ", mx=";
@@ -74,6 +91,7 @@ proto::Policy StsPolicies::to_answer(const Kept& kept) {
   out.id = kept.id;
   out.fetched = kept.checked;
   out.expires = kept.expires;
+  out.max_age = kept.policy.max_age.count();
   return out;
 }
 
@@ -155,10 +173,12 @@ ev::Task<proto::Policy> StsPolicies::renew(const std::string& domain, bool alway
   const bool is_too_soon = last != nullptr && id && last->failed_id == *id && !always_fetch;
   std::optional<Kept> kept = find(domain);
   Error problem(ErrorKind::not_found, "");
+  proto::PolicyTrouble trouble = proto::PolicyTrouble::none;
   if (!id) {
     problem = id.error();
   } else if (is_too_soon) {
     problem = Error(ErrorKind::busy, "it could not be fetched a moment ago");
+    trouble = last->answer.trouble;
   } else {
     const bool is_same = kept && kept->id == *id;
     const bool is_young =
@@ -186,11 +206,13 @@ ev::Task<proto::Policy> StsPolicies::renew(const std::string& domain, bool alway
       co_return std::move(answer);
     }
     problem = policy.error();
+    trouble = trouble_of(problem);
     log::warning(domain + ": policy of MTA-STS: " + problem.text() +
                  (kept ? "; the one in the cache stays in force" : "; none applies"));
   }
   proto::Policy answer = kept ? to_answer(*kept) : no_policy("");
   answer.reason = problem.text();
+  answer.trouble = trouble;
   if (!is_too_soon) note(domain, answer, id ? *id : "");
   co_return std::move(answer);
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "dns/resolver.hpp"
+#include "dns/lookup.hpp"
 #include "http/fetch.hpp"
 #include "mail/sts.hpp"
 
@@ -19,7 +19,8 @@ class StsSource {
   // WAITS. The id that DNS announces now. Error not_found: none is announced; protocol: malformed;
   // timeout, busy: DNS does not say.
   virtual ev::Task<Result<std::string>> id(const std::string& domain, ev::Deadline deadline) = 0;
-  // WAITS. The policy, fetched. Errors say what is wrong with it, or with its host.
+  // WAITS. The policy, fetched. Error protocol, limit: what came is no policy; refused: the
+  // certificate of the host is no good; any other: the host does not give it.
   virtual ev::Task<Result<mail::StsPolicy>> policy(const std::string& domain,
                                                    ev::Deadline deadline) = 0;
 };
@@ -28,14 +29,11 @@ struct NetworkSourceSetup {
   dns::Setup dns;
   std::string ca_file;      // mta_sts_CAfile
   std::uint16_t port = 443; // mta_sts_port
-  bool ipv4 = true;
-  bool ipv6 = true;
+  dns::Families families;
 };
 
 class NetworkSource final : public StsSource {
  public:
-  static constexpr std::size_t kMostAddresses = 8;
-
   NetworkSource(ev::Loop& loop, NetworkSourceSetup setup);
   ev::Task<Result<std::string>> id(const std::string& domain, ev::Deadline deadline) override;
   ev::Task<Result<mail::StsPolicy>> policy(const std::string& domain,
@@ -43,8 +41,6 @@ class NetworkSource final : public StsSource {
 
  private:
   Result<void> begin(); // makes the resolver when the first policy is asked for
-  ev::Task<Result<std::vector<std::string>>> addresses(const std::string& host,
-                                                       ev::Deadline deadline);
 
   ev::Loop& loop_;
   NetworkSourceSetup setup_;

@@ -15,11 +15,11 @@ namespace {
 ErrorKind kind_of(CURLcode code) {
   switch (static_cast<int>(code)) {
   case CURLE_OPERATION_TIMEDOUT: return ErrorKind::timeout;
+  case CURLE_PEER_FAILED_VERIFICATION:
+  case CURLE_SSL_ISSUER_ERROR: return ErrorKind::refused;
   case CURLE_COULDNT_RESOLVE_HOST:
   case CURLE_COULDNT_CONNECT:
-  case CURLE_PEER_FAILED_VERIFICATION:
   case CURLE_SSL_CONNECT_ERROR:
-  case CURLE_SSL_ISSUER_ERROR: return ErrorKind::refused;
   case CURLE_GOT_NOTHING:
   case CURLE_RECV_ERROR:
   case CURLE_SEND_ERROR:

@@ -14,11 +14,11 @@
 namespace postrider::http {
 
 struct Request {
-  std::string url;                          // "https://host[:port]/path"
-  std::vector<std::string> addresses;       // of the host, tried in order; empty: curl looks it up
-  std::string ca_file;                      // PEM
-  std::vector<std::string> headers;         // "Name: value", without line ends
-  std::string form;                         // not empty: a POST of this urlencoded form
+  std::string url;                    // "https://host[:port]/path"
+  std::vector<std::string> addresses; // of the host, tried in order; empty: curl looks it up
+  std::string ca_file;                // PEM
+  std::vector<std::string> headers;   // "Name: value", without line ends
+  std::string form; // not empty: a POST of this; urlencoded unless `headers` have a Content-Type
   std::size_t most = std::size_t{64} << 10; // bytes of the body
 };
 
@@ -39,7 +39,8 @@ class Fetcher {
   Fetcher& operator=(const Fetcher&) = delete;
 
   // WAITS for the whole answer, whatever its status. Errors, with curl's reason: timeout,
-  // refused (connection, certificate), closed, limit (a larger body), protocol (not HTTP), busy.
+  // closed (no connection, or no longer), refused (the certificate), limit (a larger body),
+  // protocol (not HTTP), busy.
   ev::Task<Result<Response>> fetch(ev::Lent<const Request> request, ev::Deadline deadline);
 
  private:

@@ -137,6 +137,15 @@ struct AskPolicy {
   }
 };
 
+// Why a policy that is announced could not be had: for reports (RFC 8460 section 4.3.2.2).
+enum class PolicyTrouble : std::uint8_t {
+  none,
+  fetch,  // the policy host does not give it
+  proof,  // its certificate is no good
+  policy, // what came is no policy
+};
+constexpr PolicyTrouble highest(PolicyTrouble) { return PolicyTrouble::policy; }
+
 struct Policy {
   static constexpr std::uint16_t kType = 103;
   std::uint64_t number = 0;
@@ -146,6 +155,8 @@ struct Policy {
   std::string id;           // of the TXT record it was fetched for
   std::int64_t fetched = 0; // or last found unchanged
   std::int64_t expires = 0;
+  std::int64_t max_age = 0; // seconds, as the policy says
+  PolicyTrouble trouble = PolicyTrouble::none;
   std::string reason; // also beside a policy: why it could not be refreshed
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -156,6 +167,8 @@ struct Policy {
     v.optional("id", s.id);
     v.optional("fetched", s.fetched);
     v.optional("expires", s.expires);
+    v.optional("max_age", s.max_age);
+    v.optional("trouble", s.trouble);
     v.optional("reason", s.reason);
   }
 };

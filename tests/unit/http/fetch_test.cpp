@@ -54,14 +54,14 @@ TEST_F(Fetch, NobodyListens) {
     const Listener listener;
     port = listener.port;
   }
-  EXPECT_EQ(fetch(request_for("sts.example", port), loop.after(20s)), "refused");
+  EXPECT_EQ(fetch(request_for("sts.example", port), loop.after(20s)), "closed");
 }
 
 TEST_F(Fetch, TheNameIsNotLookedUpWhenTheAddressIsGiven) {
   const Listener listener;
   const Request request = request_for("no-such-host.invalid", listener.port);
   ::shutdown(listener.fd.get(), SHUT_RDWR);
-  EXPECT_EQ(fetch(request, loop.after(20s)), "refused");
+  EXPECT_EQ(fetch(request, loop.after(20s)), "closed");
 }
 
 TEST_F(Fetch, AServerThatSaysNothingIsLeftAtTheDeadline) {
@@ -90,7 +90,7 @@ TEST_F(Fetch, AServerWithoutTlsIsNotSpokenTo) {
   ASSERT_EQ(::send(client.get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
   while (out.empty())
     loop.turn(true);
-  EXPECT_EQ(out, "refused");
+  EXPECT_EQ(out, "closed");
 }
 
 TEST_F(Fetch, OnlyHttps) {

@@ -155,6 +155,37 @@ TEST(StsPolicies, ABadPolicyIsNoneAndIsNotFetchedAgainAtOnce) {
   EXPECT_EQ(stage.source.fetched, 3) << "who asks for it gets it";
 }
 
+struct Reported {
+  std::string_view name;
+  ErrorKind error;
+  proto::PolicyTrouble trouble;
+};
+class StsTrouble : public testing::TestWithParam<Reported> {};
+TEST_P(StsTrouble, OfAnAnnouncedPolicyIsSaidForReports) {
+  Stage stage;
+  stage.source.published = Error(GetParam().error, "why");
+  EXPECT_EQ(stage.ask().trouble, GetParam().trouble);
+  EXPECT_EQ(stage.ask().trouble, GetParam().trouble) << "of the last look-up";
+  EXPECT_EQ(stage.ask(PolicyWish::recheck).trouble, GetParam().trouble) << "too soon to fetch it";
+}
+INSTANTIATE_TEST_SUITE_P(
+    Rfc8460Section4322, StsTrouble,
+    testing::ValuesIn<Reported>({
+        {"NoConnection", ErrorKind::closed, proto::PolicyTrouble::fetch},
+        {"TimeLimit", ErrorKind::timeout, proto::PolicyTrouble::fetch},
+        {"NoSuchPage", ErrorKind::not_found, proto::PolicyTrouble::fetch},
+        {"BadCertificate", ErrorKind::refused, proto::PolicyTrouble::proof},
+        {"Rubbish", ErrorKind::protocol, proto::PolicyTrouble::policy},
+        {"TooLarge", ErrorKind::limit, proto::PolicyTrouble::policy},
+    }),
+    [](const auto& row) { return std::string(row.param.name); });
+
+TEST(StsPolicies, NothingIsWrongWhereNoneIsAnnounced) {
+  Stage stage;
+  stage.source.announced = Error(ErrorKind::protocol, "no id");
+  EXPECT_EQ(stage.ask().trouble, proto::PolicyTrouble::none);
+}
+
 struct Trouble {
   std::string_view name;
   void (*make)(FakeSource&);
