@@ -108,7 +108,7 @@ class Lookup {
     }
     if (plan) {
       const TlsLevel before = (*plan)->policy.level;
-      plan = co_await client_.with_sts(*plan, hop, endpoint->host);
+      plan = co_await client_.with_sts(*plan, hop, endpoint->host, nullptr);
       if (plan && (*plan)->policy.level != before)
         finding.reasons.emplace_back("the domain has a policy of MTA-STS (see postrider sts)");
     }

@@ -106,6 +106,7 @@ ev::Task<DaneFacts> find_dane_facts(ev::Loop& loop, dns::Resolver& resolver, con
       facts.bases = {host};
       facts.records = Records::failed;
       facts.reason = alias ? alias->reason : alias.error().text();
+      facts.bogus = alias && alias->security == dns::Security::bogus;
       co_return facts;
     }
     alias_is_secure = alias->security == dns::Security::secure;
@@ -123,6 +124,7 @@ ev::Task<DaneFacts> find_dane_facts(ev::Loop& loop, dns::Resolver& resolver, con
       facts.records = Records::failed;
       facts.base = base;
       facts.reason = answer ? answer->reason : answer.error().text();
+      facts.bogus = answer && answer->security == dns::Security::bogus;
       co_return facts;
     }
     if (answer->security != dns::Security::secure) continue; // anybody may have written them

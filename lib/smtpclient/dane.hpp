@@ -35,6 +35,7 @@ struct DaneFacts {
   std::string base;                  // the one of `bases` that has them
   std::vector<tls::TlsaRecord> tlsa; // as they are in the DNS
   std::string reason;                // of Records::failed
+  bool bogus = false;                // and the signatures are wrong
   std::vector<std::string> names;    // of the next hop, for a certificate below a trust anchor
   DaneFacts() {}
 };

@@ -75,7 +75,7 @@ ev::Task<bool> Delivery::may_begin() {
 // A connection that turns out to be dead was no attempt: the next one, or a new one, is.
 ev::Task<void> Delivery::try_idle_sessions(ev::Lent<const Nexthop> nexthop) {
   Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, "");
-  if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, "");
+  if (plan) plan = co_await engine_.tls.with_sts(*plan, nexthop, "", nullptr);
   if (!plan) co_return; // try_nexthop() says so
   const std::string key = pool_key();
   const std::string& policy = (*plan)->destination_digest();
@@ -156,14 +156,20 @@ ev::Task<void> Delivery::try_nexthop(ev::Lent<const Nexthop> nexthop, Role role,
     if (std::find(tried_.begin(), tried_.end(), peer) != tried_.end()) continue;
     security_ = Security();
     const bool more_endpoints = i + 1 < targets.endpoints.size() || !last;
-    Result<TlsPlanPtr> plan = co_await plan_for(nexthop, endpoint);
+    std::optional<TlsSubject> subject = tls_subject(options, *nexthop, is_tls_report());
+    TlsSubject* const noted = subject ? &*subject : nullptr;
+    Result<TlsPlanPtr> plan = co_await plan_for(nexthop, endpoint, noted);
     if (!plan) {
+      auto event = subject ? event_of(*subject, std::nullopt, peer, "") : std::nullopt;
+      if (event) engine_.tls.tell(std::move(*event));
       Trouble trouble = trouble_from(plan.error(), smtp::Step::lookup);
       if (trouble.cause != Cause::cancelled) trouble.cause = Cause::tls_policy;
       fail_all(trouble, {}, more_endpoints);
       continue;
     }
     occasion.plan = std::move(*plan);
+    occasion.subject.reset();
+    if (subject) occasion.subject = std::make_shared<const TlsSubject>(std::move(*subject));
     const LoginQuestion who{occasion.id, request_.envelope.sender, endpoint.host, &*nexthop};
     Result<LoginPtr> login = co_await find_login(engine_.loop, options, engine_.tables, who);
     if (!login) {

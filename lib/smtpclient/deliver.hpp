@@ -75,9 +75,13 @@ class Delivery {
   enum class Role : std::uint8_t { destination, relayhost, fallback };
   ev::Task<void> try_nexthops(const std::vector<Nexthop>& hops);
   ev::Task<void> try_nexthop(ev::Lent<const Nexthop> nexthop, Role role, bool last);
-  // What protects the mail on the way to this server. Error: it must not go there now.
+  // What protects the mail on the way to this server. Error: it must not go there now. `subject`
+  // may be null.
   ev::Task<Result<TlsPlanPtr>> plan_for(ev::Lent<const Nexthop> nexthop,
-                                        ev::Lent<const Endpoint> endpoint);
+                                        ev::Lent<const Endpoint> endpoint, TlsSubject* subject);
+  // What a new connection showed, for reports on TLS.
+  void tell(const TlsSubject& subject, const Session& session);
+  bool is_tls_report() const { return request_.envelope.report_kind == proto::kTlsReport; }
   // `more_endpoints` of this next hop, `more_hosts` at all.
   ev::Task<void> try_endpoint(ev::Lent<const Endpoint> endpoint, Occasion& occasion,
                               bool more_endpoints, bool more_hosts);

@@ -14,17 +14,22 @@
 namespace postrider::smtpclient {
 
 ev::Task<Result<TlsPlanPtr>> Delivery::plan_for(ev::Lent<const Nexthop> nexthop,
-                                                ev::Lent<const Endpoint> endpoint) {
+                                                ev::Lent<const Endpoint> endpoint,
+                                                TlsSubject* subject) {
   Result<TlsPlanPtr> plan = co_await engine_.tls.plan(nexthop, endpoint->host);
   if (!plan) co_return plan.error();
+  if (is_tls_report() && nexthop->kind == Nexthop::Kind::domain)
+    co_return engine_.tls.opportunistic(*plan);
   const TlsLevel level = (*plan)->policy.level;
   if (is_dane(level)) {
     const DaneFacts facts = co_await find_dane_facts(engine_.loop, engine_.finder.resolver(),
                                                      engine_.options, level, nexthop, endpoint);
-    plan = engine_.tls.with_dane(*plan, decide_dane(level, engine_.options.tls, facts));
+    const Dane dane = decide_dane(level, engine_.options.tls, facts);
+    if (subject != nullptr) note_dane(*subject, level, facts, dane);
+    plan = engine_.tls.with_dane(*plan, dane);
     if (!plan) co_return plan.error();
   }
-  co_return co_await engine_.tls.with_sts(*plan, nexthop, endpoint->host);
+  co_return co_await engine_.tls.with_sts(*plan, nexthop, endpoint->host, subject);
 }
 
 ev::Task<void> Delivery::try_endpoint(ev::Lent<const Endpoint> endpoint, Occasion& occasion,
@@ -61,7 +66,10 @@ ev::Task<bool> Delivery::try_connection(std::unique_ptr<Session>& session,
   ++session_number_;
   Opened opened = co_await open_session(engine_.loop, engine_.options, engine_.tables, engine_.tls,
                                         engine_.authenticator, endpoint, occasion);
-  if (opened.session) security_ = opened.session->security;
+  if (opened.session) {
+    security_ = opened.session->security;
+    if (occasion->subject) tell(*occasion->subject, *opened.session);
+  }
   if (!opened.trouble) {
     session = std::move(opened.session);
     again_ = false;
@@ -81,12 +89,19 @@ ev::Task<bool> Delivery::try_connection(std::unique_ptr<Session>& session,
   co_return false;
 }
 
+void Delivery::tell(const TlsSubject& subject, const Session& session) {
+  const std::optional<TlsAttempt>& attempt = session.security.attempt;
+  if (!attempt || (attempt->resumed && engine_.options.tls.skip_resumed)) return;
+  auto event = event_of(subject, attempt, session.peer(), session.own_address);
+  if (event) engine_.tls.tell(std::move(*event));
+}
+
 // As in Postfix: only where TLS was a wish, for mail that has waited already, and never where a
-// password would be lost.
+// password would be lost. What reports on TLS need not wait.
 bool Delivery::may_fall_back(const Security& security) const {
   const std::chrono::microseconds age(request_.active - request_.envelope.arrival);
   return security.plan && security.plan->policy.level == TlsLevel::may &&
-         age >= engine_.options.tls.plaintext_after;
+         (age >= engine_.options.tls.plaintext_after || is_tls_report());
 }
 
 ev::Task<bool> Delivery::falls_back(ev::Lent<const Transact> transaction,

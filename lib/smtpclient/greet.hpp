@@ -22,6 +22,7 @@ struct Occasion {
   bool best_host = true;    // the destination has no better host: a loop is for ever
   TlsPlanPtr plan;          // for TLS; not asked by greet()
   LoginPtr login;           // who we are to the server; null: a stranger
+  TlsSubjectPtr subject;    // of reports on TLS; null: none
 };
 
 // WAITS. A session that comes back with a Trouble is good for a goodbye only.

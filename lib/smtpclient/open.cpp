@@ -50,8 +50,11 @@ ev::Task<Opened> open_session(ev::Loop& loop, const Options& options, Tables& ta
     opened.trouble = std::move(trouble);
     co_return opened;
   }
+  const std::string own_address =
+      occasion->subject ? net::Address::local_of((*stream)->fd()).text() : std::string();
   opened.session =
       std::make_unique<Session>(loop, std::move(*stream), options, tables, endpoint->peer());
+  opened.session->own_address = own_address;
   if (occasion->login) opened.session->login_key = occasion->login->key;
   opened.trouble = co_await greet_securely(*opened.session, tls, occasion);
   if (!opened.trouble && occasion->login)

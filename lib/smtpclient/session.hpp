@@ -91,6 +91,7 @@ class Session {
     bool client_certificate = false; // and it knows by it who we are
   };
   Protection protection;
+  std::string own_address; // from where; only where reports on TLS want it
   // Who we are to the server: sessions with another key must not be used in its place, and one that
   // has a key stays in the process that knows the password.
   std::string login_key;

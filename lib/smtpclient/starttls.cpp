@@ -36,11 +36,15 @@ class Handshake {
     if (offered) remark(2, shown() + ": a session to resume was found");
     const ev::Deadline deadline = session_.loop().after(session_.options().timeout(Step::starttls));
     Result<void> done = co_await session_.start_tls(handshake, deadline);
+    if (!done && done.error().kind() != ErrorKind::cancelled)
+      note(proto::TlsResult::validation_failure, done.error().text());
     if (!done && injected) co_return trouble_from(done.error(), Step::starttls);
     if (!done) co_return failed(done.error());
     const tls::Facts& facts = session_.tls()->facts();
+    note(proto::TlsResult::success, "");
     if (facts.resumed) remark(2, shown() + ": Reusing old session");
     judge();
+    session_.security.attempt->resumed = facts.resumed;
     if (options.loglevel > 0)
       log::info(std::string(word()) + " TLS connection established to " + shown() + ": " +
                 session_.security.tls);
@@ -53,6 +57,12 @@ class Handshake {
 
   void remark(int level, const std::string& text) const {
     if (tls_.options().loglevel >= level) log::info(text);
+  }
+
+  void note(proto::TlsResult result, std::string reason) {
+    session_.security.attempt.emplace();
+    session_.security.attempt->result = result;
+    session_.security.attempt->reason = std::move(reason);
   }
 
   // Everything that makes two servers, or what is asked of them, different. Whatever is found is
@@ -88,6 +98,7 @@ class Handshake {
     anonymous_ = chain.empty();
     const tls::Verdict found =
         tls::verify(chain, expected, *tls_.credentials(), session_.loop().clock().wall());
+    if (proves_) security.attempt = attempt_of(found, expected.proof);
     security.trusted = found.trusted;
     security.verified = proves_ && found.verified;
     session_.protection.verified = security.verified;
@@ -99,12 +110,13 @@ class Handshake {
       remark(2, shown() + ": Matched " + found.matched);
   }
 
-  void test_sts() const {
+  void test_sts() {
     tls::Expectation expected;
     expected.proof = tls::Expectation::Proof::names;
     expected.names = {session_.peer().host};
     const tls::Verdict found = tls::verify(session_.tls()->chain(), expected, *tls_.credentials(),
                                            session_.loop().clock().wall());
+    session_.security.attempt = attempt_of(found, expected.proof);
     if (!found.verified)
       log::warning("MTA-STS policy of " + plan_.sts_testing +
                    " (mode testing) would not let mail go to " + shown() + ": " + found.reason);
@@ -166,7 +178,10 @@ ev::Task<std::optional<Trouble>> ask_for_tls(Session& session, TlsClient& tls,
                                              ev::Lent<const TlsPolicy> policy, bool& agreed) {
   const bool mandatory = is_mandatory(policy->level);
   const std::string shown = session.peer().shown();
+  TlsAttempt none;
+  none.result = proto::TlsResult::starttls_not_supported;
   if (!session.features().starttls) {
+    session.security.attempt = none;
     if (mandatory)
       co_return trouble(Cause::tls_required,
                         "TLS is required, but was not offered by host " + shown);
@@ -177,6 +192,10 @@ ev::Task<std::optional<Trouble>> ask_for_tls(Session& session, TlsClient& tls,
   if (reply->ok()) {
     agreed = true;
     co_return std::nullopt;
+  }
+  if (!session.broken()) { // 421
+    none.reason = reply->joined(" ");
+    session.security.attempt = none;
   }
   if (mandatory) {
     Trouble refused =

@@ -78,6 +78,9 @@ TlsClient::TlsClient(ev::Loop& loop, const Options& options, Tables& tables, Tls
   plain->policy.asked = to_string(TlsLevel::may);
   set_digest(plain->policy);
   plaintext_ = std::move(plain);
+  if (options.tls.reports)
+    reporter_ = std::make_unique<service::TlsrptCollector>(
+        loop, service::TlsrptSetup{.service = options.tls.reporter});
   if (files_.credentials && offload_ != nullptr) group_.spawn(look_after_files(), "certificates");
 }
 
@@ -149,6 +152,20 @@ ev::Task<std::string> TlsClient::find_downgrade(ev::Lent<const Peer> peer, std::
   if (past.missing_since == 0)
     log::warning(text + "; its mail waits (" + parameter("tls_downgrade_defer_time") + ")");
   co_return text;
+}
+
+TlsPlanPtr TlsClient::opportunistic(const TlsPlanPtr& plan) {
+  if (!is_mandatory(plan->policy.level)) return plan;
+  const std::string key = "opportunistic";
+  if (const auto known = plans_.find(key); known != plans_.end()) return known->second;
+  auto made = make(TlsLevel::may, nullptr);
+  if (!made) return plan;
+  keep(key, *made);
+  return *made;
+}
+
+void TlsClient::tell(proto::TlsEvent event) {
+  if (reporter_) reporter_->tell(std::move(event));
 }
 
 std::string security_key(std::string_view policy_digest, std::string_view login_key) {

@@ -11,11 +11,13 @@
 #include "ev/group.hpp"
 #include "ev/offload.hpp"
 #include "service/tls_manager.hpp"
+#include "service/tlsrpt_collector.hpp"
 #include "smtpclient/dane.hpp"
 #include "smtpclient/failure.hpp"
 #include "smtpclient/nexthop.hpp"
 #include "smtpclient/tables.hpp"
 #include "smtpclient/tls_policy.hpp"
+#include "smtpclient/tls_report.hpp"
 
 namespace postrider::smtpclient {
 
@@ -56,6 +58,7 @@ struct Security {
   bool trusted = false;    // the certificate has a chain up to a root
   bool verified = false;   // and is all that the level asks for
   std::string session_key; // of TlsManager
+  std::optional<TlsAttempt> attempt; // at TLS, for reports; empty: it has not come to one
 };
 // What must be alike where a session takes the place of another: policy and credentials.
 std::string security_key(std::string_view policy_digest, std::string_view login_key);
@@ -78,9 +81,14 @@ class TlsClient {
   // this host now, and why.
   Result<TlsPlanPtr> with_dane(const TlsPlanPtr& plan, const Dane& dane);
   // WAITS, for tlsmgr. What holds in place of `plan` where MTA-STS has a say (sts.hpp). Error: the
-  // policy does not name the host.
+  // policy does not name the host. `subject` may be null.
   ev::Task<Result<TlsPlanPtr>> with_sts(TlsPlanPtr& plan, ev::Lent<const Nexthop> hop,
-                                        std::string_view host);
+                                        std::string_view host, TlsSubject* subject);
+  // For mail that reports on TLS, which is to arrive however bad that is (RFC 8460 section 3): in
+  // place of `plan`, TLS as a wish.
+  TlsPlanPtr opportunistic(const TlsPlanPtr& plan);
+  // To the tlsrpt service; never waits, and nobody learns whether it arrived.
+  void tell(proto::TlsEvent event);
   // A connection was not good enough for the policy of the domain: perhaps there is a newer one,
   // for the next time.
   void sts_failed(const Nexthop& hop);
@@ -120,6 +128,7 @@ class TlsClient {
   TlsFiles files_;
   ev::Offload* offload_;
   service::TlsManager manager_;
+  std::unique_ptr<service::TlsrptCollector> reporter_; // null: smtp_tlsrpt_enable = no
   TlsPlanPtr plaintext_;
   // By level and text of the entry. Only what could be made is kept.
   std::unordered_map<std::string, TlsPlanPtr> plans_;

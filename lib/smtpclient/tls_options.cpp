@@ -92,6 +92,9 @@ Result<TlsOptions> TlsOptions::load(const config::Settings& settings, bool lmtp)
     o.enforce_sts_patterns = settings.flag("smtp_tls_enforce_sts_mx_patterns");
     o.sts_limit = settings.time("mta_sts_fetch_timeout") + std::chrono::seconds(5);
   }
+  o.reports = client.flag("tlsrpt_enable");
+  o.skip_resumed = client.flag("tlsrpt_skip_reused_handshakes");
+  o.reporter = settings.text("tlsrpt_service_name");
   o.manager = settings.text("tlsmgr_service_name");
   o.plaintext_after = settings.time("minimal_backoff_time");
   return o;

@@ -73,6 +73,10 @@ struct TlsOptions {
   bool enforce_sts_patterns = true;
   std::chrono::milliseconds sts_limit{65000}; // tlsmgr's mta_sts_fetch_timeout, and a bit
 
+  bool reports = false;     // smtp_tlsrpt_enable
+  bool skip_resumed = true; // smtp_tlsrpt_skip_reused_handshakes
+  std::string reporter;     // name of the tlsrpt service
+
   std::string manager;                               // name of the tlsmgr service
   std::chrono::milliseconds plaintext_after{300000}; // minimal_backoff_time: of a message, at `may`
 

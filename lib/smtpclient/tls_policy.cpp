@@ -313,6 +313,9 @@ std::vector<std::string> tls_warnings(const config::Settings& settings, bool lmt
       !client.words("tls_fingerprint_cert_match").empty())
     out.push_back(prefix + "tls_fingerprint_digest = md5: anybody can make a certificate with a "
                            "given digest; use sha256");
+  if (lmtp && (client.flag("tlsrpt_enable") || !client.flag("tlsrpt_skip_reused_handshakes")))
+    out.push_back("lmtp_tlsrpt_enable and lmtp_tlsrpt_skip_reused_handshakes are ignored: reports "
+                  "on TLS are about MX hosts of domains");
   if (!lmtp && settings.flag("smtp_tls_mta_sts_enable") && client.text("tls_CAfile").empty() &&
       client.text("tls_CApath").empty() && !settings.flag("tls_append_default_CA"))
     out.push_back("smtp_tls_mta_sts_enable = yes without smtp_tls_CAfile or smtp_tls_CApath: mail "

@@ -23,7 +23,7 @@ ev::Task<TlsClient::PolicyPtr> TlsClient::sts_policy(const std::string& domain,
 }
 
 ev::Task<Result<TlsPlanPtr>> TlsClient::with_sts(TlsPlanPtr& plan, ev::Lent<const Nexthop> hop,
-                                                 std::string_view host) {
+                                                 std::string_view host, TlsSubject* subject) {
   if (!may_have_sts(options_, *hop, plan->policy.level)) co_return plan;
   const Result<std::string> domain = mail::to_ascii(hop->name);
   if (!domain) co_return plan;
@@ -38,6 +38,7 @@ ev::Task<Result<TlsPlanPtr>> TlsClient::with_sts(TlsPlanPtr& plan, ev::Lent<cons
     demand = decide_sts(*policy, only_named, host);
   }
   const bool is_named = host.empty() || mail::sts_allows(policy->mx, host);
+  if (subject != nullptr) note_sts(*subject, *policy, host, is_named || !only_named);
   switch (demand) {
   case StsDemand::nothing: co_return plan;
   case StsDemand::watch: {

@@ -208,6 +208,7 @@ Verdict verify(const std::vector<std::string>& presented, const Expectation& exp
     chain.push_back(std::move(*certificate));
   }
   if (chain.empty()) {
+    verdict.anonymous = presented.empty();
     verdict.reason = presented.empty() ? "no certificate" : "bad certificate";
     return verdict;
   }

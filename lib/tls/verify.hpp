@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -62,10 +63,13 @@ struct Expectation {
   bool of_client = false; // the peer is a client: its certificate has another purpose
 };
 
+inline constexpr std::string_view kExpired = "certificate has expired";
+
 struct Verdict {
-  bool trusted = false;  // a chain up to a root
-  bool verified = false; // all that was expected
-  // Why not trusted, else why not verified, in Postfix's words: "certificate has expired",
+  bool trusted = false;   // a chain up to a root
+  bool verified = false;  // all that was expected
+  bool anonymous = false; // there was no certificate
+  // Why not trusted, else why not verified, in Postfix's words: kExpired,
   // "self-signed certificate", "untrusted issuer /C=XX/CN=Root", "no name matches:
   // mx.other.example"
   std::string reason;

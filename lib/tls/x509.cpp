@@ -99,7 +99,7 @@ struct StatusText {
   std::string_view text;
 };
 constexpr std::array kStatusTexts = std::to_array<StatusText>({
-    {GNUTLS_CERT_EXPIRED, "certificate has expired"},
+    {GNUTLS_CERT_EXPIRED, kExpired},
     {GNUTLS_CERT_NOT_ACTIVATED, "certificate not yet valid"},
     {GNUTLS_CERT_REVOKED, "certificate revoked"},
     {GNUTLS_CERT_INSECURE_ALGORITHM, "key or signature too weak"},
@@ -189,7 +189,7 @@ std::optional<std::string> own_trouble(const Certificate& certificate, WallTime 
   if (!in_time(certificate, now)) {
     const bool early = gnutls_x509_crt_get_activation_time(certificate.native.get()) >
                        std::chrono::system_clock::to_time_t(now);
-    return early ? "certificate not yet valid" : "certificate has expired";
+    return std::string(early ? "certificate not yet valid" : kExpired);
   }
   if (gnutls_x509_crt_check_key_purpose(certificate.native.get(), GNUTLS_KP_TLS_WWW_SERVER, 0) == 0)
     return "not designated for use as a server certificate";

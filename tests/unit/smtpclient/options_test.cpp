@@ -13,12 +13,14 @@
 // shows: lmtp_host_lookup lmtp_randomize_addresses lmtp_fallback_relay lmtp_chunking
 // shows: lmtp_balance_inet_protocols lmtp_dns_support_level lmtp_bind_address_enforce
 // shows: lmtp_per_request_deadline lmtp_min_data_rate lmtp_session_limit lmtp_tcp_port
+// shows: lmtp_tlsrpt_enable lmtp_tlsrpt_skip_reused_handshakes
 // shows: smtp_tcp_port smtp_session_limit smtp_connection_reuse_count_limit
 #include "smtpclient/options.hpp"
 
 #include <gtest/gtest.h>
 
 #include "smtpclient/tables.hpp"
+#include "smtpclient/tls_policy.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -258,6 +260,19 @@ TEST(SaslOptions, SaysWhatIsWrong) {
         "smtp_sasl_tls_verified_security_options = x\n", "smtp_sasl_auth_enable = yes\n",
         "smtp_sasl_auth_cache_name = proxy:hash:/x\n", "smtp_sasl_auth_cache_name = lmdb:x\n"})
     EXPECT_FALSE(SaslOptions::load(settings(main_cf), false)) << main_cf;
+}
+
+TEST(Options, ReportsOnTlsAreOfSmtpOnly) {
+  EXPECT_FALSE(options(Flavor::smtp).tls.reports);
+  EXPECT_TRUE(options(Flavor::smtp, "smtp_tlsrpt_enable = yes\n").tls.reports);
+  EXPECT_TRUE(options(Flavor::smtp).tls.skip_resumed);
+  EXPECT_TRUE(tls_warnings(settings(""), true).empty());
+  for (const char* line :
+       {"lmtp_tlsrpt_enable = yes\n", "lmtp_tlsrpt_skip_reused_handshakes = no\n"}) {
+    const auto warnings = tls_warnings(settings(line), true);
+    ASSERT_EQ(warnings.size(), 1u) << line;
+    EXPECT_NE(warnings[0].find("lmtp_tlsrpt_enable"), std::string::npos);
+  }
 }
 
 } // namespace
