@@ -11,6 +11,8 @@ endforeach()
 postrider_program(tokenmgr USES base ev config db tls http ipc maps proto service daemon
                   LINKS nlohmann_json::nlohmann_json)
 postrider_program(saslmgr USES base ev config net sasl ipc proto service daemon)
+postrider_program(tlsrpt USES base ev mail config db net dns http ipc queue proto service daemon submit
+                  LINKS nlohmann_json::nlohmann_json PkgConfig::ZLIB)
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
   postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
                     LINKS nlohmann_json::nlohmann_json)

@@ -14,7 +14,7 @@ foreach(lib base ev mail config smtp mime db net milter tls sasl http ipc dns qu
         smtpclient daemon submit)
   postrider_test(${lib})
 endforeach()
-foreach(program master smtpd qmgr lmtp bounce scache tlsmgr tokenmgr saslmgr ctl)
+foreach(program master smtpd qmgr lmtp bounce scache tlsmgr tokenmgr saslmgr tlsrpt ctl)
   if(TARGET ${program}_parts)
     postrider_test(${program} PARTS)
   endif()

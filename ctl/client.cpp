@@ -171,8 +171,10 @@ Result<std::unique_ptr<Client>> Client::to_master(const std::string& directory) 
   return client;
 }
 
-Result<std::unique_ptr<Client>> Client::to_tlsmgr(const std::string& directory,
-                                                  const std::string& service) {
+Result<std::unique_ptr<Client>> Client::to_service(const std::string& directory,
+                                                   const std::string& service,
+                                                   std::string_view protocol,
+                                                   std::uint32_t version) {
   auto fd = connect_unix(directory, "private/" + service);
   if (!fd && fd.error().kind() == ErrorKind::closed)
     fd = connect_unix(directory, "public/" + service);
@@ -182,9 +184,18 @@ Result<std::unique_ptr<Client>> Client::to_tlsmgr(const std::string& directory,
                                         "such line");
   if (!fd) return fd.error();
   std::unique_ptr<Client> client(new Client(std::move(*fd), service));
-  if (auto greeted = client->hello(proto::kTlsmgrProtocol, proto::kTlsmgrVersion); !greeted)
-    return greeted.error();
+  if (auto greeted = client->hello(protocol, version); !greeted) return greeted.error();
   return client;
+}
+
+Result<std::unique_ptr<Client>> Client::to_tlsmgr(const std::string& directory,
+                                                  const std::string& service) {
+  return to_service(directory, service, proto::kTlsmgrProtocol, proto::kTlsmgrVersion);
+}
+
+Result<std::unique_ptr<Client>> Client::to_tlsrpt(const std::string& directory,
+                                                  const std::string& service) {
+  return to_service(directory, service, proto::kTlsrptProtocol, proto::kTlsrptVersion);
 }
 
 } // namespace postrider::ctl

@@ -11,6 +11,7 @@
 #include "proto/ctl.hpp"
 #include "proto/ctl_master.hpp"
 #include "proto/tlsmgr.hpp"
+#include "proto/tlsrpt.hpp"
 
 namespace postrider::ctl {
 
@@ -22,6 +23,8 @@ class Client {
   static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory);
   static Result<std::unique_ptr<Client>> to_master(const std::string& queue_directory);
   static Result<std::unique_ptr<Client>> to_tlsmgr(const std::string& queue_directory,
+                                                   const std::string& service);
+  static Result<std::unique_ptr<Client>> to_tlsrpt(const std::string& queue_directory,
                                                    const std::string& service);
 
   // The answer to `request`; qmgr's Refused becomes an Error that fits. A question to a qmgr that
@@ -53,6 +56,10 @@ class Client {
   static constexpr int kAskAgain = 3;
 
   Client(Fd fd, std::string who);
+  static Result<std::unique_ptr<Client>> to_service(const std::string& directory,
+                                                    const std::string& service,
+                                                    std::string_view protocol,
+                                                    std::uint32_t version);
   Result<void> open_qmgr();
   Result<void> reopen();
   template <typename Answer>

@@ -51,6 +51,7 @@ const std::vector<Command>& lifecycle_commands(); // start start-fg stop reload 
 const std::vector<Command>& config_commands();    // init import check conf version
 const std::vector<Command>& map_commands();       // map
 const std::vector<Command>& sts_commands();       // sts
+const std::vector<Command>& tlsrpt_commands();    // tlsrpt
 const std::vector<Command>& reference_commands(); // outcomes tls
 const Command& tls_command();
 const Command& import_command();

@@ -99,6 +99,59 @@ Json object(const Members& members) {
 
 } // namespace
 
+namespace {
+
+Json failures_of(const proto::TlsFailures& line) {
+  Json out;
+  out["result"] = to_string(line.result);
+  out["mx_host"] = line.mx_host;
+  out["mx_address"] = line.mx_address;
+  out["sending_address"] = line.sending_address;
+  out["reason"] = line.reason;
+  out["count"] = line.count;
+  return out;
+}
+
+Json policy_of(const proto::TlsPolicyCount& count) {
+  Json out;
+  out["policy"] = to_string(count.policy.kind);
+  out["policy_domain"] = count.policy.domain;
+  out["policy_strings"] = count.policy.strings;
+  out["mx"] = count.policy.mx;
+  out["successes"] = count.successes;
+  out["failures"] = count.failures;
+  out["lines"] = Json::array();
+  for (const proto::TlsFailures& line : count.lines)
+    out["lines"].push_back(failures_of(line));
+  out["without_line"] = count.without_line;
+  return out;
+}
+
+} // namespace
+
+std::string of(const std::vector<proto::TlsAccount>& accounts) {
+  Json out = Json::array();
+  for (const proto::TlsAccount& account : accounts) {
+    Json one;
+    one["domain"] = account.domain;
+    one["begin"] = account.begin;
+    one["end"] = account.end;
+    one["state"] = to_string(account.state);
+    one["report_id"] = account.report_id;
+    one["next_try"] = account.due / 1000000;
+    one["tries"] = account.tries;
+    one["to_send"] = account.left;
+    one["sent"] = account.done;
+    one["note"] = account.note;
+    one["not_counted"] = account.lost;
+    one["policies"] = Json::array();
+    for (const proto::TlsPolicyCount& count : account.policies)
+      one["policies"].push_back(policy_of(count));
+    out.push_back(std::move(one));
+  }
+  return text_of(out);
+}
+
 std::string of_object(const Members& members) { return text_of(object(members)); }
 
 std::string of_objects(const std::vector<Members>& objects) {

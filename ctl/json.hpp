@@ -10,6 +10,7 @@
 #include "config/settings.hpp"
 #include "proto/ctl.hpp"
 #include "proto/ctl_master.hpp"
+#include "proto/tlsrpt.hpp"
 
 namespace postrider::ctl::json {
 
@@ -34,6 +35,7 @@ struct Parameter {
 std::string of(const std::vector<Parameter>& parameters);
 std::string of_findings(const std::vector<std::string>& errors,
                         const std::vector<std::string>& warnings);
+std::string of(const std::vector<proto::TlsAccount>& accounts);
 using Members = std::vector<std::pair<std::string, std::string>>;
 std::string of_object(const Members& members);
 std::string of_objects(const std::vector<Members>& objects); // an array of them

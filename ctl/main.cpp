@@ -22,7 +22,7 @@ const Command* find_command(std::string_view name) {
   for (Commands list :
        {std::cref(lifecycle_commands()), std::cref(queue_commands()), std::cref(action_commands()),
         std::cref(config_commands()), std::cref(map_commands()), std::cref(sts_commands()),
-        std::cref(reference_commands())})
+        std::cref(tlsrpt_commands()), std::cref(reference_commands())})
     for (const Command& command : list)
       if (command.name == name) return &command;
   return nullptr;
@@ -41,6 +41,7 @@ std::string usage() {
                 {"configuring", config_commands()},
                 {"tables", map_commands()},
                 {"protecting", sts_commands()},
+                {"reporting", tlsrpt_commands()},
                 {"explaining", reference_commands()}};
   for (const auto& group : groups) {
     out.append("\n").append(group.title).append(":\n");

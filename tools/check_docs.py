@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr", "tokenmgr", "saslmgr"]
+PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr", "tokenmgr",
+            "saslmgr", "tlsrpt"]
 COMMANDS = {"postrider": "ctl/main.cpp", "sendmail": "ctl/sendmail.cpp"}
 
 

@@ -70,10 +70,10 @@ TEST_F(Init, MakesWhatTheProgramsUnderstand) {
   std::vector<std::string> names;
   for (const auto& service : master.services)
     names.push_back(service.name + " " + service.command);
-  EXPECT_THAT(names, testing::ElementsAre("127.0.0.1:2525 smtpd", "[::1]:2526 smtpd",
-                                          "submit smtpd", "qmgr qmgr", "bounce bounce",
-                                          "tlsmgr tlsmgr", "smtp smtp", "relay smtp", "lmtp lmtp",
-                                          "scache scache", "tokenmgr tokenmgr", "saslmgr saslmgr"));
+  EXPECT_THAT(names, testing::ElementsAre(
+                         "127.0.0.1:2525 smtpd", "[::1]:2526 smtpd", "submit smtpd", "qmgr qmgr",
+                         "bounce bounce", "tlsmgr tlsmgr", "smtp smtp", "relay smtp", "lmtp lmtp",
+                         "scache scache", "tokenmgr tokenmgr", "saslmgr saslmgr", "tlsrpt tlsrpt"));
   for (const auto& service : master.services) {
     EXPECT_TRUE(service.unprivileged) << service.name;
     EXPECT_FALSE(service.chroot) << service.name;
@@ -139,8 +139,8 @@ TEST_F(Init, CheckFindsMistakesWithFileAndLine) {
   const std::string master = read("master.cf");
   // The programs are not beside this test: have them somewhere.
   std::filesystem::create_directories(instance.directory + "/programs");
-  for (const char* name :
-       {"smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr", "saslmgr"})
+  for (const char* name : {"smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache",
+                           "tokenmgr", "saslmgr", "tlsrpt"})
     std::filesystem::create_symlink("/bin/true", instance.directory + "/programs/" + name);
   const std::string base = good + "daemon_directory = " + instance.directory + "/programs\n";
   write("main.cf", base);
