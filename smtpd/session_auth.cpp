@@ -155,8 +155,8 @@ ev::Task<void> Session::auth(std::string_view arguments) {
     co_return fail(454, "4.7.0", "Temporary authentication failure: no mechanism available");
   }
   if (std::find(mechanisms_.begin(), mechanisms_.end(), mechanism) == mechanisms_.end()) {
-    log_login(mechanism, "Invalid authentication mechanism", "");
-    co_return fail(535, "5.7.8", "Error: authentication failed: Invalid authentication mechanism");
+    log_login(mechanism, "no mechanism available", "");
+    co_return fail(535, "5.7.8", "Error: authentication failed: no mechanism available");
   }
   std::optional<Secret> initial;
   if (words.size() == 2 && words[1] == "=")
@@ -217,7 +217,8 @@ ev::Task<void> Session::log_in(const std::string& mechanism, std::optional<Secre
 void Session::give_up(std::string_view mechanism, Response response) {
   if (response == Response::none) return; // the session is over
   if (response == Response::too_long) {
-    log_login(mechanism, "response limit exceeded", "");
+    log::warning(peer_.shown() + ": request longer than " +
+                 std::to_string(config_->auth.response_limit));
     return fail(500, "5.5.6", "SASL response limit exceeded");
   }
   if (line_ == "*") {
