@@ -137,6 +137,8 @@ MessageState make_state(StoredRecord record) {
   state.facts = record.facts;
   state.content_offset = record.content_offset;
   state.recipients.resize(state.envelope.recipients.size());
+  state.held = !state.envelope.hold.empty();
+  state.hold_reason = state.envelope.hold;
   return state;
 }
 
@@ -248,6 +250,8 @@ std::vector<Event> events_of(const MessageState& state) {
     Event held{.kind = EventKind::held};
     held.text = state.hold_reason;
     out.push_back(std::move(held));
+  } else if (!state.envelope.hold.empty()) {
+    out.push_back(Event{.kind = EventKind::released}); // a fresh one is held
   }
   return out;
 }

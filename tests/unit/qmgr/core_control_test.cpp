@@ -42,6 +42,28 @@ TEST_F(CoreTest, HoldReleaseDelete) {
   EXPECT_TRUE(by_service["bounce"].empty()) << "deleted without a report";
 }
 
+// As a filter or an access table wants it: nobody sees it before an operator lets it go.
+TEST_F(CoreTest, MailMayBeginOnHold) {
+  open();
+  mail::Envelope held = envelope({"a@x.example"});
+  held.hold = "milter triggers HOLD action";
+  const queue::Id id = send(held);
+  ASSERT_TRUE(parked(id));
+  reopen();
+  auto why = ask<proto::WhyAnswer>(proto::Why{.id = id.text()});
+  ASSERT_TRUE(why.ok());
+  EXPECT_EQ(why->where, proto::Where::held);
+  EXPECT_TRUE(agent().delivers.empty());
+  ASSERT_TRUE(ask<proto::Acted>(act(proto::Action::release, id)).ok());
+  ASSERT_TRUE(delivers_arrive(1));
+  agent().answer(agent().delivers[0], kLater);
+  ASSERT_TRUE(parked(id));
+  reopen(); // released once, it stays so
+  why = ask<proto::WhyAnswer>(proto::Why{.id = id.text()});
+  ASSERT_TRUE(why.ok());
+  EXPECT_EQ(why->where, proto::Where::deferred);
+}
+
 TEST_F(CoreTest, RetryAndFlushDoNotWait) {
   open();
   const queue::Id one = send(envelope({"a@x.example"}));

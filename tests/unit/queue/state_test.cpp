@@ -117,6 +117,20 @@ TEST(State, EventsOfRebuildTheState) {
   EXPECT_EQ(events_of(many).size(), 1u);
 }
 
+TEST(State, MailMayBeginHeldAndIsReleasedForGood) {
+  StoredRecord record;
+  record.envelope = make_envelope(1);
+  record.envelope.hold = "why";
+  MessageState state = make_state(record);
+  EXPECT_TRUE(state.held);
+  EXPECT_EQ(state.hold_reason, "why");
+  ASSERT_TRUE(apply(state, event(EventKind::released, {})));
+  MessageState again = make_state(record);
+  for (const Event& known : events_of(state))
+    ASSERT_TRUE(apply(again, known));
+  EXPECT_FALSE(again.held);
+}
+
 struct ReportCase {
   const char* name;
   const char* sender;
