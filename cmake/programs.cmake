@@ -1,5 +1,5 @@
 # Programs. A program never includes another program's folder.
-set(all_l4 base ev mail config smtp mime db net tls sasl http ipc dns queue maps route proto service)
+set(all_l4 base ev mail config smtp mime db net milter tls sasl http ipc dns queue maps route proto service)
 if(EXISTS ${CMAKE_SOURCE_DIR}/master/main.cpp)
   postrider_program(master USES base ev config net ipc proto daemon)  # it knows no mail
 endif()

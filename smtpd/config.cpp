@@ -10,8 +10,6 @@
 
 namespace postrider::smtpd {
 
-namespace {
-
 // "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
 Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error) {
   const config::Value* value = settings.find(name);
@@ -26,6 +24,8 @@ Error in_parameter(const config::Settings& settings, std::string_view name, cons
   }
   return Error(ErrorKind::config, where + ": " + error.text());
 }
+
+namespace {
 
 class TableLists final : public Lists {
  public:
@@ -146,6 +146,7 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   POSTRIDER_TRY(config->lists, TableLists::open(settings));
   POSTRIDER_TRY(config->auth, AuthConfig::load(settings));
   if (config->tls.level == TlsLevel::encrypt) config->auth.only_tls = true;
+  POSTRIDER_TRY(config->filters, FilterChoice::open(settings));
   return std::shared_ptr<const Config>(std::move(config));
 }
 

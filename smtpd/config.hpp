@@ -10,6 +10,7 @@
 #include "auth_config.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "filter_choice.hpp"
 #include "restrict.hpp"
 #include "smtp/dot.hpp"
 #include "tls_config.hpp"
@@ -81,10 +82,14 @@ struct Config {
   TlsConfig tls;
   std::shared_ptr<Lists> lists;
   AuthConfig auth;
+  std::shared_ptr<FilterChoice> filters; // null: none
 };
 
 // Error config: says file, line and parameter.
 // `tls` was loaded before the jail closed.
 Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings, TlsConfig tls);
+
+// "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
+Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error);
 
 } // namespace postrider::smtpd

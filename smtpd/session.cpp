@@ -37,15 +37,26 @@ ev::Deadline Session::within_session(Duration patience) const {
 // --- replies -----------------------------------------------------------------------------------
 
 void Session::reply(int code, std::string_view dsn, std::string_view text) {
-  out_.append(std::to_string(code)).push_back(' ');
-  if (!dsn.empty()) out_.append(dsn).push_back(' ');
-  out_.append(text).append("\r\n");
+  while (true) {
+    const std::size_t end = text.find('\n');
+    out_.append(std::to_string(code)).push_back(end == text.npos ? ' ' : '-');
+    if (!dsn.empty()) out_.append(dsn).push_back(' ');
+    out_.append(text.substr(0, end)).append("\r\n");
+    if (end == text.npos) return;
+    text.remove_prefix(end + 1);
+  }
 }
 
 void Session::fail(int code, std::string_view dsn, std::string_view text) {
   failed_ = true;
   ++errors_;
   reply(code, dsn, text);
+  if (code == 421) end_ = End::error;
+}
+
+void Session::reset() {
+  transaction_.reset();
+  if (filters_) filters_->end();
 }
 
 void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
@@ -94,7 +105,8 @@ ev::Task<void> Session::run() {
     log::info("improper command pipelining after CONNECT from " + peer_.shown());
     end_ = End::error;
   } else {
-    reply(220, "", config_->banner);
+    co_await meet_filters();
+    if (end_ == End::none && !denied_) reply(220, "", config_->banner);
     co_await converse();
   }
   switch (end_) {
@@ -142,7 +154,10 @@ ev::Task<void> Session::converse() {
                 peer_.shown());
       end_ = End::error;
     } else {
+      const std::size_t recipients =
+          transaction_ ? transaction_->envelope.recipients.size() : std::size_t{0};
       co_await execute(command);
+      if (config_->filters) co_await tell_filters(command, reply_at, recipients);
     }
     if (row.junk && ++junk_ > config_->junk_limit && !failed_) ++errors_;
     count_.add(command.verb, !failed_);
@@ -220,6 +235,10 @@ ev::Task<bool> Session::next_line() {
 }
 
 ev::Task<void> Session::execute(smtp::Command command) {
+  if (denied_ && command.verb != smtp::Verb::quit) {
+    fail(503, "5.7.0", "Error: access denied for " + peer_.shown());
+    co_return;
+  }
   const CommandRow& row = kCommands[row_of(command.verb)];
   if (bare_lf_ && config_->bare_newline == smtp::BareNewline::reject && !peer_.bare_newlines_pass) {
     fail(config_->bare_newline_code, "5.5.2", "Error: bare <LF> received");
@@ -273,7 +292,7 @@ ev::Task<void> Session::execute(smtp::Command command) {
   if (command.word.empty())
     fail(500, "5.5.2", "Error: bad syntax");
   else
-    fail(502, "5.5.2", "Error: command not recognized");
+    co_await unknown_command();
 }
 
 // qmgr is starting, or starts again: most often that is over before the client notices.

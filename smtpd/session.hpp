@@ -18,6 +18,7 @@
 #include "base/secret.hpp"
 #include "command_table.hpp"
 #include "config.hpp"
+#include "filters.hpp"
 #include "intake.hpp"
 #include "mail/envelope.hpp"
 #include "net/stream.hpp"
@@ -40,7 +41,8 @@ struct Shared {
   service::SaslManager* sasl = nullptr;
   std::string service;                    // first column of master.cf
   service::TicketKeys* tickets = nullptr; // null: TLS sessions are not resumed
-  bool draining = false;                  // begin no transaction, end when there is none
+  std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
+  bool draining = false; // begin no transaction, end when there is none
 };
 
 class Session {
@@ -113,13 +115,21 @@ class Session {
 
   // --- content
   std::optional<smtp::Refusal> content_refusal() const;
-  OpenSink sink_of(const Transaction& transaction);
-  bool begin_content(smtp::Framing framing);
+  OpenSink sink_of(Transaction& transaction);
+  ev::Task<bool> begin_content(smtp::Framing framing);
   ev::Task<bool> skip(std::uint64_t count);
   ev::Task<void> end_content();
   ev::Deadline content_deadline(SteadyTime began, std::uint64_t bytes) const;
 
-  // --- replies
+  // --- filters (session_filters.cpp)
+  ev::Task<void> meet_filters();
+  ev::Task<void> tell_filters(smtp::Command command, std::size_t reply_at,
+                              std::size_t recipients_before);
+  ev::Task<bool> filters_want_data();
+  ev::Task<void> unknown_command();
+  void forget_recipients(std::size_t but); // the first so many
+
+  // --- replies; '\n' in a text divides its lines
   void reply(int code, std::string_view dsn, std::string_view text);
   void fail(int code, std::string_view dsn, std::string_view text); // counts as an error
   void fail(const smtp::Refusal& refusal) { fail(refusal.code, refusal.dsn, refusal.text); }
@@ -128,7 +138,7 @@ class Session {
   void hang_up(End end) { end_ = end; }
   bool hidden(std::string_view keyword) const;
   void finish_address(std::string& address) const; // append_at_myorigin
-  void reset() { transaction_.reset(); }
+  void reset();
   ev::Deadline limit() const { return within_session(config_->timeout); } // smtpd_timeout
   ev::Deadline within_session(Duration patience) const;                   // from now on
 
@@ -136,12 +146,14 @@ class Session {
   std::shared_ptr<const Config> config_;
   std::unique_ptr<net::Stream> stream_; // behind STARTTLS another than before
   Peer peer_;
+  std::unique_ptr<SessionFilters> filters_; // where there are any; outlive the transaction
   std::string out_;
   std::string line_;
   std::string helo_;
   bool esmtp_ = false;
   bool early_talk_ = false;
   bool committing_ = false;
+  bool denied_ = false;  // by a filter, for the whole session
   bool failed_ = false;  // the command in hand was refused
   bool bare_lf_ = false; // the line in hand ended in LF alone
   std::int64_t errors_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "filter_sink.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -41,29 +42,35 @@ std::optional<smtp::Refusal> Session::content_refusal() const {
   POSTRIDER_UNREACHABLE();
 }
 
-// Where the content goes: today the queue.
-OpenSink Session::sink_of(const Transaction& transaction) {
-  return [this, &transaction](const submit::MakeHead& make_head) {
+// Where the content goes: into the queue, past the filters.
+OpenSink Session::sink_of(Transaction& transaction) {
+  const OpenSink last = [this, &transaction](const submit::MakeHead& make_head) {
     return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
+  };
+  if (!filters_) return last;
+  return [this, &transaction, last](const submit::MakeHead& make_head) {
+    return std::make_unique<FilterSink>(*filters_, transaction.envelope, last, make_head);
   };
 }
 
 // Checks what has to be there; false when the command was refused.
-bool Session::begin_content(smtp::Framing framing) {
+ev::Task<bool> Session::begin_content(smtp::Framing framing) {
   if (!transaction_) {
     fail(503, "5.5.1", "Error: need MAIL command");
-    return false;
+    co_return false;
   }
   if (transaction_->envelope.recipients.empty()) {
     fail(554, "5.5.1", "Error: no valid recipients");
-    return false;
+    co_return false;
   }
+  if (transaction_->intake) co_return true;
+  const bool wanted = co_await filters_want_data();
+  if (!wanted) co_return false;
   const smtp::BareNewline bare =
       peer_.bare_newlines_pass ? smtp::BareNewline::normalize : config_->bare_newline;
-  if (!transaction_->intake)
-    transaction_->intake.emplace(sink_of(*transaction_), *config_, peer_, transaction_->envelope,
-                                 shared_.loop.clock(), bare, framing);
-  return true;
+  transaction_->intake.emplace(sink_of(*transaction_), *config_, peer_, transaction_->envelope,
+                               shared_.loop.clock(), bare, framing);
+  co_return true;
 }
 
 ev::Task<void> Session::data(std::string_view) {
@@ -72,7 +79,8 @@ ev::Task<void> Session::data(std::string_view) {
     fail(503, "5.5.1", "Error: DATA after BDAT");
     co_return;
   }
-  if (!begin_content(smtp::Framing::dot)) co_return;
+  const bool begun = co_await begin_content(smtp::Framing::dot);
+  if (!begun) co_return;
   reply(354, "", "End data with <CR><LF>.<CR><LF>");
   const bool asked = co_await flush();
   if (!asked) co_return;
@@ -133,7 +141,8 @@ ev::Task<void> Session::bdat(std::string_view arguments) {
     co_return;
   }
   const std::size_t reply_at = out_.size();
-  if (!begin_content(smtp::Framing::chunk)) {
+  const bool begun = co_await begin_content(smtp::Framing::chunk);
+  if (!begun) {
     reset();
     if (chunk.size > kPatience) {
       end_ = End::error;
@@ -190,7 +199,10 @@ ev::Task<void> Session::end_content() {
     co_return;
   }
   if (answer) {
-    reject("END-OF-MESSAGE", *answer, {});
+    if (filters_ && filters_->refused())
+      fail(*answer); // it is in the log already
+    else
+      reject("END-OF-MESSAGE", *answer, {});
     reset();
     co_return;
   }

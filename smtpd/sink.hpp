@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ev/task.hpp"
@@ -26,6 +27,8 @@ class Sink {
   virtual std::string& pending() = 0;
   virtual bool wants_relief() const = 0;
   virtual ev::Task<Result<void>> relieve() = 0;
+  // The queue id, where there is one, ahead of commit(): for filters, which want to know it.
+  virtual ev::Task<Result<std::optional<queue::Id>>> reserve();
   // All of the content is there; `facts` are its facts. WAITS until somebody else is responsible
   // for it, or has refused it. Error busy: the queue is full (452); any other: 451.
   virtual ev::Task<Result<Answer>> commit(ev::Lent<const mail::ContentFacts> facts) = 0;
@@ -42,6 +45,7 @@ class QueueSink final : public Sink {
   std::string& pending() override { return message_.pending(); }
   bool wants_relief() const override { return message_.wants_spill(); }
   ev::Task<Result<void>> relieve() override { return message_.spill(); }
+  ev::Task<Result<std::optional<queue::Id>>> reserve() override;
   ev::Task<Result<Answer>> commit(ev::Lent<const mail::ContentFacts> facts) override;
 
  private:

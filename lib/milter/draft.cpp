@@ -103,11 +103,6 @@ std::size_t name_length(std::string_view line) {
   return i;
 }
 
-// The line with which a mailbox separates messages (see smtpd's Intake).
-bool is_mailbox_line(std::string_view line) {
-  return line.substr(std::min(line.find_first_not_of('>'), line.size())).starts_with("From ");
-}
-
 bool same_address(std::string_view a, std::string_view b) {
   return mail::local_part(a) == mail::local_part(b) &&
          iequals(mail::domain_part(a), mail::domain_part(b));
@@ -153,29 +148,24 @@ Result<Edit> parse_edit(const Packet& packet, std::uint32_t steps, mail::Utf8 ut
   }
 }
 
-Result<Draft> Draft::parse(Spool& content, mail::Envelope& envelope) {
+Result<Draft> Draft::parse(std::string head, Spool& content, mail::Envelope& envelope) {
   Draft draft(content, envelope);
+  const bool has_ours = !head.empty();
+  const std::size_t before = head.size();
   POSTRIDER_TRY(const ByteView start, content.read(0, kLongestHeader));
-  ByteView rest = start;
+  const std::string text = std::move(head.append(start));
+  ByteView rest = text;
   bool ended = false; // by an empty line
-  while (!rest.empty()) {
+  while (!rest.empty() && !ended) {
     const std::size_t end = std::min(rest.find("\r\n"), rest.size()); // the last line may lack it
     const ByteView line = rest.substr(0, end);
+    const bool continues = line.starts_with(' ') || line.starts_with('\t');
     if (line.empty()) {
-      rest.remove_prefix(2);
       ended = true;
-      break;
-    }
-    const std::size_t length = name_length(line);
-    const bool continues = line.front() == ' ' || line.front() == '\t';
-    if (continues && !draft.fields_.empty()) {
+    } else if (continues && !draft.fields_.empty()) {
       draft.fields_.back().value.append("\r\n").append(line);
-    } else if (draft.fields_.empty() && is_mailbox_line(line)) {
-      HeaderField field;
-      field.name = "X-Mailbox-Line";
-      field.value = " " + std::string(line);
-      draft.fields_.push_back(std::move(field));
     } else {
+      const std::size_t length = name_length(line);
       const std::size_t colon = line.find_first_not_of(" \t", length);
       if (length == 0 || colon == ByteView::npos || line[colon] != ':') break; // body from here on
       HeaderField field;
@@ -185,16 +175,16 @@ Result<Draft> Draft::parse(Spool& content, mail::Envelope& envelope) {
     }
     rest.remove_prefix(std::min(end + 2, rest.size()));
   }
-  draft.body_at_ = start.size() - rest.size();
-  if (!rest.empty() || ended) draft.gap_ = "\r\n"; // what is no field is body from there on
   if (rest.empty() && !ended && content.size() > kLongestHeader)
     return Error(ErrorKind::limit, "the header is longer than " + std::to_string(kLongestHeader));
+  const std::size_t header = text.size() - rest.size();
+  draft.body_at_ = header - std::min(before, header);
+  if (!rest.empty() || ended) draft.gap_ = "\r\n"; // what is no field is body from there on
+  if (has_ours && !draft.fields_.empty()) {
+    draft.ours_.push_back(std::move(draft.fields_.front()));
+    draft.fields_.erase(draft.fields_.begin());
+  }
   return draft;
-}
-
-bool Draft::has(std::string_view name) const {
-  return std::any_of(fields_.begin(), fields_.end(),
-                     [&](const HeaderField& field) { return iequals(field.name, name); });
 }
 
 Result<ByteView> Draft::read_body(std::uint64_t offset, std::size_t most) {
@@ -206,9 +196,9 @@ void Draft::replace_body(Spool body) {
   gap_ = "\r\n";
 }
 
-std::string Draft::head_above() const { return to_text(above_); }
-
-std::string Draft::head_below() const { return to_text(fields_) + gap_; }
+std::string Draft::head() const {
+  return to_text(above_) + to_text(ours_) + to_text(fields_) + gap_;
+}
 
 void Draft::apply(Edit change) {
   std::visit([this](auto& one) { edit(std::move(one)); }, change);

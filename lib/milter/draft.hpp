@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A message as filters see it, and what they may change in it. The header is taken apart; the body
-// stays in its Spool. Our own Received: field is no part of it: filters never see that, but one may
-// put fields above it.
+// stays in its Spool. Filters never see our own Received: field, but may put fields above it.
 //
 // Edits of one filter are gathered and applied together once it has given its verdict, so that a
 // filter that dies in the middle changes nothing. All of them are hostile input: parse_edit() lets
@@ -59,15 +58,13 @@ class Draft {
  public:
   static constexpr std::size_t kLongestHeader = 2U << 20;
 
-  // `content` has CRLF line ends. Both outlive the Draft. Error limit: the header is longer than
-  // kLongestHeader; io.
-  static Result<Draft> parse(Spool& content, mail::Envelope& envelope);
+  // `head` is what we put in front of the content; its first field, if there is one, is ours and
+  // filters never see it. CRLF line ends. Content and envelope outlive the Draft. Error limit: the
+  // header is longer than kLongestHeader; io.
+  static Result<Draft> parse(std::string head, Spool& content, mail::Envelope& envelope);
 
   void apply(Edit edit);
   void replace_body(Spool body);
-  // A field of our own, in front of what was received.
-  void prepend(HeaderField field) { fields_.insert(fields_.begin(), std::move(field)); }
-  bool has(std::string_view name) const;
 
   const mail::Envelope& envelope() const { return *envelope_; }
   std::size_t field_count() const { return above_.size() + fields_.size(); }
@@ -77,10 +74,8 @@ class Draft {
   // Bytes of the body from `offset` on, as Spool::read().
   Result<ByteView> read_body(std::uint64_t offset, std::size_t most);
 
-  // The header in two parts, between which our Received: belongs, and what divides it from the
-  // body.
-  std::string head_above() const;
-  std::string head_below() const;
+  // The whole header, with what divides it from the body.
+  std::string head() const;
 
  private:
   Draft(Spool& content, mail::Envelope& envelope) : content_(&content), envelope_(&envelope) {}
@@ -90,7 +85,7 @@ class Draft {
   void edit(const DeleteRecipient& change);
   void edit(ChangeSender change);
 
-  std::vector<HeaderField> above_, fields_;
+  std::vector<HeaderField> above_, ours_, fields_;
   std::string gap_; // the empty line, where there is one
   Spool* content_;
   std::uint64_t body_at_ = 0; // in content_

@@ -2,6 +2,7 @@
 #include "milter/filter.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
@@ -109,7 +110,11 @@ Filter::Filter(ev::Loop& loop, Dialer& dialer, const FilterOptions& options, con
 ev::Task<Result<void>> Filter::open() {
   const ev::Deadline deadline = loop_.after(options_.connect_timeout);
   Result<std::unique_ptr<net::Stream>> dialed = co_await dialer_.dial(loop_, options_, deadline);
-  if (!dialed) co_return dialed.error().in("connect to Milter service " + options_.name);
+  if (!dialed) { // in Postfix's words
+    const Error& why = dialed.error();
+    const std::string text = why.saved_errno() != 0 ? std::strerror(why.saved_errno()) : why.text();
+    co_return Error(why.kind(), "connect to Milter service " + options_.name + ": " + text);
+  }
   stream_ = std::move(*dialed);
   std::string out;
   put_packet(out, Command::negotiate, offer(options_.version));

@@ -34,6 +34,9 @@ mail::ContentFacts with_head(mail::ContentFacts facts, ByteView head) {
     facts.hops = 0;
     facts.utf8_headers = false;
   }
+  facts.has_8bit = facts.has_8bit || own.has_8bit;
+  facts.utf8_headers = facts.utf8_headers || own.utf8_headers;
+  facts.needs_dot_stuffing = facts.needs_dot_stuffing || own.needs_dot_stuffing;
   facts.header_size += own.header_size;
   facts.hops = static_cast<std::uint16_t>(facts.hops + own.hops);
   return facts;
@@ -55,8 +58,9 @@ struct Message::File {
   queue::Id id;
   std::uint64_t epoch;
   Submitter::FileWait wait;
+  Fd fd;
   std::string head;
-  std::unique_ptr<queue::FileWriter> writer;
+  std::unique_ptr<queue::FileWriter> writer; // once the head is made
   bool safe = false;
 };
 
@@ -65,37 +69,49 @@ Message::Message(Submitter& submitter, const mail::Envelope& envelope, const Mak
 
 Message::~Message() = default;
 
+ev::Task<Result<queue::Id>> Message::reserve() {
+  Result<void> opened = co_await open_file();
+  if (!opened) co_return opened.error();
+  co_return file_->id;
+}
+
 ev::Task<Result<void>> Message::spill() {
-  if (!file_) {
-    Result<void> opened = co_await open_file();
-    if (!opened) {
-      file_.reset();
-      co_return opened.error();
-    }
-  }
+  Result<void> opened = co_await open_file();
+  if (!opened) co_return opened.error();
+  Result<void> begun = begin_file();
+  if (!begun) co_return begun.error();
   Result<void> written = file_->writer->write(pending_);
   pending_.clear();
   co_return written;
 }
 
+// Unless there is one.
 ev::Task<Result<void>> Message::open_file() {
+  if (file_) co_return Result<void>();
   const ev::Deadline deadline = submitter_.loop_.after(submitter_.options_.answer_limit);
   Result<std::shared_ptr<Submitter::Lease>> lease =
       co_await submitter_.lease_for(0, envelope_, deadline);
   if (!lease) co_return lease.error();
-  file_ = std::make_unique<File>(submitter_, (*lease)->writer.next_id());
+  auto file = std::make_unique<File>(submitter_, (*lease)->writer.next_id());
   proto::WantFile want;
-  want.id = file_->id.number();
+  want.id = file->id.number();
   submitter_.channel_->send(want);
-  Result<FileAnswer> answer = co_await file_->wait.lent.wait(deadline, "a message file");
+  Result<FileAnswer> answer = co_await file->wait.lent.wait(deadline, "a message file");
   if (!answer) co_return answer.error();
   if (answer->error) co_return *answer->error;
-  file_->wait.stage = Submitter::FileWait::Stage::lent;
-  file_->head = make_head_(file_->id);
-  file_->writer = std::make_unique<queue::FileWriter>(submitter_.fs_, std::move(answer->fd),
-                                                      file_->id, envelope_);
-  Result<void> written = file_->writer->write(file_->head);
-  co_return written;
+  file->wait.stage = Submitter::FileWait::Stage::lent;
+  file->fd = std::move(answer->fd);
+  file_ = std::move(file);
+  co_return Result<void>();
+}
+
+Result<void> Message::begin_file() {
+  File& file = *file_;
+  if (file.writer) return {};
+  file.head = make_head_(file.id);
+  file.writer =
+      std::make_unique<queue::FileWriter>(submitter_.fs_, std::move(file.fd), file.id, envelope_);
+  return file.writer->write(file.head);
 }
 
 ev::Task<Result<queue::Id>> Message::commit(ev::Lent<const mail::ContentFacts> facts) {

@@ -145,6 +145,10 @@ class Message {
   }
   ev::Task<Result<void>> spill();
 
+  // Gives the message its id ahead of commit(), for content that somebody else has to see first. It
+  // then goes into a file of its own: records of a segment stand in the order of their ids.
+  ev::Task<Result<queue::Id>> reserve();
+
   // `facts` are those of the content without the head. WAITS until the message is safe: A1.
   // Error busy: the queue is full (452); any other: 451.
   ev::Task<Result<queue::Id>> commit(ev::Lent<const mail::ContentFacts> facts);
@@ -153,6 +157,7 @@ class Message {
   static constexpr std::size_t kFilePiece = 256U << 10;
   struct File;
   ev::Task<Result<void>> open_file();
+  Result<void> begin_file();
   ev::Task<Result<queue::Id>> commit_record(ev::Lent<const mail::ContentFacts> facts);
   ev::Task<Result<queue::Id>> commit_file(ev::Lent<const mail::ContentFacts> facts);
 
@@ -163,8 +168,8 @@ class Message {
   std::unique_ptr<File> file_;
 };
 
-// The facts of the content with `head` in front, which is ASCII header lines; with an empty line at
-// its end it is the whole header.
+// The facts of the content with `head` in front, which is header lines; with an empty line at its
+// end it is the whole header.
 mail::ContentFacts with_head(mail::ContentFacts facts, ByteView head);
 
 } // namespace postrider::submit

@@ -26,36 +26,36 @@ INSTANTIATE_TEST_SUITE_P(
     Header, EditTest,
     testing::ValuesIn<EditCase>({
         {"Add", answer_packet('h', strings({"A", "b"})),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\r\nbody\r\n"},
         {"AddFolded", answer_packet('h', strings({"A", "b\n\tc\r\nd\n\ne\r"})),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\tc\r\n\td\r\n\te\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\tc\r\n\td\r\n\te\r\n\r\nbody\r\n"},
         {"AddWithLoneCr", answer_packet('h', strings({"A", "b\rBcc: c"})),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b Bcc: c\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b Bcc: c\r\n\r\nbody\r\n"},
         {"InsertOnTop", answer_packet('i', indexed(0, "A", "b")),
-         "A: b\r\n(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
+         "A: b\r\nReceived: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
         {"InsertBelowOurs", answer_packet('i', indexed(1, "A", "b")),
-         "(ours)\r\nA: b\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
+         "Received: ours\r\nA: b\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
         {"InsertFarDown", answer_packet('i', indexed(77, "A", "b")),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\nA: b\r\n\r\nbody\r\n"},
         {"InsertTwice",
          answer_packet('i', indexed(0, "A", "b")) + answer_packet('i', indexed(2, "C", "d")),
-         "A: b\r\n(ours)\r\nC: d\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
+         "A: b\r\nReceived: ours\r\nC: d\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
         {"ChangeSecond", answer_packet('m', indexed(2, "X", "new")),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nX: new\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nX: new\r\n\r\nbody\r\n"},
         {"ChangeZeroIsFirst", answer_packet('m', indexed(0, "X", "new")),
-         "(ours)\r\nFrom: a\r\nX: new\r\nx: 2\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: new\r\nx: 2\r\n\r\nbody\r\n"},
         {"ChangeMissingAdds", answer_packet('m', indexed(3, "X", "new")),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\nX: new\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\nX: new\r\n\r\nbody\r\n"},
         {"Delete", answer_packet('m', indexed(1, "X", "")),
-         "(ours)\r\nFrom: a\r\nx: 2\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nx: 2\r\n\r\nbody\r\n"},
         {"DeleteMissing", answer_packet('m', indexed(9, "X", "")),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"},
         {"DeleteAll",
          answer_packet('m', indexed(1, "X", "")) + answer_packet('m', indexed(1, "X", "")) +
              answer_packet('m', indexed(1, "From", "")),
-         "(ours)\r\n\r\nbody\r\n"},
+         "Received: ours\r\n\r\nbody\r\n"},
         {"Body", answer_packet('b', "one\r\n") + answer_packet('b', "two\r\n"),
-         "(ours)\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\none\r\ntwo\r\n"},
+         "Received: ours\r\nFrom: a\r\nX: 1\r\nx: 2\r\n\r\none\r\ntwo\r\n"},
     }),
     [](const auto& one) { return std::string(one.param.name); });
 
@@ -90,11 +90,11 @@ TEST_P(HeaderTest, IsTakenApartAndPutTogether) {
   Spool content;
   mail::Envelope envelope;
   ASSERT_TRUE(content.append(GetParam().content));
-  Result<Draft> draft = Draft::parse(content, envelope);
+  Result<Draft> draft = Draft::parse("", content, envelope);
   ASSERT_TRUE(draft);
   const Result<ByteView> body = draft->read_body(0, 1 << 20);
   ASSERT_TRUE(body);
-  EXPECT_EQ(draft->head_above() + draft->head_below() + std::string(*body), GetParam().stored);
+  EXPECT_EQ(draft->head() + std::string(*body), GetParam().stored);
 }
 INSTANTIATE_TEST_SUITE_P(
     Contents, HeaderTest,
@@ -107,8 +107,6 @@ INSTANTIATE_TEST_SUITE_P(
         {"BodyTooEarly", "A: b\r\nhello\r\n\r\nx\r\n", "A: b\r\n\r\nhello\r\n\r\nx\r\n"},
         {"Folded", "A:\r\n b\r\n\tc\r\n\r\n", "A:\r\n b\r\n\tc\r\n\r\n"},
         {"ObsoleteBlank", "A : b\r\n\r\n", "A: b\r\n\r\n"},
-        {"MailboxLine", "From a@b Mon\r\nA: b\r\n\r\n",
-         "X-Mailbox-Line: From a@b Mon\r\nA: b\r\n\r\n"},
         {"Same", "A: b\r\nC:  d\r\n\r\n.\r\nbody", "A: b\r\nC:  d\r\n\r\n.\r\nbody"},
     }),
     [](const auto& one) { return std::string(one.param.name); });
@@ -119,7 +117,7 @@ TEST(Draft, HeaderHasALimit) {
   const std::string line = "A: " + std::string(900, 'x') + "\r\n";
   while (content.size() <= Draft::kLongestHeader)
     ASSERT_TRUE(content.append(line));
-  Result<Draft> draft = Draft::parse(content, envelope);
+  Result<Draft> draft = Draft::parse("", content, envelope);
   ASSERT_FALSE(draft);
   EXPECT_EQ(draft.error().kind(), ErrorKind::limit);
 }

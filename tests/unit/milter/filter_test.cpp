@@ -23,7 +23,7 @@ TEST_F(MilterTest, TellsEverythingInOrder) {
                           "L X| y", "N", "B", "D Ei|4Qabc", "E", "Q"));
   EXPECT_EQ(fake.body, "body\r\n");
   EXPECT_EQ(stored(),
-            "(ours)\r\nFrom: a@b.example\r\nSubject: one\r\n two\r\nX:  y\r\n\r\nbody\r\n");
+            "Received: ours\r\nFrom: a@b.example\r\nSubject: one\r\n two\r\nX:  y\r\n\r\nbody\r\n");
 }
 
 TEST_F(MilterTest, LeavesOutWhatTheFilterDoesNotWant) {
@@ -206,7 +206,7 @@ TEST_F(MilterTest, EachFilterSeesWhatTheOneBeforeLeft) {
   EXPECT_TRUE(message().goes_on());
   EXPECT_EQ(fake.connections, 2);
   EXPECT_EQ(std::count(fake.heard.begin(), fake.heard.end(), "L Top|1"), 1);
-  EXPECT_THAT(stored(), testing::StartsWith("Top: 1\r\nTop: 1\r\n(ours)\r\n"));
+  EXPECT_THAT(stored(), testing::StartsWith("Top: 1\r\nTop: 1\r\nReceived: ours\r\n"));
 }
 
 TEST_F(MilterTest, FirstRefusalDecides) {

@@ -53,7 +53,7 @@ TEST_F(CoreTest, MailMayBeginOnHold) {
   auto why = ask<proto::WhyAnswer>(proto::Why{.id = id.text()});
   ASSERT_TRUE(why.ok());
   EXPECT_EQ(why->where, proto::Where::held);
-  EXPECT_TRUE(agent().delivers.empty());
+  EXPECT_TRUE(agents.empty());
   ASSERT_TRUE(ask<proto::Acted>(act(proto::Action::release, id)).ok());
   ASSERT_TRUE(delivers_arrive(1));
   agent().answer(agent().delivers[0], kLater);
