@@ -74,18 +74,14 @@ class TableLists final : public Lists {
     if (local) return true;
     return relay_->matches_domain(domain);
   }
+  Result<bool> is_final(const std::string& domain) override {
+    return local_->matches_domain(domain);
+  }
   Result<bool> may_submit(const std::string& user) override { return users_->matches_domain(user); }
 
  private:
   std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_;
 };
-
-Result<std::vector<Rule>> rules_of(const config::Settings& settings, std::string_view name,
-                                   const std::vector<std::string>& words) {
-  auto rules = parse_rules(words);
-  if (!rules) return in_parameter(settings, name, rules.error());
-  return rules;
-}
 
 } // namespace
 
@@ -133,20 +129,11 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   config->soft_bounce = settings.flag("soft_bounce");
   config->local = settings.flag("smtpd_local_submission");
   config->any_user_may_submit = trim(settings.list("authorized_submit_users")) == "static:anyone";
-  config->codes.relay_denied = static_cast<int>(settings.number("relay_domains_reject_code"));
-  POSTRIDER_TRY(config->relay_rules, rules_of(settings, "smtpd_relay_restrictions",
-                                              settings.words("smtpd_relay_restrictions")));
-  POSTRIDER_TRY(config->recipient_rules, rules_of(settings, "smtpd_recipient_restrictions",
-                                                  settings.words("smtpd_recipient_restrictions")));
-  if (!guard_relay(config->relay_rules) && !guard_relay(config->recipient_rules))
-    return in_parameter(settings, "smtpd_relay_restrictions",
-                        Error(ErrorKind::config,
-                              "anybody could relay to anywhere: put reject_unauth_destination or "
-                              "defer_unauth_destination at its end"));
   POSTRIDER_TRY(config->lists, TableLists::open(settings));
   POSTRIDER_TRY(config->auth, AuthConfig::load(settings));
   if (config->tls.level == TlsLevel::encrypt) config->auth.only_tls = true;
   POSTRIDER_TRY(config->filters, FilterChoice::open(settings));
+  POSTRIDER_TRY(config->rules, load_rules(settings, config->lists));
   return std::shared_ptr<const Config>(std::move(config));
 }
 

@@ -33,7 +33,8 @@ class Lists {
   virtual Result<bool> is_trusted(const Peer& client) = 0; // mynetworks
   virtual Result<bool> is_free_of_limits(const Peer& client) = 0;
   virtual Result<bool> may_send_bare_newlines(const Peer& client) = 0;
-  virtual Result<bool> is_ours(const std::string& domain) = 0; // mydestination, relay_domains
+  virtual Result<bool> is_ours(const std::string& domain) = 0;  // mydestination, relay_domains
+  virtual Result<bool> is_final(const std::string& domain) = 0; // those without relay_domains
   virtual Result<bool> may_submit(const std::string& user) = 0;
 };
 
@@ -76,20 +77,22 @@ struct Config {
   bool soft_bounce = false;
   bool local = false; // smtpd_local_submission
   bool any_user_may_submit = true;
-  std::vector<Rule> relay_rules;
-  std::vector<Rule> recipient_rules;
-  Codes codes;
+  std::shared_ptr<const Rules> rules; // never null
   TlsConfig tls;
   std::shared_ptr<Lists> lists;
   AuthConfig auth;
   std::shared_ptr<FilterChoice> filters; // null: none
 };
 
+// "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
+Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error);
+
+// smtpd_*_restrictions, with the tables and services that they name opened.
+Result<std::shared_ptr<const Rules>> load_rules(const config::Settings& settings,
+                                                std::shared_ptr<Lists> lists);
+
 // Error config: says file, line and parameter.
 // `tls` was loaded before the jail closed.
 Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings, TlsConfig tls);
-
-// "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
-Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error);
 
 } // namespace postrider::smtpd

@@ -153,7 +153,10 @@ std::string Intake::make_head(queue::Id id) {
   if (envelope_.recipients.size() == 1) facts.recipient = envelope_.recipients.front().address;
   facts.uid = peer_.uid;
   facts.when = now;
-  std::string head = mail::received_header(facts);
+  std::string head;
+  for (const std::string& line : in_front_)
+    head += line + "\r\n";
+  head += mail::received_header(facts);
 
   const mail::ContentScanner& seen = decoder_.scanner();
   if (peer_.local && (complete_ || !seen.in_header() || !has_header_)) {

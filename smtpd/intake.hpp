@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "config.hpp"
 #include "sink.hpp"
@@ -23,6 +24,9 @@ class Intake {
          Clock& clock, smtp::BareNewline bare, smtp::Framing framing);
   Intake(const Intake&) = delete;
   Intake& operator=(const Intake&) = delete;
+
+  // Header lines, without their ends, for the front of the message: before our Received:.
+  void put_in_front(std::vector<std::string> headers) { in_front_ = std::move(headers); }
 
   enum class Trouble {
     none,
@@ -62,6 +66,7 @@ class Intake {
   submit::MakeHead make_head_;
   std::unique_ptr<Sink> sink_; // gone once there is trouble
   std::string discarded_;
+  std::vector<std::string> in_front_;
   bool complete_ = false; // all of the content was seen
   bool looked_ = false;   // at its first line
   bool has_mailbox_line_ = false;

@@ -38,6 +38,8 @@ struct Peer {
   dns::NameStatus reverse_name_status = dns::NameStatus::not_found;
   std::string address; // empty: a process of this host, over a UNIX socket
   std::string port;
+  std::string server_address; // ours, to which it connected; empty: a process of this host
+  std::string server_port;
   std::uint32_t uid = 0; // of that process
   PeerTls tls;
   PeerLogin login;

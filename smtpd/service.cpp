@@ -75,6 +75,7 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
   shared_.sasl = &sasl_;
   shared_.service = context.service_name();
   shared_.tickets = &tickets_;
+  shared_.resolver = resolver_.get();
 }
 
 Service::~Service() { stop(); }
@@ -113,6 +114,11 @@ void Service::accept(daemon::Client client) {
   }
   Peer peer = address.is_ip() ? make_peer(address)
                               : make_local_peer(ipc::peer_credentials(client.fd.get()).uid);
+  if (address.is_ip()) {
+    const net::Address ours = net::Address::local_of(client.fd.get());
+    peer.server_address = ours.text();
+    peer.server_port = std::to_string(ours.port());
+  }
   if (sessions() >= config_->sessions) {
     log::warning("session limit " + std::to_string(config_->sessions) +
                  " reached: " + peer.shown() + " is turned away");

@@ -59,35 +59,6 @@ void Session::reset() {
   if (filters_) filters_->end();
 }
 
-void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
-                     std::string_view recipient) {
-  smtp::Refusal said = refusal;
-  if (config_->soft_bounce && said.code >= 500) {
-    said.code -= 100;
-    said.dsn.front() = '4';
-  }
-  const std::string sender = transaction_ ? transaction_->envelope.sender : std::string();
-  std::string text = "reject: " + std::string(stage) + " from " + peer_.shown() + ": " +
-                     std::to_string(said.code) + " " + said.dsn + " " + said.text + "; from=<" +
-                     mail::to_external(sender) + ">";
-  if (!recipient.empty()) text += " to=<" + mail::to_external(recipient) + ">";
-  text += std::string(" proto=") + (esmtp_ ? "ESMTP" : "SMTP");
-  if (!helo_.empty()) text += " helo=<" + helo_ + ">";
-  if (!peer_.login.user.empty()) text += " sasl_username=<" + peer_.login.user + ">";
-  const std::string code = std::to_string(said.code);
-  log::event("reject", "NOQUEUE", text,
-             {{"stage", stage},
-              {"client", peer_.name},
-              {"address", peer_.address},
-              {"code", code},
-              {"dsn", said.dsn},
-              {"reason", said.text},
-              {"from", sender},
-              {"to", recipient},
-              {"helo", helo_}});
-  fail(said);
-}
-
 bool Session::hidden(std::string_view keyword) const {
   return std::find(config_->hidden_keywords.begin(), config_->hidden_keywords.end(), keyword) !=
          config_->hidden_keywords.end();
@@ -105,7 +76,10 @@ ev::Task<void> Session::run() {
     log::info("improper command pipelining after CONNECT from " + peer_.shown());
     end_ = End::error;
   } else {
-    co_await meet_filters();
+    bool welcome = true;
+    if (!config_->rules->delay_reject) welcome = co_await allow(Stage::client, where_, "");
+    if (welcome) co_await meet_filters();
+    denied_ = denied_ || !welcome;
     if (end_ == End::none && !denied_) reply(220, "", config_->banner);
     co_await converse();
   }
@@ -257,12 +231,12 @@ ev::Task<void> Session::execute(smtp::Command command) {
   switch (command.verb) {
   case smtp::Verb::ehlo:
     co_await learn_mechanisms();
-    helo(command.verb, command.arguments);
+    co_await helo(command.verb, command.arguments);
     co_return;
-  case smtp::Verb::helo: helo(command.verb, command.arguments); co_return;
+  case smtp::Verb::helo: co_await helo(command.verb, command.arguments); co_return;
   case smtp::Verb::mail:
     if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
-    mail(command.arguments);
+    co_await mail(command.arguments);
     co_return;
   case smtp::Verb::rcpt: co_await rcpt(command.arguments); co_return;
   case smtp::Verb::data: co_await data(command.arguments); co_return;

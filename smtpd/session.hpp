@@ -9,6 +9,7 @@
 //   I3  content ends at CR LF '.' CR LF, or with BDAT's count, and nowhere else
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,7 @@ struct Shared {
   std::string service;                    // first column of master.cf
   service::TicketKeys* tickets = nullptr; // null: TLS sessions are not resumed
   std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
+  dns::Resolver* resolver = nullptr; // never null where sessions run
   bool draining = false; // begin no transaction, end when there is none
 };
 
@@ -67,6 +69,9 @@ class Session {
     mail::Envelope envelope;
     std::unordered_set<std::string> seen; // recipients so far
     std::uint64_t overshoot = 0;          // recipients refused beyond the limit
+    std::uint64_t announced = 0;          // SIZE of MAIL
+    std::string instance;                 // the same for all questions to policy services
+    Effects effects;                      // of access tables
     std::optional<Intake> intake;         // from the first BDAT, or during DATA
     bool chunking = false;
   };
@@ -83,8 +88,8 @@ class Session {
   ev::Task<void> wait_for_queue();
 
   // --- verbs
-  void helo(smtp::Verb verb, std::string_view arguments);
-  void mail(std::string_view arguments);
+  ev::Task<void> helo(smtp::Verb verb, std::string_view arguments);
+  ev::Task<void> mail(std::string_view arguments);
   ev::Task<void> rcpt(std::string_view arguments);
   ev::Task<void> data(std::string_view arguments);
   ev::Task<void> bdat(std::string_view arguments);
@@ -113,6 +118,14 @@ class Session {
   void give_up(std::string_view mechanism, Response response);
   void log_login(std::string_view mechanism, std::string_view reason, std::string_view username);
 
+  // --- policy (session_policy.cpp)
+  // What restrictions say at a stage; `subject` is the sender or the recipient in question. False:
+  // it was refused, and answered.
+  ev::Task<bool> allow(Stage stage, std::string_view where, std::string_view subject);
+  Situation situation(std::string_view where) const;
+  std::string new_instance();
+  void apply_effects(); // REDIRECT, BCC, HOLD
+
   // --- content
   std::optional<smtp::Refusal> content_refusal() const;
   OpenSink sink_of(Transaction& transaction);
@@ -135,6 +148,7 @@ class Session {
   void fail(const smtp::Refusal& refusal) { fail(refusal.code, refusal.dsn, refusal.text); }
   // The same with a line in the log.
   void reject(std::string_view stage, const smtp::Refusal& refusal, std::string_view recipient);
+  void reject(const Situation& at, const smtp::Refusal& refusal);
   void hang_up(End end) { end_ = end; }
   bool hidden(std::string_view keyword) const;
   void finish_address(std::string& address) const; // append_at_myorigin
@@ -153,7 +167,7 @@ class Session {
   bool esmtp_ = false;
   bool early_talk_ = false;
   bool committing_ = false;
-  bool denied_ = false;  // by a filter, for the whole session
+  bool denied_ = false;  // by a filter or smtpd_client_restrictions, for the whole session
   bool failed_ = false;  // the command in hand was refused
   bool bare_lf_ = false; // the line in hand ended in LF alone
   std::int64_t errors_ = 0;
@@ -165,6 +179,8 @@ class Session {
   std::vector<std::string> mechanisms_; // of AUTH, that may be used
   bool offers_auth_ = false;            // and EHLO says so
   bool has_logged_in_ = false;          // as somebody, peer_.login says, or anonymously
+  std::array<Deferral, 3> doubts_; // what the stages before RCPT left open
+  Effects early_;                  // of these stages, when they are looked at before MAIL
   std::optional<Transaction> transaction_;
 };
 

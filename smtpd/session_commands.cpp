@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The verbs without content.
 #include <algorithm>
+#include <utility>
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "mail/address.hpp"
-#include "maps/ask.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -23,19 +23,25 @@ bool has_brackets(std::string_view arguments) {
 
 } // namespace
 
-void Session::helo(smtp::Verb verb, std::string_view arguments) {
+ev::Task<void> Session::helo(smtp::Verb verb, std::string_view arguments) {
   std::string name;
   if (const auto wrong = smtp::parse_helo(arguments, name)) {
     fail(501, wrong->dsn,
          std::string("Syntax: ") + (verb == smtp::Verb::ehlo ? "EHLO" : "HELO") + " hostname");
-    return;
+    co_return;
+  }
+  if (!config_->rules->delay_reject) {
+    const std::string before = std::exchange(helo_, name);
+    const bool allowed = co_await allow(Stage::helo, kCommands[row_of(verb)].reply_name, "");
+    if (!allowed) helo_ = before;
+    if (!allowed) co_return;
   }
   reset();
   helo_ = std::move(name);
   esmtp_ = verb == smtp::Verb::ehlo;
   if (!esmtp_) {
     reply(250, "", config_->hostname);
-    return;
+    co_return;
   }
   std::vector<std::string> lines{config_->hostname};
   const auto offer = [&](std::string_view keyword, std::string line) {
@@ -62,29 +68,29 @@ void Session::finish_address(std::string& address) const {
   if (mail::domain_part(address).empty()) address += "@" + config_->origin;
 }
 
-void Session::mail(std::string_view arguments) {
+ev::Task<void> Session::mail(std::string_view arguments) {
   if (shared_.draining) {
     reply(421, "4.3.2", config_->hostname + " Service is closing");
     end_ = End::error;
-    return;
+    co_return;
   }
   if (helo_.empty() && config_->helo_required)
-    return fail(503, "5.5.1", "Error: send HELO/EHLO first");
-  if (transaction_) return fail(503, "5.5.1", "Error: nested MAIL command");
+    co_return fail(503, "5.5.1", "Error: send HELO/EHLO first");
+  if (transaction_) co_return fail(503, "5.5.1", "Error: nested MAIL command");
   smtp::MailCommand command;
   if (const auto wrong = smtp::parse_mail(arguments, command)) {
     log::info("bad MAIL command from " + peer_.shown() + ": " + wrong->text);
-    return fail(*wrong);
+    co_return fail(*wrong);
   }
   if (config_->strict_envelopes && !has_brackets(arguments))
-    return fail(501, "5.1.7", "Bad sender address syntax");
-  if (command.auth && !has_auth()) return fail(503, "5.5.4", "Error: authentication disabled");
+    co_return fail(501, "5.1.7", "Bad sender address syntax");
+  if (command.auth && !has_auth()) co_return fail(503, "5.5.4", "Error: authentication disabled");
   if (command.smtputf8 && (!config_->smtputf8 || hidden("SMTPUTF8")))
-    return fail(555, "5.5.4", "Unsupported option: SMTPUTF8");
+    co_return fail(555, "5.5.4", "Unsupported option: SMTPUTF8");
   if ((command.ret != mail::Ret::unset || !command.envid.empty()) && hidden("DSN"))
-    return fail(555, "5.5.4", "Unsupported option: RET or ENVID");
+    co_return fail(555, "5.5.4", "Unsupported option: RET or ENVID");
   if (command.size && config_->message_size != 0 && *command.size > config_->message_size)
-    return reject("MAIL", {552, "5.3.4", "Message size exceeds fixed limit"}, {});
+    co_return reject("MAIL", {552, "5.3.4", "Message size exceeds fixed limit"}, {});
   if (const Result<void> room = shared_.submitter.may_accept(); !room) {
     const bool full = room.error().kind() == ErrorKind::busy;
     log::warning("mail from " + peer_.shown() + " is put off: " + room.error().text());
@@ -93,9 +99,15 @@ void Session::mail(std::string_view arguments) {
                 : smtp::Refusal{451, "4.3.0", "Error: the queue is not available"},
            {});
     --errors_; // not the client's fault
-    return;
+    co_return;
+  }
+  if (!config_->rules->delay_reject) {
+    const bool allowed = co_await allow(Stage::sender, "MAIL", command.sender);
+    if (!allowed) co_return;
   }
   transaction_.emplace();
+  transaction_->effects = early_;
+  transaction_->announced = command.size.value_or(0);
   mail::Envelope& envelope = transaction_->envelope;
   envelope.sender = std::move(command.sender);
   finish_address(envelope.sender);
@@ -141,30 +153,8 @@ ev::Task<void> Session::rcpt(std::string_view arguments) {
     if (++transaction_->overshoot <= config_->recipients_overshoot) --errors_;
     co_return;
   }
-  RecipientFacts facts;
-  facts.address = recipient.address;
-  const std::string domain(mail::domain_part(recipient.address));
-  if (domain.empty()) {
-    facts.our_domain = true;
-  } else {
-    const std::function<Result<bool>()> question = [&] { return config_->lists->is_ours(domain); };
-    const Result<bool> ours = co_await maps::ask<bool>(shared_.loop, question, limit());
-    if (!ours) {
-      log::warning(ours.error().text());
-      reject("RCPT",
-             {451, "4.3.0",
-              "<" + mail::to_external(recipient.address) + ">: Temporary lookup failure"},
-             recipient.address);
-      co_return;
-    }
-    facts.our_domain = *ours;
-  }
-  SessionFacts session;
-  session.trusted = peer_.trusted;
-  session.authenticated = !peer_.login.method.empty();
-  if (const auto refused = check_recipient(config_->relay_rules, config_->recipient_rules, session,
-                                           facts, config_->codes))
-    co_return reject("RCPT", *refused, recipient.address);
+  const bool allowed = co_await allow(Stage::recipient, "RCPT", recipient.address);
+  if (!allowed) co_return;
   std::string original = recipient.address;
   finish_address(recipient.address);
   if (recipient.address != original) recipient.original = std::move(original);

@@ -68,8 +68,10 @@ ev::Task<bool> Session::begin_content(smtp::Framing framing) {
   if (!wanted) co_return false;
   const smtp::BareNewline bare =
       peer_.bare_newlines_pass ? smtp::BareNewline::normalize : config_->bare_newline;
+  apply_effects();
   transaction_->intake.emplace(sink_of(*transaction_), *config_, peer_, transaction_->envelope,
                                shared_.loop.clock(), bare, framing);
+  transaction_->intake->put_in_front(transaction_->effects.headers);
   co_return true;
 }
 
@@ -78,6 +80,10 @@ ev::Task<void> Session::data(std::string_view) {
     reset();
     fail(503, "5.5.1", "Error: DATA after BDAT");
     co_return;
+  }
+  if (transaction_ && !transaction_->envelope.recipients.empty()) {
+    const bool allowed = co_await allow(Stage::data, "DATA", "");
+    if (!allowed) co_return;
   }
   const bool begun = co_await begin_content(smtp::Framing::dot);
   if (!begun) co_return;
@@ -141,7 +147,10 @@ ev::Task<void> Session::bdat(std::string_view arguments) {
     co_return;
   }
   const std::size_t reply_at = out_.size();
-  const bool begun = co_await begin_content(smtp::Framing::chunk);
+  bool begun = true;
+  if (transaction_ && !transaction_->chunking && !transaction_->envelope.recipients.empty())
+    begun = co_await allow(Stage::data, "BDAT", "");
+  if (begun) begun = co_await begin_content(smtp::Framing::chunk);
   if (!begun) {
     reset();
     if (chunk.size > kPatience) {
@@ -189,6 +198,20 @@ ev::Task<void> Session::bdat(std::string_view arguments) {
 // The moment that counts. 250 goes out only behind a successful commit (I2).
 ev::Task<void> Session::end_content() {
   Intake& intake = *transaction_->intake;
+  if (intake.trouble() == Intake::Trouble::none) {
+    const bool allowed = co_await allow(Stage::end_of_data, "END-OF-MESSAGE", "");
+    if (!allowed) {
+      reset();
+      co_return;
+    }
+    if (transaction_->effects.discard) { // says nothing of a promise: nobody expects this mail
+      reply(250, "2.0.0", "Ok: discarded");
+      junk_ = 0;
+      reset();
+      co_return;
+    }
+    apply_effects();
+  }
   committing_ = true;
   Result<Answer> answer = co_await intake.commit();
   committing_ = false;

@@ -65,6 +65,11 @@ const TransportSuffix* suffix_row(std::string_view suffix) {
   return nullptr;
 }
 
+// Values whose $names are those of a client or a message: the program that uses them expands them.
+bool is_expanded_late(std::string_view name) {
+  return name == "default_rbl_reply" || name == "smtpd_reject_footer";
+}
+
 } // namespace
 
 // Builds one Settings. Names are resolved in this order: -o, main.cf, the default.
@@ -253,6 +258,10 @@ class SettingsBuilder {
   Value convert(const Parameter& p, std::string_view name, const Written& written) {
     Value value{
         .raw = written.value, .text = {}, .number = 0, .words = {}, .origin = written.origin};
+    if (is_expanded_late(name)) {
+      value.text = std::string(trim(written.value));
+      return value;
+    }
     auto unknown = [&](std::string_view missing) {
       if (warned_.insert(std::string(name) + " " + std::string(missing)).second)
         findings_.warnings.push_back(where(name, written) + "$" + shown(missing) +
@@ -364,6 +373,8 @@ class SettingsBuilder {
 
   // What one value alone does not tell.
   void cross_check() {
+    const std::vector<std::string>& classes = at("smtpd_restriction_classes").words;
+    used_.insert(classes.begin(), classes.end());
     for (const std::string& name : names_of_users_) {
       if (used_.count(name) != 0) continue;
       const std::string_view near = nearest_parameter(name);

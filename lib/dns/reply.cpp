@@ -14,6 +14,7 @@ namespace postrider::dns {
 std::string_view to_string(Type type) {
   switch (type) {
   case Type::a: return "A";
+  case Type::ns: return "NS";
   case Type::cname: return "CNAME";
   case Type::soa: return "SOA";
   case Type::ptr: return "PTR";
@@ -75,6 +76,11 @@ Read read_record(const ns_msg& message, const ns_rr& rr, Type type, Record& out,
   case Type::a: return has(length == 4);
   case Type::aaaa: return has(length == 16);
   case Type::ptr: return read_host(message, data, type, out, answer);
+  case Type::ns: {
+    const Read read = read_host(message, data, type, out, answer);
+    out.data = lowercase(out.data);
+    return read;
+  }
   case Type::mx: {
     if (length < 3) return Read::malformed;
     out.preference = static_cast<std::uint16_t>(ns_get16(data));

@@ -18,6 +18,7 @@ namespace postrider::dns {
 
 enum class Type : std::uint16_t {
   a = 1,
+  ns = 2,
   cname = 5, // no record comes back: Answer::canonical is the target
   soa = 6,
   ptr = 12,
@@ -47,8 +48,9 @@ struct Record {
   std::uint16_t preference = 0; // MX
   std::uint32_t ttl = 0;        // seconds; above 2^31 - 1 it is 0 (RFC 2181 section 8)
   std::string data;             // A: 4 bytes; AAAA: 16; MX: host name or numeric address, lower
-                                // case, "" for the root; PTR: host name, as it was written; others:
-                                // rdata
+                    // case, "" for the root; PTR: host name, as it was written; NS: host
+                    // name, lower case; others:
+                    // rdata
 };
 
 struct Answer {

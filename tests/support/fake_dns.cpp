@@ -54,9 +54,12 @@ FakeDns::FakeDns(ev::Loop& loop, std::string_view zone) : released_(loop) {
       type = dns::Type::mx;
       record.preference = static_cast<std::uint16_t>(parse_decimal(words[2]).value());
       record.data = words[3] == "." ? "" : std::string(words[3]);
-    } else if (words[1] == "PTR") {
-      type = dns::Type::ptr;
+    } else if (words[1] == "PTR" || words[1] == "NS") {
+      type = words[1] == "NS" ? dns::Type::ns : dns::Type::ptr;
       record.data = words[2];
+    } else if (words[1] == "TXT") {
+      type = dns::Type::txt;
+      record.data = std::string(1, static_cast<char>(words[2].size())).append(words[2]);
     } else {
       type = words[1] == "AAAA" ? dns::Type::aaaa : dns::Type::a;
       unsigned char bytes[16];

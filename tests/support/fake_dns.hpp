@@ -4,6 +4,8 @@
 //   a.example       MX   10 mx.a.example
 //   mx.a.example    A    192.0.2.1
 //   1.2.0.192.in-addr.arpa  PTR  mx.a.example
+//   a.example       NS   ns.a.example
+//   b.example       TXT  one-word
 //   gone.example    NXDOMAIN
 //   slow.example    TEMPORARY SERVFAIL
 //   liar.example    BOGUS

@@ -7,6 +7,7 @@
 
 #include "base/ascii.hpp"
 #include "session.hpp"
+#include "support/fake_dns.hpp"
 #include "unit/submit/fake_qmgr.hpp"
 
 namespace postrider::smtpd {
@@ -22,6 +23,7 @@ class TestLists final : public Lists {
     if (domain == "trouble.example") return Error(ErrorKind::io, "table trouble");
     return domain == "ours.example";
   }
+  Result<bool> is_final(const std::string& domain) override { return is_ours(domain); }
   Result<bool> is_free_of_limits(const Peer&) override { return false; }
   Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
   Result<bool> may_submit(const std::string&) override { return true; }
@@ -38,20 +40,25 @@ inline std::shared_ptr<Config> test_config() {
   config->queue_patience = std::chrono::milliseconds(20);
   config->linger = std::chrono::milliseconds(20);
   config->message_size = 100'000;
-  config->relay_rules = {Rule::permit_mynetworks, Rule::reject_unauth_destination};
   config->lists = std::make_shared<TestLists>();
+  auto rules = std::make_shared<Rules>();
+  rules->lists = config->lists;
+  rules->relay =
+      *parse_restrictions({"permit_mynetworks", "reject_unauth_destination"}, WordContext{});
+  config->rules = rules;
   return config;
 }
 
 class DialogueTest : public testing::Test {
  protected:
-  DialogueTest() : qmgr(loop, directory.path), offload(loop), group(loop) {
+  DialogueTest() : dns(loop, ""), qmgr(loop, directory.path), offload(loop), group(loop) {
     submit::Options options;
     options.sockets = {qmgr.socket()};
     options.file_threshold = 30'000;
     options.answer_limit = std::chrono::seconds(5);
     submitter = std::make_unique<submit::Submitter>(loop, offload, fs, options);
     shared = std::make_unique<Shared>(loop, *submitter);
+    shared->resolver = &dns;
     config = test_config();
     peer.address = "192.0.2.7";
     peer.port = "4711";
@@ -143,6 +150,7 @@ class DialogueTest : public testing::Test {
 
   test::TemporaryDirectory directory;
   ev::Loop loop;
+  test::FakeDns dns;
   test::WriterFs fs;
   test::FakeQmgr qmgr;
   ev::Offload offload;

@@ -103,7 +103,9 @@ class SmtpAuth : public DialogueTest {
     shared->sasl = manager.get();
     config->auth.enabled = true;
     config->auth.security = {"noanonymous"};
-    config->relay_rules = {Rule::permit_sasl_authenticated, Rule::reject};
+    auto rules = std::make_shared<Rules>(*config->rules);
+    rules->relay = *parse_restrictions({"permit_sasl_authenticated", "reject"}, WordContext{});
+    config->rules = rules;
   }
   ~SmtpAuth() override { group.tear_down(); }
   void greet() {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// Where a session asks its restrictions, and what becomes of the answers.
+#include <cstdio>
+#include <unistd.h>
+#include <utility>
+
+#include "base/log.hpp"
+#include "session.hpp"
+
+namespace postrider::smtpd {
+
+Situation Session::situation(std::string_view where) const {
+  Situation at;
+  at.peer = &peer_;
+  at.where = where;
+  at.protocol = esmtp_ ? "ESMTP" : "SMTP";
+  at.helo = helo_;
+  if (!transaction_) return at;
+  at.sender = transaction_->envelope.sender;
+  at.recipients = transaction_->envelope.recipients.size();
+  at.size = transaction_->intake ? transaction_->intake->size() : transaction_->announced;
+  at.sasl_sender = transaction_->envelope.sasl_sender;
+  at.instance = transaction_->instance;
+  return at;
+}
+
+std::string Session::new_instance() {
+  static std::uint64_t count = 0;
+  char text[64];
+  const auto now = to_unix_micros(shared_.loop.clock().wall());
+  std::snprintf(text, sizeof text, "%x.%llx.%llx", static_cast<unsigned>(::getpid()),
+                static_cast<unsigned long long>(now), static_cast<unsigned long long>(++count));
+  return text;
+}
+
+ev::Task<bool> Session::allow(Stage last, std::string_view where, std::string_view subject) {
+  if (peer_.local) co_return true; // a process of this host is no client
+  const Rules& rules = *config_->rules;
+  if (transaction_ && transaction_->instance.empty()) transaction_->instance = new_instance();
+  Situation at = situation(where);
+  at.server_address = peer_.server_address;
+  at.server_port = peer_.server_port;
+  if (last == Stage::sender) at.sender = subject;
+  if (last == Stage::recipient) at.recipient = subject;
+  if (last > Stage::recipient && at.recipients == 1)
+    at.recipient = transaction_->envelope.recipients.front().address;
+  Effects& effects = transaction_ ? transaction_->effects : early_;
+  const Walk::Log log = [&](std::string_view action, std::string_view text) {
+    log::event(action, "NOQUEUE", log_line(at, action, text),
+               {{"client", peer_.name}, {"address", peer_.address}, {"text", text}});
+  };
+  const bool all = last == Stage::recipient && rules.delay_reject;
+  for (int i = static_cast<int>(all ? Stage::client : last); i <= static_cast<int>(last); ++i) {
+    const auto stage = static_cast<Stage>(i);
+    if (stage == Stage::helo && helo_.empty()) continue;
+    const bool carries = stage > Stage::client && stage <= Stage::recipient;
+    Deferral doubt;
+    if (carries) doubt = doubts_[static_cast<std::size_t>(i) - 1];
+    Walk walk(shared_.loop, *shared_.resolver, rules, at, effects, log);
+    const std::optional<smtp::Refusal> refusal = co_await walk.run(stage, doubt);
+    if (stage < Stage::recipient) doubts_[static_cast<std::size_t>(i)] = doubt;
+    if (!refusal) continue;
+    reject(at, *refusal);
+    co_return false;
+  }
+  co_return true;
+}
+
+void Session::reject(std::string_view stage, const smtp::Refusal& refusal,
+                     std::string_view recipient) {
+  Situation at = situation(stage);
+  if (!recipient.empty()) at.recipient = recipient;
+  reject(at, refusal);
+}
+
+void Session::reject(const Situation& at, const smtp::Refusal& refusal) {
+  smtp::Refusal said = refusal;
+  if (config_->soft_bounce && said.code >= 500) {
+    said.code -= 100;
+    said.dsn.front() = '4';
+  }
+  const std::string code = std::to_string(said.code);
+  const std::string text = code + " " + said.dsn + " " + said.text;
+  log::event("reject", "NOQUEUE", log_line(at, "reject", text),
+             {{"stage", at.where},
+              {"client", peer_.name},
+              {"address", peer_.address},
+              {"code", code},
+              {"dsn", said.dsn},
+              {"reason", said.text},
+              {"from", at.sender.value_or("")},
+              {"to", at.recipient.value_or("")},
+              {"helo", helo_}});
+  fail(said);
+  if (said.code == 421 || said.code == 521) end_ = End::error;
+}
+
+// What access tables want done to the whole message. Nothing is done twice.
+void Session::apply_effects() {
+  mail::Envelope& envelope = transaction_->envelope;
+  Effects& effects = transaction_->effects;
+  if (!effects.hold.empty()) envelope.hold = effects.hold;
+  if (!effects.redirect.empty()) {
+    envelope.recipients.resize(1);
+    envelope.recipients.front() = mail::Recipient{};
+    envelope.recipients.front().address = std::exchange(effects.redirect, {});
+  }
+  for (std::string& address : std::exchange(effects.bcc, {})) {
+    mail::Recipient copy;
+    copy.address = std::move(address);
+    copy.notify = mail::notify_never;
+    envelope.recipients.push_back(std::move(copy));
+  }
+}
+
+} // namespace postrider::smtpd
