@@ -114,17 +114,40 @@ Result<void> Accounts::store(db::Txn& txn, std::string_view key, const proto::Tl
   return {};
 }
 
-// False: nothing but today is there.
-Result<bool> Accounts::drop_oldest(db::Txn& txn, std::uint32_t today) {
-  std::vector<std::string> oldest;
-  POSTRIDER_TRY_VOID(txn.range(day_key(kAccount, 0), day_key(kAccount, today),
-                               [&](std::string_view key, std::string_view) {
-                                 oldest.emplace_back(key);
-                                 return oldest.size() < 16;
-                               }));
-  for (const std::string& key : oldest)
-    POSTRIDER_TRY_VOID(erase(txn, key));
-  return !oldest.empty();
+// Old days go first; today is never dropped.
+Result<void> Accounts::make_room(db::Txn& txn, std::uint64_t bytes, std::uint32_t today) {
+  constexpr std::size_t kAtOnce = 16;
+  while (bytes_ + bytes > most_bytes_) {
+    std::vector<std::string> oldest;
+    POSTRIDER_TRY_VOID(txn.range(day_key(kAccount, 0), day_key(kAccount, today),
+                                 [&](std::string_view key, std::string_view) {
+                                   oldest.emplace_back(key);
+                                   return oldest.size() < kAtOnce;
+                                 }));
+    if (oldest.empty()) return Error(ErrorKind::limit, "there is no room for more");
+    for (const std::string& key : oldest)
+      POSTRIDER_TRY_VOID(erase(txn, key));
+  }
+  return {};
+}
+
+Result<proto::TlsAccount> Accounts::begin_account(const db::Txn& txn, const std::string& domain,
+                                                  std::uint32_t today) {
+  POSTRIDER_TRY_VOID(count_domains(txn, today));
+  if (domains_ >= most_domains_)
+    return Error(ErrorKind::limit, "there are " + std::to_string(most_domains_) +
+                                       " domains today (tlsrpt_domain_limit)");
+  proto::TlsAccount account;
+  account.domain = domain;
+  account.begin = today * kDay;
+  account.end = account.begin + kDay;
+  POSTRIDER_TRY_VOID(
+      txn.prefix(prefix_of(today, domain), [&](std::string_view, std::string_view value) {
+        const Result<proto::TlsAccount> ended = decode<proto::TlsAccount>(value);
+        if (ended) account.begin = std::max(account.begin, ended->end);
+        return true;
+      }));
+  return account;
 }
 
 Result<void> Accounts::count(const proto::TlsEvent& event, WallTime now) {
@@ -133,40 +156,15 @@ Result<void> Accounts::count(const proto::TlsEvent& event, WallTime now) {
   bool is_new = false;
   Result<void> counted = change([&](db::Txn& txn) -> Result<void> {
     POSTRIDER_TRY(const auto value, txn.get(key));
-    const std::size_t size = value ? value->size() : 0;
-    Result<proto::TlsAccount> known = Error(ErrorKind::not_found, "");
-    if (value) known = decode<proto::TlsAccount>(*value);
-    proto::TlsAccount account;
-    is_new = !known;
-    if (known) {
-      account = std::move(*known);
-    } else {
-      POSTRIDER_TRY_VOID(count_domains(txn, today));
-      if (domains_ >= most_domains_)
-        return Error(ErrorKind::limit, "there are " + std::to_string(most_domains_) +
-                                           " domains today (tlsrpt_domain_limit)");
-      account.domain = event.domain;
-      account.begin = today * kDay;
-      account.end = account.begin + kDay;
-      const std::string all = prefix_of(today, event.domain);
-      POSTRIDER_TRY_VOID(txn.prefix(all, [&](std::string_view, std::string_view other) {
-        const Result<proto::TlsAccount> before = decode<proto::TlsAccount>(other);
-        if (before) account.begin = std::max(account.begin, before->end);
-        return true;
-      }));
-    }
-    add(account, event);
-    const std::string next = encode(account);
-    const std::uint64_t old_cost = value ? cost_of(key, size) : 0;
-    const std::uint64_t more =
-        cost_of(key, next.size()) - std::min(old_cost, cost_of(key, next.size()));
-    bool may_drop = true;
-    while (more > 0 && bytes_ + more > most_bytes_ && may_drop) {
-      POSTRIDER_TRY(may_drop, drop_oldest(txn, today));
-    }
-    if (more > 0 && bytes_ + more > most_bytes_)
-      return Error(ErrorKind::limit, "there is no room for more");
-    return store(txn, key, account);
+    const std::uint64_t cost = value ? cost_of(key, value->size()) : 0;
+    Result<proto::TlsAccount> account = decode<proto::TlsAccount>(value.value_or(""));
+    is_new = !account;
+    if (is_new) account = begin_account(txn, event.domain, today);
+    if (!account) return account.error();
+    add(*account, event);
+    const std::uint64_t needed = cost_of(key, encode(*account).size());
+    if (needed > cost) POSTRIDER_TRY_VOID(make_room(txn, needed - cost, today));
+    return store(txn, key, *account);
   });
   if (counted && is_new) ++domains_;
   if (counted) return counted;
@@ -194,6 +192,7 @@ Result<void> Accounts::note_lost(std::uint32_t today) {
     std::string next;
     const std::uint64_t so_far = value && value->size() == 8 ? get_le<std::uint64_t>(*value) : 0;
     put_le<std::uint64_t>(next, so_far + 1);
+    if (!value) bytes_ += cost_of(key, next.size());
     return txn.put(key, next);
   });
 }

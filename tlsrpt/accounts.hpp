@@ -58,7 +58,9 @@ class Accounts {
   Result<void> change(const std::function<Result<void>(db::Txn&)>& work);
   Result<void> store(db::Txn& txn, std::string_view key, const proto::TlsAccount& account);
   Result<void> erase(db::Txn& txn, std::string_view key);
-  Result<bool> drop_oldest(db::Txn& txn, std::uint32_t today);
+  Result<void> make_room(db::Txn& txn, std::uint64_t bytes, std::uint32_t today);
+  Result<proto::TlsAccount> begin_account(const db::Txn& txn, const std::string& domain,
+                                          std::uint32_t today);
   Result<void> note_lost(std::uint32_t today);
   Result<void> count_domains(const db::Txn& txn, std::uint32_t today);
 

@@ -199,6 +199,14 @@ with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack
             expect_equal(send(suite, "good"), "sent", "mail while tlsrpt is away")
         expect(sums(suite, "good")[0] >= 3, "what was counted before")
 
+        # Nor does a reload cost anything: the next process has the same counts.
+        suite.reload()
+        before = sums(suite, "good")[0]
+        expect_equal(send(suite, "good"), "sent", "mail behind a reload")
+        ports.wait_until(lambda: sums(suite, "good")[0] > before, 10, "a count behind the reload")
+        expect_equal(send_report(suite, "good")[-1]["state"], "sent", "a report behind the reload")
+        wait_mails(receiver, 3)
+
         # The command says what it cannot do.
         expect_equal(suite.cli("tlsrpt", "--send", check=False).returncode, 64, "no domain")
         expect_equal(suite.cli("tlsrpt", "not_a_domain..", check=False).returncode, 64, "no domain")
