@@ -191,13 +191,22 @@ with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack
         got, _ = attachment(wait_mails(receiver, 2)[1])
         check_json(got, account, [no_policy("good", 1)])
 
+        # Mail does not wait for it; what it was told while it hung counts.
+        for pid in suite.pids("tlsrpt"):
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(3):
+            expect_equal(send(suite, "good"), "sent", "mail while tlsrpt hangs")
+        for pid in suite.pids("tlsrpt"):
+            os.kill(pid, signal.SIGCONT)
+        wait_counted(suite, "good", (6, 0))
+
         # Killed, it costs what was not counted meanwhile, and no mail.
         for pid in suite.pids("tlsrpt"):
             os.kill(pid, signal.SIGKILL)
             procs.wait_gone([pid], 10)
         for _ in range(3):
             expect_equal(send(suite, "good"), "sent", "mail while tlsrpt is away")
-        expect(sums(suite, "good")[0] >= 3, "what was counted before")
+        expect(sums(suite, "good")[0] >= 6, "what was counted before")
 
         # Nor does a reload cost anything: the next process has the same counts.
         suite.reload()
