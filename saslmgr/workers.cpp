@@ -68,7 +68,8 @@ Workers::Make Workers::forking(ev::Loop& loop, WorkerSetup setup) {
 }
 
 Workers::Workers(ev::Loop& loop, Make make, WorkerLimits limits)
-    : loop_(loop), make_(std::move(make)), limits_(limits), freed_(loop), group_(loop) {
+    : loop_(loop), make_(std::move(make)), limits_(limits), freed_(loop), changed_(loop),
+      group_(loop) {
   group_.spawn(trim(), "idle workers");
 }
 
@@ -90,7 +91,8 @@ void Workers::give_back(const std::shared_ptr<WorkerProcess>& worker, bool well)
     if (!well) worker->channel.close();
     all_.remove(worker);
   }
-  freed_.notify_all();
+  freed_.notify_one();
+  changed_.notify_all();
 }
 
 // A free one, an additional one, or none.
@@ -129,7 +131,7 @@ ev::Task<Result<Workers::Lease>> Workers::any() {
 ev::Task<Result<Workers::Lease>> Workers::again(std::shared_ptr<WorkerProcess>& worker) {
   const ev::Deadline deadline = loop_.after(limits_.answer);
   while (worker->busy && !worker->gone) {
-    Result<void> woken = co_await freed_.wait(deadline, "a SASL worker that is busy");
+    Result<void> woken = co_await changed_.wait(deadline, "a SASL worker that is busy");
     if (!woken) co_return all_busy();
   }
   if (worker->gone) co_return Error(ErrorKind::closed, "the login was lost");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The worker processes of saslmgr: made when one is needed, one task for each at a time, killed
 // when it does not answer in time. There are `most` at the utmost; who finds all of them busy waits
-// a moment for one, in a short line, and not at all while none of them gets anything done: a
-// backend that hangs costs nobody more than that.
+// a moment for one, in a line that has an end, and not at all while none of them gets anything
+// done: a backend that hangs costs nobody more than that.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ namespace postrider::saslmgr {
 
 struct WorkerLimits {
   std::size_t most = 32;
-  std::size_t waiting = 256;                   // that stand in line
+  std::size_t waiting = 4096;                  // that stand in line
   Duration patience = std::chrono::seconds(2); // in line; or of a worker without any answer
   Duration answer = std::chrono::seconds(20);  // for one step
   Duration idle = std::chrono::seconds(60);    // before one goes; the last one stays
@@ -86,7 +86,8 @@ class Workers {
   WorkerLimits limits_;
   std::list<std::shared_ptr<WorkerProcess>> all_;
   std::size_t waiting_ = 0;
-  ev::Condition freed_;
+  ev::Condition freed_;   // for one of those that stand in line
+  ev::Condition changed_; // for all that want a certain worker
   ev::Group group_;
 };
 

@@ -73,10 +73,14 @@ void SaslManager::refresh() {
 }
 
 LoginStep SaslManager::taken(Result<Reply>& reply) {
-  if (!reply) return failed(reply.error().text());
+  // The client need not know more; Caller has told the log.
+  if (!reply)
+    return failed(reply.error().kind() == ErrorKind::not_found
+                      ? "Can't connect to authentication server"
+                      : "Connection lost to authentication server");
   Result<proto::LoginAnswer> answer = reply->as<proto::LoginAnswer>();
   wipe(reply->body);
-  if (!answer) return failed(answer.error().text());
+  if (!answer) return failed("Connection lost to authentication server");
   LoginStep step;
   step.stage = answer->stage;
   step.login = answer->login;

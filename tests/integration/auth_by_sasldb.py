@@ -114,6 +114,17 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, mynetworks="
             expect_match(r"\(Authenticated sender: ann(@realm\.example)?\)", message.header, mechanism)
             suite.wait_log(rf"sasl_method={mechanism}, sasl_username=ann")
 
+    # A crowd at once: there are fewer workers than clients, and an answer for each.
+    crowd = [RawClient(suite.port) for _ in range(45)]
+    for one in crowd:
+        one.command("EHLO x")
+    secret = base64.b64encode(f"\0ann\0{PASSWORD}".encode()).decode()
+    for one in crowd:
+        one.write(f"AUTH PLAIN {secret}\r\n")
+    for one in crowd:
+        expect_equal(one.reply(), "235 2.7.0 Authentication successful", "one of a crowd")
+        one.close()
+
     # A reload makes workers that read the file again.
     sasl_accounts.make(suite, ["LOGIN"])
     suite.reload()
