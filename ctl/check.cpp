@@ -59,7 +59,7 @@ void check_tables(const config::Settings& settings, Collector& out) {
     if (row.value->origin.kind == config::Origin::Kind::initial || row.parameter == nullptr ||
         row.parameter->status != config::Status::live)
       continue;
-    const bool is_map = row.name.ends_with("_maps");
+    const bool is_map = row.name.ends_with("_maps") || row.name == "oauth_token_sources";
     for (const std::string& word : row.value->words) {
       const std::size_t colon = word.find(':');
       if (colon == std::string::npos) continue;

@@ -35,7 +35,12 @@ Result<Options> Options::load(const config::Settings& settings) {
   maps::MapOptions where;
   where.base_directory = settings.config_directory();
   auto sources = maps::open_maps(settings.list("oauth_token_sources"), where);
-  if (!sources) return sources.error().in("oauth_token_sources");
+  if (!sources) { // refused logins are kept all the same
+    const std::string why = sources.error().in("oauth_token_sources").text();
+    log::error(why + "; mail that needs a token waits");
+    sources = maps::open_maps("fail:oauth_token_sources", where);
+  }
+  if (!sources) return sources.error();
   out.sources = std::move(*sources);
   out.ca_file = settings.text("oauth_CAfile");
   for (const char* parameter : {"smtp_sasl_auth_cache_name", "lmtp_sasl_auth_cache_name"}) {

@@ -126,6 +126,11 @@ Result<void> Client::finish() const {
   return {};
 }
 
+std::weak_ptr<const void> Client::hung() const {
+  if (!state_->busy) return {};
+  return state_;
+}
+
 const std::string& Client::explanation() const { return state_->explanation; }
 
 } // namespace postrider::sasl

@@ -64,6 +64,9 @@ class Client {
   // The server said yes. Error protocol: before the mechanism was through, so that a server that
   // had to prove itself (mutual_auth) did not.
   Result<void> finish() const;
+  // Of a dialogue whose call has missed its deadline, to be asked when the Client is gone: lives as
+  // long as that call occupies a thread of the pool.
+  std::weak_ptr<const void> hung() const;
   // What the server told of the reason for its refusal (RFC 7628 section 3.2.2), printable.
   const std::string& explanation() const;
 

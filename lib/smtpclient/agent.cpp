@@ -81,12 +81,16 @@ Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Of
       names_(loop, resolver, setup.tables.dns_reply_filter, options_),
       finder_(loop, names_, offload, options_),
       tls_(loop, options_, setup.tables, setup.tls, offload),
+      plugin_threads_(options_.sasl.enabled
+                          ? std::make_unique<ev::Offload>(
+                                loop, ev::Offload::Limits{.threads = Authenticator::kPluginThreads})
+                          : nullptr),
       tokens_(options_.sasl.enabled
                   ? std::make_unique<service::TokenManager>(loop, token_setup(options_))
                   : nullptr),
       authenticator_(options_.sasl.enabled
-                         ? std::make_unique<Authenticator>(loop, *offload, options_, setup.tables,
-                                                           tokens_.get())
+                         ? std::make_unique<Authenticator>(loop, *plugin_threads_, options_,
+                                                           setup.tables, tokens_.get())
                          : nullptr),
       engine_{loop, options_, setup.tables, finder_, pool_, tls_, authenticator_.get()} {}
 

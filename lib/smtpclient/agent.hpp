@@ -25,7 +25,7 @@ class Agent {
  public:
   // `program` is the word in Ready. `gone` is called when qmgr's connection has ended and every
   // delivery with it. The setup and the resolver must outlive the agent. `offload` may be null when
-  // the options ask neither for native look-ups nor for AUTH.
+  // the options do not ask for native look-ups.
   Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
         std::string program, std::function<void()> gone);
   ~Agent();
@@ -67,7 +67,8 @@ class Agent {
   NameService names_;
   TargetFinder finder_;
   TlsClient tls_;
-  std::unique_ptr<service::TokenManager> tokens_; // with the next one
+  std::unique_ptr<ev::Offload> plugin_threads_;   // these three together, or none
+  std::unique_ptr<service::TokenManager> tokens_;
   std::unique_ptr<Authenticator> authenticator_;
   Engine engine_;
   std::unique_ptr<ipc::Channel> channel_;

@@ -129,6 +129,7 @@ Authenticator::log_in_with_password(Session& session, const LoginPtr& login,
         "SASL [CACHED] authentication failed; server " + host + " said: " + refused->joined(" ");
     co_return trouble;
   }
+  if (plugins_hang()) co_return cannot(session, "SASL plug-ins do not come back");
   std::optional<Trouble> trouble = co_await converse(session, login, login->password, mechanisms);
   if (trouble && trouble->reply.code == 535) remember_refusal(key, trouble->reply);
   co_return trouble;
@@ -158,6 +159,11 @@ Authenticator::log_in_with_token(Session& session, const LoginPtr& login,
     refused = std::move(*token);
   }
   co_return trouble;
+}
+
+bool Authenticator::plugins_hang() {
+  std::erase_if(hung_, [](const std::weak_ptr<const void>& call) { return call.expired(); });
+  return hung_.size() >= kPluginThreads;
 }
 
 ev::Task<std::optional<smtp::Reply>> Authenticator::recall_refusal(const std::string& key) {
@@ -199,7 +205,10 @@ Authenticator::converse(Session& session, const LoginPtr& login, const Secret& s
   if (options_.sasl.send_authzid) dialogue.identity.authorize_as = login->user;
   sasl::Client client(offload_, std::move(dialogue));
   Result<sasl::Client::Begun> begun = co_await client.begin(deadline());
-  if (!begun) co_return cannot(session, begun.error());
+  if (!begun) {
+    if (begun.error().kind() == ErrorKind::timeout) hung_.push_back(client.hung());
+    co_return cannot(session, begun.error());
+  }
 
   std::string line = "AUTH " + begun->mechanism;
   std::string shown = line;
@@ -257,6 +266,7 @@ ev::Task<Result<Secret>> Authenticator::respond(Session& session, sasl::Client& 
   const std::optional<std::string> said = from_base64(challenge);
   if (!said) co_return Error(ErrorKind::protocol, "malformed challenge");
   Result<Secret> response = co_await client.respond(*said, deadline());
+  if (!response && response.error().kind() == ErrorKind::timeout) hung_.push_back(client.hung());
   // RFC 7628 section 3.2.2: why the token is no good. The refusal itself comes behind it.
   if (response && !client.explanation().empty()) {
     std::string why = client.explanation();

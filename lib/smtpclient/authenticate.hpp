@@ -19,6 +19,9 @@ namespace postrider::smtpclient {
 class Authenticator {
  public:
   static constexpr int kMostRounds = 32; // challenges in one dialogue
+  // Threads for plug-ins, of a pool that nothing else uses. When as many calls hang, nobody is
+  // logged in with a password until one of them has come back.
+  static constexpr std::size_t kPluginThreads = 2;
 
   // REQUIRES sasl::Client::initialize(). All must outlive it. Without `tokens` no login with a
   // token is possible, and refused logins are remembered in this process only.
@@ -47,6 +50,7 @@ class Authenticator {
   ev::Task<void> cancel(Session& session);
   const std::vector<std::string>& security_for(const Session& session) const;
   Trouble refusal(const smtp::Reply& reply) const;
+  bool plugins_hang();
   ev::Deadline deadline() { return loop_.after(options_.timeout(smtp::Step::auth)); }
 
   ev::Loop& loop_;
@@ -55,6 +59,7 @@ class Authenticator {
   Tables& tables_;
   service::TokenManager* tokens_;
   AuthMemory memory_;
+  std::vector<std::weak_ptr<const void>> hung_; // calls of plug-ins that were given up
 };
 
 } // namespace postrider::smtpclient

@@ -91,8 +91,8 @@ class Delivery {
                                 ev::Lent<const Occasion> occasion, bool more_endpoints,
                                 bool more_hosts);
   bool may_fall_back(const Security& security) const;
-  // TLS failed behind the handshake. WAITS.
-  ev::Task<bool> falls_back(ev::Lent<const Transact> transaction, ev::Lent<const Session> session);
+  // The connection failed behind a good handshake. True: as try_connection(). WAITS.
+  ev::Task<bool> falls_back(ev::Lent<const Trouble> trouble, ev::Lent<const Session> session);
   void log_fall_back(const Peer& peer, std::string_view why);
   // What TLS leaves behind when a connection is at its end, or rests.
   void keep_tls(Session& session);

@@ -77,10 +77,13 @@ ev::Task<bool> Delivery::try_connection(std::unique_ptr<Session>& session,
     co_return again_;
   }
   const Peer peer = endpoint->peer();
+  bool in_the_clear = false;
   if (opened.session) {
+    if (!occasion->login) in_the_clear = co_await falls_back(*opened.trouble, *opened.session);
     note(*opened.trouble, *opened.session);
     engine_.pool.say_goodbye(std::move(opened.session));
   }
+  if (in_the_clear) co_return true;
   if (opened.trouble->cause == Cause::tls_failed && !occasion->login && may_fall_back(security_)) {
     log_fall_back(peer, opened.trouble->detail);
     co_return true;
@@ -104,12 +107,11 @@ bool Delivery::may_fall_back(const Security& security) const {
          (age >= engine_.options.tls.plaintext_after || is_tls_report());
 }
 
-ev::Task<bool> Delivery::falls_back(ev::Lent<const Transact> transaction,
-                                    ev::Lent<const Session> session) {
-  if (!transaction->trouble() || session->security.tls.empty() || !session->login_key.empty() ||
+ev::Task<bool> Delivery::falls_back(ev::Lent<const Trouble> what, ev::Lent<const Session> session) {
+  const Trouble& trouble = *what;
+  if (session->security.tls.empty() || !session->login_key.empty() ||
       !may_fall_back(session->security))
     co_return false;
-  const Trouble& trouble = *transaction->trouble();
   const bool connection = trouble.cause == Cause::timeout || trouble.cause == Cause::closed ||
                           trouble.cause == Cause::protocol || trouble.cause == Cause::unreachable;
   // In doubt, nobody is asked again at once.
@@ -128,8 +130,8 @@ void Delivery::log_fall_back(const Peer& peer, std::string_view why) {
 
 void Delivery::keep_tls(Session& session) {
   if (session.tls() == nullptr) return;
-  std::string left = session.tls()->take_session();
-  if (!left.empty()) engine_.tls.manager().put_session(session.security.session_key, left);
+  for (const std::string& left : session.tls()->take_sessions())
+    engine_.tls.manager().put_session(session.security.session_key, left);
 }
 
 ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, bool more_hosts) {
@@ -203,7 +205,8 @@ ev::Task<bool> Delivery::use(std::unique_ptr<Session>& session, bool reused, boo
   const bool dismissed = judge.decision(0) == smtp::Decision::refused &&
                          judge.step(0) == smtp::Step::mail && judge.reply(0).code == 421;
   if (reused && (gone || dismissed)) co_return false;
-  if (!reused) again_ = co_await falls_back(transaction, *session);
+  if (!reused && transaction.trouble())
+    again_ = co_await falls_back(*transaction.trouble(), *session);
   if (session->tls() != nullptr && !transaction.trouble())
     engine_.tls.remember(session->peer(), session->security);
   if (!again_) ++sessions_;

@@ -24,8 +24,7 @@ class Service final : public daemon::Service {
     POSTRIDER_TRY(service->resolver_,
                   dns::UnboundResolver::create(context.loop(), service->setup_.dns));
     const ClientSetup& made = service->setup_;
-    const bool needs_threads =
-        made.options.lookup_native || made.options.sasl.enabled || made.tls.credentials;
+    const bool needs_threads = made.options.lookup_native || made.tls.credentials;
     ev::Offload* offload = needs_threads ? &context.offload() : nullptr;
     Service* self = service.get();
     service->agent_ = std::make_unique<Agent>(context.loop(), service->setup_, *service->resolver_,

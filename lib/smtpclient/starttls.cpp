@@ -24,11 +24,14 @@ class Handshake {
   ev::Task<std::optional<Trouble>> run() {
     const TlsOptions& options = tls_.options();
     tls::ClientHandshake handshake;
-    handshake.credentials = tls_.credentials();
+    credentials_ = co_await tls_.credentials();
+    handshake.credentials = credentials_;
     handshake.priority = plan_.priority;
     handshake.server_name = server_name_of(plan_.policy, names_);
     session_.security.session_key = session_key(handshake.server_name);
     handshake.session = co_await tls_.manager().take_session(session_.security.session_key);
+    if (options.loglevel > 2) handshake.trace = shown();
+    handshake.trace_data = options.loglevel > 3;
     remark(2, "setting up TLS connection to " + shown());
     remark(2, shown() + ": TLS cipher list \"" + plan_.priority + "\"");
     const bool offered = !handshake.session.empty();
@@ -65,13 +68,14 @@ class Handshake {
     session_.security.attempt->reason = std::move(reason);
   }
 
-  // Everything that makes two servers, or what is asked of them, different. Whatever is found is
+  // Everything that makes two servers, what is asked of them, or who we are to them different: a
+  // server knows us in a resumed session by the certificate of the first. Whatever is found is
   // judged anew, so nothing here decides about trust.
   std::string session_key(const std::string& server_name) const {
     const Peer& peer = session_.peer();
     std::string key = session_.options().service_name;
     for (const std::string& part : {peer.host, peer.address, std::to_string(peer.port), server_name,
-                                    plan_.priority, plan_.policy.digest})
+                                    plan_.priority, plan_.policy.digest, credentials_->digest()})
       key += "\n" + part;
     return key;
   }
@@ -91,13 +95,13 @@ class Handshake {
     expected.anchors = plan_.anchors;
     proves_ = expected.proof != tls::Expectation::Proof::none;
     session_.protection.tls = true;
-    session_.protection.client_certificate = tls_.credentials()->has_certificate();
+    session_.protection.client_certificate = credentials_->has_certificate();
     if (!plan_.sts_testing.empty()) test_sts();
     if (!proves_ && tls_.options().loglevel == 0) return;
     const std::vector<std::string> chain = session_.tls()->chain();
     anonymous_ = chain.empty();
     const tls::Verdict found =
-        tls::verify(chain, expected, *tls_.credentials(), session_.loop().clock().wall());
+        tls::verify(chain, expected, *credentials_, session_.loop().clock().wall());
     if (proves_) security.attempt = attempt_of(found, expected.proof);
     security.trusted = found.trusted;
     security.verified = proves_ && found.verified;
@@ -114,7 +118,7 @@ class Handshake {
     tls::Expectation expected;
     expected.proof = tls::Expectation::Proof::names;
     expected.names = {session_.peer().host};
-    const tls::Verdict found = tls::verify(session_.tls()->chain(), expected, *tls_.credentials(),
+    const tls::Verdict found = tls::verify(session_.tls()->chain(), expected, *credentials_,
                                            session_.loop().clock().wall());
     session_.security.attempt = attempt_of(found, expected.proof);
     if (!found.verified)
@@ -151,6 +155,7 @@ class Handshake {
   TlsClient& tls_;
   const Occasion& occasion_;
   const TlsPlan& plan_;
+  std::shared_ptr<const tls::Credentials> credentials_; // of this handshake
   ServerNames names_;
   bool proves_ = false;
   bool anonymous_ = false;

@@ -24,8 +24,7 @@ PolicyEntry sts_entry(const proto::Policy& policy, bool only_named) {
   if (only_named)
     entry.match = {"hostname"};
   else
-    for (const std::string& pattern : policy.mx) // ".example.net": any name below
-      entry.match.push_back(pattern.starts_with("*.") ? pattern.substr(1) : pattern);
+    entry.match = policy.mx; // "*.example.net": one label more
   return entry;
 }
 

@@ -14,7 +14,7 @@
 namespace postrider::smtpclient {
 
 // Whether MTA-STS has a say: for domains whose MX hosts are looked up, where TLS is a wish and DANE
-// has not decided.
+// has not decided. An entry of smtp_tls_policy_maps goes before it: TlsClient::with_sts().
 bool may_have_sts(const Options& options, const Nexthop& hop, TlsLevel level);
 
 enum class StsDemand : std::uint8_t {

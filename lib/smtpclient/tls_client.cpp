@@ -3,7 +3,6 @@
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
-#include "ev/wait.hpp"
 #include "maps/ask.hpp"
 
 namespace postrider::smtpclient {
@@ -72,7 +71,8 @@ Result<TlsFiles> TlsFiles::open(const TlsOptions& options, const Tables& tables)
 
 TlsClient::TlsClient(ev::Loop& loop, const Options& options, Tables& tables, TlsFiles files,
                      ev::Offload* offload)
-    : loop_(loop), options_(options), tables_(tables), files_(std::move(files)), offload_(offload),
+    : loop_(loop), options_(options), tables_(tables), files_(std::move(files)),
+      look_again_(loop.now() + kRefreshTime), offload_(offload),
       manager_(loop, manager_setup(options)), group_(loop) {
   auto plain = std::make_shared<TlsPlan>();
   plain->policy.asked = to_string(TlsLevel::may);
@@ -81,7 +81,6 @@ TlsClient::TlsClient(ev::Loop& loop, const Options& options, Tables& tables, Tls
   if (options.tls.reports)
     reporter_ = std::make_unique<service::TlsrptCollector>(
         loop, service::TlsrptSetup{.service = options.tls.reporter});
-  if (files_.credentials && offload_ != nullptr) group_.spawn(look_after_files(), "certificates");
 }
 
 TlsClient::~TlsClient() {
@@ -95,28 +94,31 @@ std::string TlsClient::parameter(std::string_view suffix) const {
   return (options_.flavor == Flavor::lmtp ? "lmtp_" : "smtp_") + std::string(suffix);
 }
 
-ev::RootTask TlsClient::look_after_files() {
+ev::Task<std::shared_ptr<const tls::Credentials>> TlsClient::credentials() {
+  if (!files_.credentials) co_return nullptr;
+  if (offload_ == nullptr || loop_.now() < look_again_) co_return files_.credentials->current();
+  look_again_ = loop_.now() + kRefreshTime; // one looks, the others go on meanwhile
   struct Looked {
-    std::optional<tls::CredentialSource> source; // when there is something new
+    std::optional<tls::CredentialSource> source;
     std::string problem;
   };
-  while (true) {
-    Result<void> slept = co_await ev::sleep_for(loop_, kRefreshTime);
-    if (!slept) co_return;
-    std::function<Looked()> job = [copy = *files_.credentials]() mutable {
-      Looked looked;
-      const Result<bool> changed = copy.refresh();
-      if (!changed) looked.problem = changed.error().text();
-      looked.source = std::move(copy);
-      return looked;
-    };
-    const ev::Deadline deadline = loop_.after(kRefreshTime);
-    Result<Looked> looked = co_await offload_->run<Looked>(job, deadline, "reading certificates");
-    if (!looked) continue; // the next time, then
+  std::function<Looked()> job = [copy = *files_.credentials]() mutable {
+    Looked looked;
+    const Result<bool> changed = copy.refresh();
+    if (!changed) looked.problem = changed.error().text();
+    looked.source = std::move(copy);
+    return looked;
+  };
+  const ev::Deadline deadline = loop_.after(kRefreshLimit);
+  Result<Looked> looked = co_await offload_->run<Looked>(job, deadline, "reading certificates");
+  if (looked) {
     if (!looked->problem.empty())
       log::error(looked->problem + "; the certificates read before stay in use");
     *files_.credentials = std::move(*looked->source);
+  } else if (looked.error().kind() != ErrorKind::cancelled) {
+    log::warning("certificates were not looked at: " + looked.error().text());
   }
+  co_return files_.credentials->current();
 }
 
 namespace {
@@ -291,6 +293,15 @@ Result<TlsPlanPtr> TlsClient::make_from_entry(std::string_view text, const Nexth
   return TlsPlanPtr(std::move(*made));
 }
 
+Result<TlsPlanPtr> TlsClient::make_for_site(TlsLevel level) {
+  const std::string key = "site\n" + std::string(to_string(level));
+  const auto known = plans_.find(key);
+  if (known != plans_.end()) return known->second;
+  POSTRIDER_TRY(TlsPlanPtr made, make(level, nullptr));
+  keep(key, made);
+  return made;
+}
+
 // As before Postfix 2.3: the next hop and the host are looked up, and the stricter word counts.
 ev::Task<Result<TlsPlanPtr>> TlsClient::from_per_site(ev::Lent<const Nexthop> hop,
                                                       std::string_view host) {
@@ -313,11 +324,7 @@ ev::Task<Result<TlsPlanPtr>> TlsClient::from_per_site(ev::Lent<const Nexthop> ho
   if (found) {
     TlsLevel level = site_level(options_.tls.level, *found);
     if (hop->kind == Nexthop::Kind::unix_socket && level == TlsLevel::may) level = TlsLevel::none;
-    auto plan = make(level, nullptr);
-    if (plan)
-      made = TlsPlanPtr(std::move(*plan));
-    else
-      made = plan.error();
+    made = make_for_site(level);
   }
   if (made) co_return made;
   log::warning(parameter("tls_per_site") + ", \"" + names.back() +

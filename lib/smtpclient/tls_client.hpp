@@ -65,7 +65,8 @@ std::string security_key(std::string_view policy_digest, std::string_view login_
 
 class TlsClient {
  public:
-  static constexpr Duration kRefreshTime = std::chrono::seconds(60);
+  static constexpr Duration kRefreshTime = std::chrono::seconds(5); // between two looks at files
+  static constexpr Duration kRefreshLimit = std::chrono::seconds(2);
   static constexpr std::size_t kMostPlans = 1024;
   static constexpr std::chrono::seconds kStsTime{30}; // a policy is not asked for again
 
@@ -95,9 +96,10 @@ class TlsClient {
   // No TLS at all: for a second try at level may.
   const TlsPlanPtr& plaintext() const { return plaintext_; }
 
-  std::shared_ptr<const tls::Credentials> credentials() const {
-    return files_.credentials ? files_.credentials->current() : nullptr;
-  }
+  // WAITS for the disk, now and then, kRefreshLimit at most: whether there are new files. What
+  // cannot be used, or not be read in time, leaves what there was; logged. Null: nobody asked for
+  // TLS.
+  ev::Task<std::shared_ptr<const tls::Credentials>> credentials();
   // TLS sessions to resume, and which servers had good TLS.
   service::TlsManager& manager() { return manager_; }
   const TlsOptions& options() const;
@@ -112,6 +114,7 @@ class TlsClient {
   Result<std::shared_ptr<TlsPlan>> make(TlsLevel level, const PolicyEntry* entry);
   void keep(std::string key, const TlsPlanPtr& plan);
   Result<TlsPlanPtr> make_from_entry(std::string_view text, const Nexthop& hop);
+  Result<TlsPlanPtr> make_for_site(TlsLevel level);
   ev::Task<Result<TlsPlanPtr>> from_policy_maps(ev::Lent<const Nexthop> hop);
   ev::Task<Result<TlsPlanPtr>> from_per_site(ev::Lent<const Nexthop> hop, std::string_view host);
   using PolicyPtr = std::shared_ptr<const proto::Policy>;
@@ -120,12 +123,12 @@ class TlsClient {
   Result<TlsPlanPtr> make_sts(const proto::Policy& policy);
   ev::RootTask recheck(std::string domain);
   std::string parameter(std::string_view suffix) const; // "smtp_" or "lmtp_" in front
-  ev::RootTask look_after_files();
 
   ev::Loop& loop_;
   const Options& options_;
   Tables& tables_;
   TlsFiles files_;
+  SteadyTime look_again_; // at the files, not before
   ev::Offload* offload_;
   service::TlsManager manager_;
   std::unique_ptr<service::TlsrptCollector> reporter_; // null: smtp_tlsrpt_enable = no

@@ -24,7 +24,8 @@ ev::Task<TlsClient::PolicyPtr> TlsClient::sts_policy(const std::string& domain,
 
 ev::Task<Result<TlsPlanPtr>> TlsClient::with_sts(TlsPlanPtr& plan, ev::Lent<const Nexthop> hop,
                                                  std::string_view host, TlsSubject* subject) {
-  if (!may_have_sts(options_, *hop, plan->policy.level)) co_return plan;
+  // Who wrote down what holds for this destination has decided.
+  if (plan->entry || !may_have_sts(options_, *hop, plan->policy.level)) co_return plan;
   const Result<std::string> domain = mail::to_ascii(hop->name);
   if (!domain) co_return plan;
   const bool only_named = options_.tls.enforce_sts_patterns;

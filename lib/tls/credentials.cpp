@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tls/credentials.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <optional>
@@ -168,18 +169,25 @@ int add_roots(Credentials::Native& native, const std::string& text) {
   return count;
 }
 
+// The regular files of a directory of roots, in an order that stays.
+Result<std::vector<std::string>> files_in(const std::string& path) {
+  std::error_code problem;
+  std::filesystem::directory_iterator entries(path, problem);
+  std::vector<std::string> files;
+  for (; !problem && entries != std::filesystem::directory_iterator(); entries.increment(problem))
+    if (std::error_code gone; entries->is_regular_file(gone)) files.push_back(entries->path());
+  if (problem) return wrong(path, problem.message());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 // All files are read now: later, in the jail, none can be. What is no certificate is skipped, as
 // in a directory that c_rehash made.
 Result<void> load_ca_path(Credentials::Native& native, const std::string& path) {
-  std::error_code problem;
-  std::filesystem::directory_iterator entries(path, problem);
-  if (problem) return wrong(path, problem.message());
+  POSTRIDER_TRY(const std::vector<std::string> files, files_in(path));
   const std::size_t before = native.root_count;
-  for (; entries != std::filesystem::directory_iterator(); entries.increment(problem)) {
-    if (problem) return wrong(path, problem.message());
-    if (!entries->is_regular_file(problem)) continue;
-    if (const Result<std::string> text = read(entries->path().string())) add_roots(native, *text);
-  }
+  for (const std::string& file : files)
+    if (const Result<std::string> text = read(file)) add_roots(native, *text);
   if (native.root_count == before)
     log::warning(path + ": no certificate in any file of this directory");
   return {};
@@ -220,6 +228,11 @@ std::string stamps(const CredentialFiles& files) {
   }
   add(files.ca_file);
   add(files.ca_path);
+  if (files.ca_path.empty()) return all;
+  // A file that is written anew leaves the directory as it was.
+  if (const Result<std::vector<std::string>> roots = files_in(files.ca_path))
+    for (const std::string& file : *roots)
+      add(file);
   return all;
 }
 

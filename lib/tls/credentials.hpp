@@ -51,7 +51,8 @@ class CredentialSource {
  public:
   static Result<CredentialSource> open(CredentialFiles files);
   const std::shared_ptr<const Credentials>& current() const { return current_; }
-  // Blocks on the disk: stat(2), and reading when something changed. True: there is a new pair.
+  // Blocks on the disk: stat(2) of each file, those of a directory of roots included, and reading
+  // when something changed. True: there is a new pair.
   // Error config: there would be; said once for each change. Call it now and then.
   Result<bool> refresh();
 

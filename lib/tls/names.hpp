@@ -7,9 +7,9 @@
 
 namespace postrider::tls {
 
-// `expected`: a host name in A-labels, or ".example.com" for every name below. `presented` may be
-// "*.example.com", which stands for one label more; any other wildcard, and any name with a byte
-// that names do not have, matches nothing.
+// `expected`: a host name in A-labels, ".example.com" for every name below, or "*.example.com" for
+// those with one label more. `presented` may be "*.example.com", which stands for one label more;
+// any other wildcard, and any name with a byte that names do not have, matches nothing.
 bool name_matches(std::string_view expected, std::string_view presented);
 
 } // namespace postrider::tls

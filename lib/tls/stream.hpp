@@ -24,9 +24,13 @@ struct ClientHandshake {
   std::shared_ptr<const Credentials> credentials;
   std::string priority;    // GnuTLS's: to_priority()
   std::string server_name; // SNI, A-labels; empty: none is sent (RFC 6066 section 3)
-  // Of take_session() of an earlier connection. Empty, damaged, or made with another priority or
-  // server name: full handshake.
+  // One of take_sessions() of an earlier connection. Empty, damaged, or made with another priority
+  // or server name: full handshake.
   std::string session;
+  // Not empty: the log gets, behind these words, each message of the handshake and each alert by
+  // its name, and with trace_data how much goes each way later; 200 lines of a connection at most.
+  std::string trace;
+  bool trace_data = false;
 };
 
 struct ServerHandshake {
@@ -83,10 +87,12 @@ class TlsStream final : public net::Stream {
   // The peer's certificates, DER, its own first; those of the first session when this one is
   // resumed. Copied on each call, so that an idle connection does not hold them twice.
   std::vector<std::string> chain() const;
-  // For the next connection to the same server: what ClientHandshake::session takes. Tickets of
-  // TLS 1.3 come behind the handshake, and each is good once: ask when the connection ends, or when
-  // it becomes idle. Empty: there is none, or none that was not asked for before.
-  std::string take_session();
+  // For connections to the same server that follow: what ClientHandshake::session takes, newest
+  // last. Tickets of TLS 1.3 come behind the handshake, and each is good once: ask when the
+  // connection ends, or when it becomes idle. Empty: there is none, or none that was not asked for
+  // before.
+  std::vector<std::string> take_sessions();
+  static constexpr std::size_t kMostSessions = 4; // of one connection
 
  private:
   struct Impl;

@@ -44,7 +44,7 @@ struct Bench {
       if (i > 0) spent += cpu() - begin;
       POSTRIDER_CHECK(made->client->facts().resumed == (resume && i > 0));
       POSTRIDER_CHECK(made->client->is_quiet());
-      session = made->client->take_session();
+      session = made->client->take_sessions().back();
     }
     std::printf("  %-8s handshake, both ends: %7.0f us   session data %zu bytes\n",
                 resume ? "resumed" : "full", spent * 1e6 / kRounds, session.size());

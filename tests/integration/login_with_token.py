@@ -195,3 +195,26 @@ with sinks.Sink({"AUTH": "535 5.7.8 no"}, extensions=(*sinks.EXTENSIONS, "AUTH P
         suite.wait_log(rf"{sent}: .*dsn=4\.7\.8, status=deferred \(SASL \[CACHED\] authentication failed; "
                        r"server 127\.0\.0\.1 said: 535 5\.7\.8 no\)")
         expect_equal(sum(line.startswith("AUTH") for s in sink.sessions for line in s.lines), 1, "logins")
+
+# A table that cannot be opened: `check` says so; mail waits with that reason; refusals are kept all the same.
+with sinks.Sink({"AUTH": "535 5.7.8 no"}, extensions=(*sinks.EXTENSIONS, "AUTH PLAIN XOAUTH2")) as sink:
+    with Suite(relayhost=sink.place, smtp_sasl_auth_enable="yes", smtp_sasl_security_options="noanonymous",
+               smtp_sasl_auth_cache_name="lmdb:$data_directory/refused", smtp_sasl_mechanism_filter="plain",
+               smtp_sasl_password_maps="static:joe:secret") as suite:
+        for broken in ("texthash:/nonexistent/sources", "nonsense:/sources"):
+            suite.configure(oauth_token_sources=broken)
+            done = suite.cli("check", check=False)
+            expect(done.returncode != 0 and "oauth_token_sources" in done.stdout + done.stderr,
+                   f"check of {broken}: {done.stdout}{done.stderr}")
+        suite.reload()
+        sent = suite.send("from@example.org", ["to@example.net"])
+        suite.wait_log(rf"{sent}: .*status=deferred \(SASL authentication failed; server")
+        suite.wait_log(r"tokenmgr\[\d+\]: error: .*oauth_token_sources.*; mail that needs a token waits")
+        suite.reload()
+        sent = suite.send("from@example.org", ["to@example.net"])
+        suite.wait_log(rf"{sent}: .*status=deferred \(SASL \[CACHED\] authentication failed")
+        suite.configure(smtp_sasl_password_maps="static:joe:token:t", smtp_sasl_mechanism_filter="")
+        suite.reload()
+        sent = suite.send("from@example.org", ["to@example.net"])
+        suite.wait_log(rf"{sent}: .*dsn=4\.7\.0, status=deferred \(SASL authentication failed; .*token t: "
+                       r"oauth_token_sources")

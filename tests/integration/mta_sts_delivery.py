@@ -20,7 +20,7 @@ if not names.available():
     skip("nsd is not installed")
 
 HOSTS = {"mx.provider": "127.0.1.1", "wrong.provider": "127.0.1.2", "clear.provider": "127.0.1.3",
-         "evil.attacker": "127.0.1.4", "new.provider": "127.0.1.5"}
+         "evil.attacker": "127.0.1.4", "new.provider": "127.0.1.5", "far.down.provider": "127.0.1.6"}
 #  domain: its MX hosts, mode, patterns of its policy
 DOMAINS = {
     "enforced": (["mx.provider"], "enforce", ["mx.provider.test"]),
@@ -33,6 +33,9 @@ DOMAINS = {
     "unlisted": (["evil.attacker", "mx.provider"], "enforce", ["mx.provider.test"]),
     "redirected": (["evil.attacker"], "enforce", ["mx.provider.test"]),
     "moved": (["new.provider"], "enforce", ["old.provider.test"]),
+    "written": (["wrong.provider"], "enforce", ["wrong.provider.test"]),  # smtp_tls_policy_maps has it
+    "deep": (["far.down.provider"], "enforce", ["*.provider.test"]),  # two labels below
+    "deeper": (["far.down.provider"], "enforce", ["*.down.provider.test"]),
     "modenone": (["wrong.provider"], "none", []),
     "nopolicy": (["wrong.provider"], None, []),
 }
@@ -84,7 +87,7 @@ with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack
                 "smtp_tls_CAfile": authority.cert, "mta_sts_CAfile": authority.cert, "mta_sts_port": host.port,
                 "smtp_tcp_port": port, "mta_sts_fetch_timeout": "10s", "minimal_backoff_time": "1s"}
     with names.NameServer(directory + "/dns", zone({}), port=dns_port) as dns, \
-            Suite(dns_resolvers=dns.resolver, **settings) as suite:
+            Suite(dns_resolvers=dns.resolver, smtp_tls_policy_maps="inline:{written.test=may}", **settings) as suite:
         for domain in ("enforced", "shared", "unlisted"):
             expect_equal(sent(domain), "mx.provider.test", domain)
         suite.wait_log(r"smtp\[\d+\]: Verified TLS connection established to mx\.provider\.test\[127\.0\.1\.1\]")
@@ -104,6 +107,10 @@ with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack
         expect_equal(sent("testedwrong"), "wrong.provider.test", "testedwrong")
         suite.wait_log(r"warning: MTA-STS policy of testedwrong\.test \(mode testing\) would not let mail go to "
                        r"wrong\.provider\.test\[127\.0\.1\.2\]:\d+: .*name")
+
+        # An entry for the domain goes before its policy.
+        expect_equal(sent("written"), "wrong.provider.test", "written")
+        waits("deep", "MX host far.down.provider.test is not named by the MTA-STS policy of deep.test")
 
         # None, or no policy at all: as without.
         expect_equal(sent("modenone"), "wrong.provider.test", "modenone")
@@ -131,6 +138,8 @@ with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack
             Suite(dns_resolvers=dns.resolver, smtp_tls_enforce_sts_mx_patterns="no", **settings) as suite:
         expect_equal(sent("redirected"), "evil.attacker.test", "redirected")
         waits("wrongcert", "Server certificate not verified")
+        expect_equal(sent("deeper"), "far.down.provider.test", "deeper")
+        waits("deep", "Server certificate not verified")  # a wildcard is one label
 
     # No such service: one warning, and mail goes as without policies.
     with names.NameServer(directory + "/dns4", zone({}), port=dns_port) as dns, \

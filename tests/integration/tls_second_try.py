@@ -37,6 +37,55 @@ def old_mail_goes_in_the_clear(certificate):
             expect_equal(len(peer.clear_mails), 1, f"{kind}: mail")
 
 
+def tls_that_breaks_behind_the_handshake(certificate):
+    """The handshake is good, the next thing is not: old mail goes in the clear, young mail waits."""
+    for verb in ("EHLO", "MAIL"):
+        with TlsPeer(certificate, cut_at=(verb,)) as peer, relay(peer, **AGAIN) as suite:
+            sent = suite.send("from@example.org", ["to@example.net"])
+            suite.wait_log(rf"{sent}: to=<to@example\.net>, .*tls=may:none, .*status=sent")
+            expect(count(suite, rf"{sent}: to=.*tls=may, dsn=4\.4\.2, status=deferred \(lost connection") >= 1,
+                   f"{verb}: young mail waits")
+            expect_equal(count(suite, rf"{sent}: .*; falling back to clear text"), 1, f"{verb}: said once")
+            expect_equal(len(peer.mails), 1, f"{verb}: mail")
+            expect_equal(len(peer.clear_mails), 1, f"{verb}: mail in the clear")
+        # Where TLS is a must, and where a password would be shown, never.
+        for settings in ({"smtp_tls_security_level": "encrypt"},
+                         {"smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": "static:user:secret",
+                          "smtp_sasl_security_options": ""}):
+            with TlsPeer(certificate, cut_at=(verb,)) as peer, relay(peer, **AGAIN) as suite:
+                suite.configure(**settings)
+                suite.reload()
+                sent = suite.send("from@example.org", ["to@example.net"])
+                suite.wait_log(rf"{sent}: to=<to@example\.net>, .*status=deferred", count=3)
+                expect_equal(peer.mails, [], f"{verb}: mail")
+                expect_equal(count(suite, "falling back"), 0, f"{verb}: fallback")
+                suite.cli("delete", sent)
+
+
+def a_kept_session_that_broke_is_no_attempt(certificate):
+    """It ends while it is idle, or at MAIL: the next one is opened at once, with TLS, and nothing is said of it."""
+    with TlsPeer(certificate) as peer, relay(peer, smtp_connection_cache_destinations="127.0.0.1",
+                                             smtp_connection_cache_time_limit="60s", **AGAIN) as suite:
+        def deliver():
+            sent = suite.send("from@example.org", ["to@example.net"])
+            return suite.wait_log(rf"{sent}: to=.*status=\w+.*").group()
+        deliver()
+        expect("conn_use=2" in deliver(), "the session is kept")
+        peer.cut_at, peer.cut_session = ("MAIL", "RSET"), peer.sessions[0]  # only what is open already breaks
+        line = deliver()
+        expect("tls=may, " in line and "status=sent" in line and "conn_use" not in line, line)
+        expect_equal([s.tls is not None for s in peer.sessions], [True, True], "sessions with TLS")
+        expect_equal(len(peer.sessions[1].mails), 1, "mail over the new one")
+        peer.cut_at = ()
+        # Cut between two messages.
+        peer.sessions[1].close()
+        line = deliver()
+        expect("tls=may, " in line and "status=sent" in line and "conn_use" not in line, line)
+        expect_equal(len(peer.sessions), 3, "sessions")
+        expect_equal(count(suite, r"postrider/smtp\[.*(status=deferred|lost connection|falling back)"), 0, "troubles")
+        expect_equal(len(peer.clear_mails), 0, "mail in the clear")
+
+
 def mandatory_tls_is_never_left(certificate):
     with TlsPeer(certificate, starttls="cut") as peer, relay(peer, **AGAIN) as suite:
         suite.configure(smtp_tls_security_level="encrypt")
@@ -126,7 +175,8 @@ def the_same_in_lmtp(certificate):
 
 with tempfile.TemporaryDirectory() as place:
     made = certs.Authority(place).issue("peer.example")
-    for case in (old_mail_goes_in_the_clear, mandatory_tls_is_never_left, a_login_is_not_left, tls_that_is_lost,
+    for case in (old_mail_goes_in_the_clear, tls_that_breaks_behind_the_handshake,
+                 a_kept_session_that_broke_is_no_attempt, mandatory_tls_is_never_left, a_login_is_not_left, tls_that_is_lost,
                  sessions_are_resumed, connections_are_used_again, the_same_in_lmtp):
         print(case.__name__, flush=True)
         case(made)

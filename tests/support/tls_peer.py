@@ -16,23 +16,31 @@ class Session:
         self.tls = self.cipher = self.sni = self.client_cert = None
         self.resumed = False
         self.commands, self.mails = [], []
+        self.connection = None
+
+    def close(self):
+        """From our side, and without close_notify."""
+        self.connection.shutdown(socket.SHUT_RDWR)  # its thread sees that, too
 
 
 class TlsPeer:
     """`starttls`: yes, no (not offered), 454 or 502 (refused with that), cut (closed after the 220), half
     (closed within the handshake), inject (clear text right behind the 220), garbage (no TLS behind the
     220), stall (nothing behind the 220). `wrapper`: TLS from the first byte. `keywords`, `keywords_tls`:
-    of EHLO before and behind the handshake. `min_version`, `max_version`: of ssl.TLSVersion. `replies`:
+    of EHLO before and behind the handshake. `cut_at`: verbs at which the connection ends, behind the
+    handshake. `min_version`, `max_version`: of ssl.TLSVersion. `replies`:
     verb to reply, in place of the usual."""
 
     def __init__(self, certificate=None, address="127.0.0.1", port=None, name="peer.example", starttls="yes",
                  wrapper=False, keywords=("PIPELINING", "8BITMIME"), keywords_tls=None, ciphers=None,
-                 min_version=ssl.TLSVersion.TLSv1, max_version=None, client_ca=None, replies=None, tickets=2):
+                 min_version=ssl.TLSVersion.TLSv1, max_version=None, client_ca=None, replies=None, tickets=2,
+                 cut_at=()):
         self.address, self.port = address, port or ports.free_port(address)
         self.name, self.starttls, self.wrapper = name, starttls, wrapper
         self.keywords = list(keywords)
         self.keywords_tls = list(keywords if keywords_tls is None else keywords_tls)
-        self.replies = replies or {}
+        self.replies, self.cut_at = replies or {}, cut_at
+        self.cut_session = None  # or the only one that cut_at is for
         self.sessions, self.errors = [], []
         self.context = None
         if certificate:
@@ -79,10 +87,13 @@ class TlsPeer:
                 self._converse(connection, session)
         except OSError as error:  # ssl.SSLError is one
             self.errors.append(str(error))
+        finally:
+            if session.connection:
+                session.connection.close()
 
     def _secure(self, connection, session):
         secured = self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        secured.session_of_test = session
+        secured.session_of_test, session.connection = session, secured
         secured.do_handshake()
         session.tls, session.resumed = secured.version(), secured.session_reused
         session.cipher, session.client_cert = secured.cipher()[0], secured.getpeercert(True)
@@ -110,6 +121,8 @@ class TlsPeer:
             text = line.decode("latin-1").rstrip("\r\n")
             session.commands.append((session.tls is not None, text))
             verb = text.split(" ")[0].upper()
+            if session.tls and verb in self.cut_at and self.cut_session in (None, session):
+                return
             if verb in self.replies:
                 say(self.replies[verb] + "\r\n")
             elif verb in ("EHLO", "LHLO"):

@@ -45,7 +45,7 @@ TEST(StsEntry, TheHostsNameOrOneOfThePolicy) {
   EXPECT_THAT(sts_entry(policy, true).match, testing::ElementsAre("hostname"));
   EXPECT_EQ(sts_entry(policy, true).server_name, "hostname");
   EXPECT_THAT(sts_entry(policy, false).match,
-              testing::ElementsAre("mx.example.com", ".example.net"));
+              testing::ElementsAre("mx.example.com", "*.example.net"));
   const PolicyEntry entry = sts_entry(policy, true);
   const auto made = make_policy(TlsOptions(), TlsLevel::sts, &entry);
   ASSERT_TRUE(made.ok());

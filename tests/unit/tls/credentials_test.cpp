@@ -273,6 +273,41 @@ TEST(CredentialSourceTest, FollowsTheFilesAndKeepsWhatIsGood) {
   EXPECT_TRUE(*source->refresh());
 }
 
+TEST(CredentialSourceTest, SeesWhatIsWrittenIntoAFileOfADirectoryOfRoots) {
+  const Files files;
+  CredentialFiles wish;
+  wish.ca_path = files.dir.path() + "/roots";
+  ASSERT_EQ(::mkdir(wish.ca_path.c_str(), 0700), 0);
+  files.write("roots/one.pem", rsa().cert);
+  auto source = CredentialSource::open(wish);
+  ASSERT_TRUE(source.ok());
+  EXPECT_FALSE(*source->refresh());
+  files.write("roots/one.pem", ecdsa().cert); // the directory itself stays as it is
+  EXPECT_TRUE(*source->refresh());
+  EXPECT_FALSE(*source->refresh());
+  files.write("roots/two.pem", rsa().cert);
+  EXPECT_TRUE(*source->refresh());
+  EXPECT_EQ(source->current()->native().root_count, 2U);
+  ::unlink((wish.ca_path + "/one.pem").c_str());
+  EXPECT_TRUE(*source->refresh());
+  EXPECT_EQ(source->current()->native().root_count, 1U);
+}
+
+TEST(CredentialsTest, AnotherCertificateIsAnotherDigest) {
+  const Files files;
+  const auto identity = [&](const TestCertificate& pair) {
+    CredentialFiles wish;
+    wish.pairs = {{files.write("cert.pem", pair.cert), files.write("key.pem", pair.key)}};
+    const auto loaded = Credentials::load(wish);
+    EXPECT_TRUE(loaded.ok());
+    return loaded.ok() ? (*loaded)->digest() : std::string();
+  };
+  EXPECT_NE(identity(rsa()), "");
+  EXPECT_EQ(identity(rsa()), identity(rsa()));
+  EXPECT_NE(identity(rsa()), identity(ecdsa()));
+  EXPECT_EQ(no_certificate()->digest(), "");
+}
+
 TEST(PemBlocks, AreFoundInOrder) {
   const std::string text = "-----BEGIN EC PARAMETERS-----\nAA==\n-----END EC PARAMETERS-----\n" +
                            ecdsa().key + "junk -----BEGIN nothing\n" + ecdsa().cert +

@@ -108,7 +108,8 @@ class RealPeer : public testing::TestWithParam<PeerCase> {
       if (!line) co_return line.error();
       all += line->text + "\n";
     }
-    session_ = (*stream)->take_session();
+    for (const std::string& session : (*stream)->take_sessions())
+      session_ = session;
     (*stream)->shutdown_write();
     Result<void> end = co_await (*stream)->fill(deadline);
     if (end) co_return Error(ErrorKind::protocol, "more came");
@@ -191,7 +192,7 @@ ev::Task<Result<std::string>> serve(ev::Loop& loop, const Fd& listener) {
     if (!accepted) (void)co_await never.wait(loop.after(20ms), "a client");
   }
   std::unique_ptr<net::Stream> below = std::make_unique<net::TcpStream>(loop, std::move(accepted));
-  const ServerHandshake wish{shared_server(), kNormal, false, std::string(64, 'k')};
+  const ServerHandshake wish{shared_server(), kNormal, false, {std::string(64, 'k')}};
   auto stream = co_await TlsStream::accept(below, wish, deadline);
   if (!stream) co_return stream.error();
   Result<void> sent = co_await (*stream)->write("220 mx.example.com\n", deadline);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <gtest/gtest.h>
 
+#include "base/log.hpp"
 #include "test_pair.hpp"
 #include "tls/facts.hpp"
 
@@ -60,6 +62,11 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& param) { return param.param.name; });
 
+std::string last_session(TlsStream& client) {
+  const std::vector<std::string> sessions = client.take_sessions();
+  return sessions.empty() ? std::string() : sessions.back();
+}
+
 TEST(TlsSessions, ResumeOnceEach) {
   for (const char* priority : {kNormal, kTls12}) {
     ev::Loop loop;
@@ -73,9 +80,9 @@ TEST(TlsSessions, ResumeOnceEach) {
       EXPECT_FALSE(pair.client->facts().resumed);
       ASSERT_TRUE(pair.server_writes("250 ok\r\n").ok());
       EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
-      session = pair.client->take_session();
+      session = last_session(*pair.client);
       EXPECT_FALSE(session.empty());
-      EXPECT_EQ(pair.client->take_session(), "");
+      EXPECT_TRUE(pair.client->take_sessions().empty());
       chain = pair.client->chain();
     }
     TestPair again(loop);
@@ -90,6 +97,25 @@ TEST(TlsSessions, ResumeOnceEach) {
   }
 }
 
+// A server gives several at once, so that as many connections can follow side by side.
+TEST(TlsSessions, OfAServerWithSeveralTicketsAreAllKept) {
+  ev::Loop loop;
+  TestPair pair(loop);
+  pair.shake_hands();
+  ASSERT_TRUE(pair.client && pair.server_writes("250 ok\r\n").ok());
+  EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
+  const std::vector<std::string> sessions = pair.client->take_sessions();
+  ASSERT_EQ(sessions.size(), 2U); // as many as GnuTLS's servers send
+  EXPECT_NE(sessions[0], sessions[1]);
+  for (const std::string& session : sessions) {
+    TestPair again(loop);
+    again.client_wish.session = session;
+    again.shake_hands();
+    ASSERT_TRUE(again.client) << again.client_error().text();
+    EXPECT_TRUE(again.client->facts().resumed);
+  }
+}
+
 // One session with data, and what it leaves behind for the next.
 std::string session_of(ev::Loop& loop, const char* priority) {
   TestPair pair(loop);
@@ -97,7 +123,7 @@ std::string session_of(ev::Loop& loop, const char* priority) {
   pair.shake_hands();
   EXPECT_TRUE(pair.client && pair.server_writes("250 ok\r\n").ok());
   EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
-  return pair.client->take_session();
+  return last_session(*pair.client);
 }
 
 // A cache that gives back something else costs a full handshake and nothing more.
@@ -160,7 +186,7 @@ TEST(TlsSessions, DeclinedOnesCostNothing) {
     EXPECT_FALSE(pair.client->facts().resumed);
     ASSERT_TRUE(pair.server_writes("250 ok\r\n").ok());
     EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
-    EXPECT_FALSE(pair.client->take_session().empty());
+    EXPECT_FALSE(pair.client->take_sessions().empty());
   }
 }
 
@@ -171,9 +197,9 @@ TEST(TlsSessions, LateTicketsAreFoundWithoutWaiting) {
   pair.shake_hands();
   ASSERT_TRUE(pair.client && pair.server);
   EXPECT_TRUE(pair.client->is_quiet());
-  EXPECT_FALSE(pair.client->take_session().empty());
+  EXPECT_FALSE(pair.client->take_sessions().empty());
   EXPECT_TRUE(pair.client->is_quiet());
-  EXPECT_EQ(pair.client->take_session(), "");
+  EXPECT_TRUE(pair.client->take_sessions().empty());
   ASSERT_TRUE(pair.server_writes("421 4.4.2 timeout\r\n").ok());
   EXPECT_FALSE(pair.client->is_quiet());
 }
@@ -193,7 +219,7 @@ TEST(TlsSessions, OutliveTheConnection) {
       EXPECT_EQ(pair.client_reads(9), "221 bye\r\n");
       EXPECT_EQ(pair.client_reads(1), "");
       EXPECT_EQ(pair.end->kind(), ErrorKind::closed);
-      const std::string session = pair.client->take_session();
+      const std::string session = last_session(*pair.client);
       ASSERT_FALSE(session.empty());
       TestPair again(loop);
       again.client_wish.priority = priority;
@@ -211,7 +237,65 @@ TEST(TlsSessions, ServersWithoutTicketsLeaveNone) {
   pair.shake_hands();
   ASSERT_TRUE(pair.client && pair.server);
   EXPECT_TRUE(pair.client->is_quiet());
-  EXPECT_EQ(pair.client->take_session(), "");
+  EXPECT_TRUE(pair.client->take_sessions().empty());
+}
+
+std::string log_of(TestPair& pair, bool with_data) {
+  pair.client_wish.trace = "mx.example.com[192.0.2.1]:25";
+  pair.client_wish.trace_data = with_data;
+  log::flush();
+  testing::internal::CaptureStderr();
+  pair.shake_hands();
+  if (pair.client) {
+    EXPECT_TRUE(pair.client_writes("EHLO secret\r\n").ok());
+    EXPECT_EQ(pair.server_reads(13), "EHLO secret\r\n");
+    EXPECT_TRUE(pair.server_writes("250 ok\r\n").ok());
+    EXPECT_EQ(pair.client_reads(8), "250 ok\r\n");
+    pair.client->shutdown_write();
+  }
+  log::flush();
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(TlsTrace, NamesMessagesAndAlerts) {
+  ev::Loop loop;
+  for (const bool with_data : {false, true}) {
+    TestPair pair(loop);
+    const std::string text = log_of(pair, with_data);
+    for (const char* line :
+         {": sent CLIENT HELLO, ", ": received SERVER HELLO, ", ": received CERTIFICATE, ",
+          ": received FINISHED, ", ": received NEW SESSION TICKET, ", ": sent alert: Close notify"})
+      EXPECT_NE(text.find("mx.example.com[192.0.2.1]:25" + std::string(line)), text.npos)
+          << line << "\n"
+          << text;
+    EXPECT_EQ(text.find(": sent data, 13 bytes") != text.npos, with_data) << text;
+    EXPECT_EQ(text.find(": received data, 8 bytes") != text.npos, with_data) << text;
+    EXPECT_EQ(text.find("secret"), text.npos) << text;
+  }
+  TestPair old(loop);
+  old.server_wish.priority = kTls12;
+  old.client_wish.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3";
+  const std::string text = log_of(old, false);
+  EXPECT_NE(text.find(": received alert: Handshake failed"), text.npos) << text;
+}
+
+TEST(TlsTrace, IsBounded) {
+  ev::Loop loop;
+  TestPair pair(loop);
+  pair.client_wish.trace = "it";
+  pair.client_wish.trace_data = true;
+  log::flush();
+  testing::internal::CaptureStderr();
+  pair.shake_hands();
+  ASSERT_TRUE(pair.client);
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_TRUE(pair.client_writes("NOOP\r\n").ok());
+    EXPECT_EQ(pair.server_reads(6), "NOOP\r\n");
+  }
+  log::flush();
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 200);
+  EXPECT_NE(text.find("it: no more of it is logged\n"), text.npos);
 }
 
 TEST(TlsQuiet, ClosedConnectionsAreNot) {
