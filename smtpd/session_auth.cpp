@@ -68,10 +68,7 @@ ev::Task<void> Session::learn_mechanisms() {
   if (!has_auth() || (config_->auth.only_tls && peer_.tls.protocol.empty())) co_return;
   const proto::LoginFacts facts = login_facts();
   Result<std::vector<std::string>> known = co_await shared_.sasl->mechanisms(facts);
-  if (!known) {
-    log::warning("no SASL authentication mechanisms: " + known.error().text());
-    co_return;
-  }
+  if (!known) co_return;
   const std::function<Result<std::vector<std::string>>()> filter = [&] {
     return config_->auth.allowed(*known);
   };

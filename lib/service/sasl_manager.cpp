@@ -54,17 +54,25 @@ SaslManager::mechanisms(ev::Lent<const proto::LoginFacts> facts) {
   const auto last = known_.find(key);
   if (!answer) {
     if (last != known_.end()) co_return last->second.names;
-    co_return answer.error();
+    co_return nothing(answer.error());
   }
   Known known;
   known.since = loop_.now();
   for (const std::string& name : answer->names)
     if (is_mechanism(name) && known.names.size() < kMostMechanisms)
       known.names.push_back(uppercase(name));
-  if (known.names.empty()) co_return Error(ErrorKind::not_found, log::printable(answer->problem));
+  if (known.names.empty())
+    co_return nothing(Error(ErrorKind::not_found, log::printable(answer->problem)));
+  complained_ = false;
   if (known_.size() >= kMostLists) known_.clear();
   known_[key] = known;
   co_return known.names;
+}
+
+Error SaslManager::nothing(const Error& why) {
+  if (!std::exchange(complained_, true))
+    log::warning("no SASL authentication mechanisms: " + why.text());
+  return why;
 }
 
 void SaslManager::refresh() {

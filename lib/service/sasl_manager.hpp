@@ -36,8 +36,8 @@ class SaslManager {
 
   SaslManager(ev::Loop& loop, SaslManagerSetup setup);
 
-  // WAITS, a moment at most. Upper case, in the order of preference. Error: nothing can be offered,
-  // and why. `facts.client` is of no account here.
+  // WAITS, a moment at most. Upper case, in the order of preference. Error: nothing can be offered;
+  // why is in the log, once. `facts.client` is of no account here.
   ev::Task<Result<std::vector<std::string>>> mechanisms(ev::Lent<const proto::LoginFacts> facts);
 
   // Asks again for each list when it is next wanted: after a reload.
@@ -55,11 +55,13 @@ class SaslManager {
     std::vector<std::string> names;
     SteadyTime since{};
   };
+  Error nothing(const Error& why);
   LoginStep taken(Result<Reply>& reply);
 
   ev::Loop& loop_;
   Duration timeout_; // longer than saslmgr takes, so that it is not taken for dead
   Caller caller_;
+  bool complained_ = false;
   std::map<std::string, Known> known_; // by facts, encoded
 };
 
