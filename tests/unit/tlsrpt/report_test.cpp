@@ -92,7 +92,7 @@ TEST(Report, EveryResultHasItsName) {
 
 TEST(Report, Gzip) {
   std::string random;
-  for (int i = 0; i < 100000; ++i)
+  for (std::uint32_t i = 0; i < 100000; ++i)
     random += static_cast<char>(i * i * 7 >> 3);
   for (const std::string& text : {std::string(), std::string("x"), random})
     EXPECT_EQ(gunzip(gzip(text)), text);
