@@ -3,6 +3,7 @@
 // sockets of its clients, the keys of its certificates, and one journal segment that it may write
 // and not read; it opens no file of the queue. What a client sends reaches nothing but the record
 // of its own message.
+#include "base/log.hpp"
 #include "daemon/run.hpp"
 #include "service.hpp"
 
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
   program.open = [&servers, &tls](daemon::Context& context) -> Result<void> {
     POSTRIDER_TRY(servers, smtpd::Service::name_servers(context.settings()));
     POSTRIDER_TRY(tls, smtpd::load_tls(context.settings()));
+    if (tls.trouble) log::error(tls.trouble->text() + "; going on without TLS");
     return {};
   };
   program.start = [&servers, &tls](daemon::Context& context) {

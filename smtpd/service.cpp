@@ -64,7 +64,7 @@ Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& contex
 
 Service::Service(daemon::Context& context, std::shared_ptr<const Config> config, dns::Setup servers,
                  std::unique_ptr<dns::Resolver> resolver)
-    : context_(context), config_(std::move(config)),
+    : context_(context), config_(std::move(config)), began_as_root_(config_->tls.read_as_root),
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
       sasl_(context.loop(), sasl_setup(config_->auth)),
       tickets_(context.loop(), context.settings().text("tlsmgr_service_name")),
@@ -88,9 +88,10 @@ void Service::stop() {
 
 bool Service::reload(const config::Settings& settings) {
   auto tls = load_tls(settings);
+  const std::optional<Error> trouble = tls ? tls->trouble : tls.error();
   // Keys that only root may read: a new process begins as root.
-  if (!tls && tls.error().saved_errno() == EACCES && config_->tls.read_as_root) return false;
-  auto fresh = tls ? load_config(settings, std::move(*tls)) : tls.error();
+  if (trouble && trouble->saved_errno() == EACCES && began_as_root_) return false;
+  auto fresh = trouble ? *trouble : load_config(settings, std::move(*tls));
   if (!fresh) {
     log::error(fresh.error().text() + "; the old configuration stays in force");
     return true;

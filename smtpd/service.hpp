@@ -55,6 +55,7 @@ class Service final : public daemon::Service {
 
   daemon::Context& context_;
   std::shared_ptr<const Config> config_;
+  const bool began_as_root_; // as its successor will
   submit::Submitter submitter_;
   service::SaslManager sasl_;
   service::TicketKeys tickets_;

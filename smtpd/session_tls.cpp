@@ -37,6 +37,8 @@ bool Session::must_start_tls() const {
 ev::Task<void> Session::starttls() {
   if (is_secure()) co_return fail(554, "5.5.1", "Error: TLS already active");
   if (!offers_tls()) co_return fail(502, "5.5.1", "Error: command not implemented");
+  if (!config_->tls.certificates)
+    co_return fail(454, "4.7.0", "TLS not available due to local problem");
   reply(220, "2.0.0", "Ready to start TLS");
   const bool written = co_await flush();
   if (!written) co_return;
@@ -54,6 +56,11 @@ ev::Task<void> Session::starttls() {
 
 // smtpd_tls_wrappermode. A client that says more before it is greeted talks out of turn here, too.
 ev::Task<void> Session::begin_with_tls() {
+  if (!config_->tls.certificates) {
+    log::warning("TLS not available due to local problem: " + peer_.shown() + " is turned away");
+    end_ = End::error;
+    co_return;
+  }
   const bool secure = co_await shake_hands();
   if (!secure) co_return;
   const Result<bool> early = stream_->fill_now();

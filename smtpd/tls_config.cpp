@@ -128,7 +128,7 @@ Result<void> add_named(Certificates::Files& files, const config::Settings& setti
   return {};
 }
 
-Result<std::shared_ptr<Certificates>> load_certificates(const config::Settings& settings) {
+Result<Certificates::Files> certificate_files(const config::Settings& settings) {
   Certificates::Files files;
   files.own = own_files(settings);
   for (const tls::CredentialFiles::Pair& pair : files.own.pairs)
@@ -140,7 +140,7 @@ Result<std::shared_ptr<Certificates>> load_certificates(const config::Settings& 
                         "TLS needs a certificate; set smtpd_tls_chain_files, or "
                         "smtpd_tls_cert_file and smtpd_tls_key_file");
   POSTRIDER_TRY_VOID(add_named(files, settings));
-  return Certificates::open(files);
+  return files;
 }
 
 } // namespace
@@ -208,7 +208,12 @@ Result<TlsConfig> load_tls(const config::Settings& settings) {
   config.handshake_limit = settings.time("smtpd_starttls_timeout");
   config.session_life = settings.time("smtpd_tls_session_cache_timeout");
   POSTRIDER_TRY(config.priority, priority_of(settings, config));
-  POSTRIDER_TRY(config.certificates, load_certificates(settings));
+  POSTRIDER_TRY(const Certificates::Files files, certificate_files(settings));
+  auto certificates = Certificates::open(files);
+  if (certificates)
+    config.certificates = std::move(*certificates);
+  else
+    config.trouble = certificates.error();
   return config;
 }
 

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,11 +62,14 @@ struct TlsConfig {
   std::string priority;          // GnuTLS's
   Duration handshake_limit = std::chrono::seconds(300);
   Duration session_life = std::chrono::seconds(3600); // 0: sessions are not resumed
-  std::shared_ptr<Certificates> certificates;         // null at level none
-  bool read_as_root = false;                          // so another process may read more than we
+  std::shared_ptr<Certificates> certificates;         // null at level none, and in trouble
+  // What is wrong with a certificate's files. At a start mail goes on without TLS, which is refused
+  // as a local problem; at a reload what was read before stays.
+  std::optional<Error> trouble;
+  bool read_as_root = false;
 };
 
-// Blocks on the disk. Error config names the parameter, or the file. Processes of this host
+// Blocks on the disk. Error config names the parameter. Processes of this host
 // (smtpd_local_submission) are not offered TLS.
 Result<TlsConfig> load_tls(const config::Settings& settings);
 

@@ -3,7 +3,7 @@
 // of a time slot (three lives of a session long), and knows those of the slot before. So that a
 // ticket of an older key of ours is opened too, the key is chosen by the name in front of the
 // ticket, with which GnuTLS tells keys apart. Were that to change in GnuTLS, tickets of the older
-// key would cost a full handshake; Tickets.OlderKeyOpens says so. Inside lib/tls only. Pure.
+// key would cost a full handshake; Tickets.OpenUnderTheseKeys says so. Inside lib/tls only. Pure.
 #pragma once
 
 #include <gnutls/gnutls.h>

@@ -102,10 +102,9 @@ def main():
         suite = Suite(start=False, relayhost=sink.place, smtpd_tls_security_level="may", smtpd_tls_loglevel="1",
                       smtpd_tls_received_header="yes", smtpd_error_sleep_time="0s", smtpd_peername_lookup="no",
                       smtpd_tls_chain_files=" ".join(str(made[k].both) for k in certs.KEYS))
-        where = {"main": suite.port}
+        where = {**dict(zip(SERVICES, ports.free_ports(len(SERVICES)))), "main": suite.port}
         with (suite.config / "master.cf").open("a") as master_cf:
             for name, options in SERVICES.items():
-                where[name] = ports.free_port()
                 words = " ".join(f"-o {{ {key} = {value.format(**made)} }}" for key, value in options.items())
                 master_cf.write(f"127.0.0.1:{where[name]} inet n - n - - smtpd {words}\n")
         with suite:
@@ -170,6 +169,10 @@ def main():
                            r"TLS_AES_256_GCM_SHA384 \(256/256 bits\) key-exchange X25519 server-signature ")
             for name in ("smtpd_use_tls", "smtpd_enforce_tls"):
                 suite.wait_log(name + r" is obsolete; use smtpd_tls_security_level")
+            with smtplib.SMTP("127.0.0.1", where["main"], "client.example") as idle:
+                idle.starttls(context=no_check())
+                suite.stop()
+                expect_equal(idle.getreply()[0], 421, "at a stop")
             suite.wait_log(r"disconnect from unknown\[127\.0\.0\.1\] ehlo=2 starttls=1")
 
 

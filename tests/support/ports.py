@@ -17,6 +17,14 @@ def free_port(host="127.0.0.1"):
             return port
 
 
+def free_ports(count, host="127.0.0.1"):
+    """As many different ones."""
+    found = set()
+    while len(found) < count:
+        found.add(free_port(host))
+    return list(found)
+
+
 def wait_until(condition, seconds=20.0, what="the event"):
     """Returns condition()'s first true value. Looks at it every few milliseconds."""
     deadline = time.monotonic() + seconds

@@ -144,5 +144,44 @@ TEST(Caches, AClosedOneIsEmpty) {
   EXPECT_EQ(stage.open().take_session(SessionCache::smtp, "host"), "s");
 }
 
+TEST(Caches, TicketKeysChangeAndTheOldOneStaysForAPeriod) {
+  Stage stage;
+  stage.options.ticket_file = stage.dir.path() + "/tickets.lmdb";
+  stage.options.ticket_period = 1h;
+  std::string first;
+  {
+    Caches caches = stage.open();
+    const proto::TicketKeys keys = caches.ticket_keys();
+    ASSERT_EQ(keys.keys.size(), 1U);
+    first = keys.keys[0];
+    EXPECT_EQ(first.size(), proto::kTicketKeyBytes);
+    EXPECT_EQ(caches.ticket_keys().keys, keys.keys);
+    EXPECT_GT(keys.until, to_unix_micros(stage.clock.wall()));
+    EXPECT_EQ(keys.usable_until - keys.until, std::chrono::microseconds(1h).count());
+    caches.close();
+  }
+  Caches caches = stage.open(); // another process
+  EXPECT_EQ(caches.ticket_keys().keys, std::vector<std::string>{first});
+  stage.clock.advance(1h);
+  const std::vector<std::string> second = caches.ticket_keys().keys;
+  ASSERT_EQ(second.size(), 2U);
+  EXPECT_NE(second[0], first);
+  EXPECT_EQ(second[1], first);
+  stage.clock.advance(1h);
+  const std::vector<std::string> third = caches.ticket_keys().keys;
+  ASSERT_EQ(third.size(), 2U);
+  EXPECT_EQ(third[1], second[0]);
+  stage.clock.advance(3h);
+  EXPECT_EQ(caches.ticket_keys().keys.size(), 1U);
+}
+
+TEST(Caches, TicketKeysThatCannotBeKeptAreNotUsed) {
+  Stage stage;
+  EXPECT_TRUE(stage.open().ticket_keys().keys.empty()); // period 0
+  stage.options.ticket_period = 1h;
+  stage.options.ticket_file = stage.dir.path() + "/missing/tickets.lmdb";
+  EXPECT_TRUE(stage.open().ticket_keys().keys.empty());
+}
+
 } // namespace
 } // namespace postrider::tlsmgr

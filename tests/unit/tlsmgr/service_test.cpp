@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "net/tcp_stream.hpp"
+#include "service/ticket_keys.hpp"
 #include "service/tls_manager.hpp"
 #include "support/manual_clock.hpp"
 #include "support/run_task.hpp"
@@ -34,6 +35,8 @@ struct Stage {
     options.sessions[0] = {dir.path() + "/sessions.lmdb", 1h};
     options.memory_file = dir.path() + "/memory.lmdb";
     options.memory_time = 24h;
+    options.ticket_file = dir.path() + "/tickets.lmdb";
+    options.ticket_period = 1h;
     service = std::make_unique<Service>(loop, options, StsOptions());
     if (!listener) listener = std::move(*net::listen(*net::Address::unix_path(path), {}));
   }
@@ -76,6 +79,18 @@ struct Stage {
       turns();
     return *out;
   }
+  std::vector<std::string> keys(service::TicketKeys& tickets) {
+    std::optional<std::vector<std::string>> out;
+    accepting.spawn(get_keys(tickets, out), "ticket keys");
+    while (!out)
+      turns();
+    return *out;
+  }
+  static ev::RootTask get_keys(service::TicketKeys& tickets,
+                               std::optional<std::vector<std::string>>& out) {
+    std::vector<std::string> keys = co_await tickets.get();
+    out = std::move(keys);
+  }
   static ev::RootTask recall_one(TlsManager& manager, std::string host,
                                  std::optional<proto::HostMemory>& out) {
     const proto::HostMemory memory = co_await manager.recall(host);
@@ -92,6 +107,29 @@ TEST(TlsManager, SessionsAreSharedByProcesses) {
   stage.turns();
   EXPECT_EQ(stage.take(*two, "host"), "s");
   EXPECT_EQ(stage.take(*one, "host"), "");
+}
+
+TEST(TicketKeys, AreSharedByProcessesAndGoOnForAPeriodWithoutTlsmgr) {
+  Stage stage;
+  service::TicketKeys one(stage.loop, "tlsmgr", {stage.path});
+  EXPECT_TRUE(stage.keys(one).empty()) << "tlsmgr is away";
+  stage.clock.advance(1s);
+  stage.start();
+  service::TicketKeys two(stage.loop, "tlsmgr", {stage.path});
+  const std::vector<std::string> first = stage.keys(one);
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(stage.keys(two), first);
+  stage.clock.advance(1h);
+  const std::vector<std::string> second = stage.keys(two);
+  ASSERT_EQ(second.size(), 2U);
+  EXPECT_EQ(second[1], first[0]);
+  EXPECT_EQ(stage.keys(one), second);
+  stage.kill();
+  stage.listener = Fd();
+  stage.clock.advance(1h);
+  EXPECT_EQ(stage.keys(one), second);
+  stage.clock.advance(1h);
+  EXPECT_TRUE(stage.keys(one).empty()) << "what they made is too old";
 }
 
 TEST(TlsManager, AProcessHelpsItselfWhileTlsmgrIsAway) {
