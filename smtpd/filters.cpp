@@ -9,6 +9,7 @@ namespace postrider::smtpd {
 
 namespace {
 
+constexpr std::string_view kEndOfMessage = "END-OF-MESSAGE";
 constexpr std::string_view kHolds = "milter triggers HOLD action";
 constexpr std::string_view kDiscards = "milter triggers DISCARD action";
 
@@ -38,6 +39,7 @@ ev::Task<std::optional<smtp::Refusal>> SessionFilters::tell(std::string_view sta
                                                             const milter::Event& event) {
   refused_ = false;
   if (discards_) co_return std::nullopt;
+  if (event.command == milter::Command::data) recipient_.reset();
   const milter::Verdict verdict = co_await chain_.tell(event, *this);
   if (event.refused) co_return std::nullopt; // it only wanted to know
   co_return heed(stage, verdict);
@@ -47,7 +49,7 @@ ev::Task<std::optional<smtp::Refusal>> SessionFilters::message(milter::Draft& dr
   refused_ = false;
   if (discards_) co_return std::nullopt;
   const milter::Verdict verdict = co_await chain_.message(draft, *this);
-  co_return heed("END-OF-MESSAGE", verdict);
+  co_return heed(kEndOfMessage, verdict);
 }
 
 std::optional<smtp::Refusal> SessionFilters::heed(std::string_view stage,
@@ -72,9 +74,10 @@ std::optional<smtp::Refusal> SessionFilters::heed(std::string_view stage,
     said.code -= 100;
     said.dsn.front() = '4';
   }
-  log_action("milter-reject", stage,
-             std::to_string(said.code) + " " + said.dsn + " " +
-                 said.text.substr(0, said.text.find('\n')));
+  std::string text = said.dsn + " " + said.text.substr(0, said.text.find('\n'));
+  // As Postfix writes it, where cleanup(8) says it and not smtpd(8).
+  if (stage != kEndOfMessage) text = std::to_string(said.code) + " " + text;
+  log_action("milter-reject", stage, text);
   return said;
 }
 
@@ -83,11 +86,11 @@ void SessionFilters::log_action(std::string_view action, std::string_view stage,
   std::string line = std::string(action) + ": " + std::string(stage) + " from " + peer_.shown() +
                      ": " + std::string(text) + ";";
   if (envelope_ != nullptr) line += " from=<" + mail::to_external(envelope_->sender) + ">";
-  std::string recipient;
-  if (recipient_)
-    recipient = *recipient_;
-  else if (envelope_ != nullptr && !envelope_->recipients.empty())
-    recipient = envelope_->recipients.front().address;
+  // As Postfix has it: the one in hand, the first at DATA, the last behind that.
+  std::string recipient = recipient_.value_or("");
+  if (envelope_ != nullptr && !envelope_->recipients.empty() && !recipient_)
+    recipient = stage == kEndOfMessage ? envelope_->recipients.back().address
+                                       : envelope_->recipients.front().address;
   if (!recipient.empty()) line += " to=<" + mail::to_external(recipient) + ">";
   line += std::string(" proto=") + (esmtp_ ? "ESMTP" : "SMTP");
   if (!helo_.empty()) line += " helo=<" + helo_ + ">";
@@ -114,6 +117,8 @@ std::optional<std::string> SessionFilters::value(std::string_view name) const {
   if (name == "b") return rfc5322_date(loop_.clock().wall());
   if (name == "i") return unless_empty(id_);
   if (name == "daemon_name") return config_.filters->daemon_name();
+  if (name == "daemon_addr") return unless_empty(peer_.server_address);
+  if (name == "daemon_port") return unless_empty(peer_.server_port);
   if (name == "client_name") return peer_.name;
   if (name == "client_ptr") return peer_.reverse_name;
   if (name == "client_addr") return peer_.local ? "127.0.0.1" : peer_.address;

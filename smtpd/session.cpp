@@ -78,9 +78,9 @@ ev::Task<void> Session::run() {
   } else {
     bool welcome = true;
     if (!config_->rules->delay_reject) welcome = co_await allow(Stage::client, where_, "");
+    denied_ = !welcome;
     if (welcome) co_await meet_filters();
-    denied_ = denied_ || !welcome;
-    if (end_ == End::none && !denied_) reply(220, "", config_->banner);
+    if (out_.empty()) reply(220, "", config_->banner);
     co_await converse();
   }
   switch (end_) {

@@ -44,7 +44,7 @@ struct Shared {
   service::TicketKeys* tickets = nullptr; // null: TLS sessions are not resumed
   std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
   dns::Resolver* resolver = nullptr; // never null where sessions run
-  bool draining = false; // begin no transaction, end when there is none
+  bool draining = false;             // begin no transaction, end when there is none
 };
 
 class Session {
@@ -167,7 +167,7 @@ class Session {
   bool esmtp_ = false;
   bool early_talk_ = false;
   bool committing_ = false;
-  bool denied_ = false;  // by a filter or smtpd_client_restrictions, for the whole session
+  bool denied_ = false;  // by smtpd_client_restrictions, for the whole session
   bool failed_ = false;  // the command in hand was refused
   bool bare_lf_ = false; // the line in hand ended in LF alone
   std::int64_t errors_ = 0;
@@ -179,8 +179,8 @@ class Session {
   std::vector<std::string> mechanisms_; // of AUTH, that may be used
   bool offers_auth_ = false;            // and EHLO says so
   bool has_logged_in_ = false;          // as somebody, peer_.login says, or anonymously
-  std::array<Deferral, 3> doubts_; // what the stages before RCPT left open
-  Effects early_;                  // of these stages, when they are looked at before MAIL
+  std::array<Deferral, 3> doubts_;      // what the stages before RCPT left open
+  Effects early_;                       // of these stages, when they are looked at before MAIL
   std::optional<Transaction> transaction_;
 };
 

@@ -35,11 +35,10 @@ smtp::Refusal last_reply(std::string_view out) {
 
 } // namespace
 
-// Connects to the filters, and tells them of the client. Where a verdict is about the connection as
-// a whole, it is said here.
+// Connects to the filters, tells them of the client, and greets it. A filter that refuses here does
+// so again at each command, so the client may go on for what that is worth.
 ev::Task<void> Session::meet_filters() {
   filters_.reset();
-  denied_ = false;
   if (!config_->filters) co_return;
   Result<std::shared_ptr<const milter::FilterSet>> set =
       co_await config_->filters->choose(shared_.loop, peer_.address, limit());
@@ -54,19 +53,18 @@ ev::Task<void> Session::meet_filters() {
                                               helo_, esmtp_);
   const std::string address = peer_.local ? "127.0.0.1" : peer_.address;
   const auto port = static_cast<std::uint16_t>(parse_decimal(peer_.port).value_or(0));
-  const milter::Event event = milter::connect_event(
-      peer_.name, net::Address::parse_ip(address, port).value_or(net::Address()));
+  const std::string name = peer_.name == "unknown" ? "[" + address + "]" : peer_.name;
+  const milter::Event event =
+      milter::connect_event(name, net::Address::parse_ip(address, port).value_or(net::Address()));
   std::optional<smtp::Refusal> refusal = co_await filters_->tell("CONNECT", event);
   if (!refusal && peer_.local) { // what comes from here has said no HELO
     const milter::Event helo = milter::helo_event("localhost");
     refusal = co_await filters_->tell("HELO", helo);
   }
-  if (!refusal) co_return;
-  if (refusal->code == 421) {
+  if (refusal && refusal->code == 421) {
     reply(421, "", config_->hostname + " Service unavailable - try again later");
     end_ = End::error;
-  } else if (refusal->code >= 500) {
-    denied_ = true;
+  } else if (refusal && refusal->code >= 500) {
     fail(554, "", config_->hostname + " ESMTP not accepting connections");
   }
 }
@@ -79,7 +77,7 @@ ev::Task<void> Session::tell_filters(smtp::Command command, std::size_t reply_at
     const std::string said = out_.substr(reply_at);
     out_.resize(reply_at);
     co_await meet_filters();
-    if (end_ == End::none && !denied_) out_ += said;
+    if (out_.size() == reply_at) out_ += said;
   }
   if (!filters_) co_return;
   const bool mail = command.verb == smtp::Verb::mail, rcpt = command.verb == smtp::Verb::rcpt;
@@ -104,9 +102,8 @@ ev::Task<void> Session::tell_filters(smtp::Command command, std::size_t reply_at
     event.refused = failed_;
   }
   const std::optional<smtp::Refusal> refusal = co_await filters_->tell(where_, event);
-  if (!refusal) co_return;
+  if (!refusal || (helo && refusal->code != 421)) co_return; // said again at MAIL
   out_.resize(reply_at);
-  if (helo) helo_.clear();
   if (mail) reset();
   if (rcpt) forget_recipients(recipients_before);
   fail(*refusal);
@@ -132,7 +129,7 @@ ev::Task<bool> Session::filters_want_data() {
 
 ev::Task<void> Session::unknown_command() {
   if (filters_) {
-    const milter::Event event = milter::unknown_event(line_);
+    const milter::Event event = milter::unknown_event(smtp::parse_command(line_).word);
     const std::optional<smtp::Refusal> refusal = co_await filters_->tell("UNKNOWN", event);
     if (refusal) {
       fail(*refusal);

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kLongestName = 255;
 
 Error malformed(std::string_view what) {
-  return Error(ErrorKind::protocol, "malformed " + std::string(what));
+  return Error(ErrorKind::config, "malformed " + std::string(what));
 }
 
 bool is_field_name(std::string_view name) {

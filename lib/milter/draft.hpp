@@ -51,7 +51,7 @@ using Edit = std::variant<InsertHeader, ChangeHeader, AddRecipient, DeleteRecipi
 
 // Whether a packet of this code is a change that parse_edit() knows.
 bool is_edit(char code);
-// `steps`: of the filter's Agreement. Error protocol.
+// `steps`: of the filter's Agreement. Error config: malformed.
 Result<Edit> parse_edit(const Packet& packet, std::uint32_t steps, mail::Utf8 utf8);
 
 class Draft {

@@ -137,6 +137,9 @@ Verdict Filter::broken(const Error& error) {
   if (error.kind() != ErrorKind::cancelled) log::warning(error.text());
   stream_.reset();
   standing_ = verdict_of(options_.default_action);
+  // What a filter cannot mean is a mistake of whoever set it up.
+  if (error.kind() == ErrorKind::config && options_.default_action != DefaultAction::accept)
+    standing_ = Verdict(451, "4.3.5", "Server configuration problem - try again later");
   return *standing_;
 }
 
@@ -235,8 +238,7 @@ ev::Task<Result<Verdict>> Filter::answer(Command command, ev::Deadline deadline)
     case 'y': {
       const std::string text = packet->data.substr(0, packet->data.find('\0'));
       const auto refusal = parse_reply(text);
-      if (!refusal)
-        co_return Error(ErrorKind::protocol, "malformed reply: " + log::printable(text));
+      if (!refusal) co_return Error(ErrorKind::config, "malformed reply: " + log::printable(text));
       co_return judge(command, Verdict(refusal->code, refusal->dsn, refusal->text));
     }
     case 'f':

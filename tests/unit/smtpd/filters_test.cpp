@@ -39,12 +39,11 @@ class FiltersTest : public DialogueTest {
 TEST_F(FiltersTest, HearOfEverything) {
   begin();
   ask("EHLO c.example");
-  EXPECT_EQ(send_mail("Subject: x\r\n\r\nbody\r\n.\r\n").substr(0, 24),
-            "250 2.0.0 Ok: queued as ");
+  EXPECT_EQ(send_mail("Subject: x\r\n\r\nbody\r\n.\r\n").substr(0, 24), "250 2.0.0 Ok: queued as ");
   wait_for_mail(1);
   EXPECT_EQ(content_of(), "Subject: x\r\n\r\nbody\r\n");
   EXPECT_TRUE(heard("D Cj|mx.ours.example|{client_addr}|192.0.2.7|_|unknown [192.0.2.7]"));
-  EXPECT_TRUE(heard("C unknown"));
+  EXPECT_TRUE(heard("C [192.0.2.7]"));
   EXPECT_TRUE(heard("H c.example"));
   EXPECT_TRUE(heard("D M{mail_addr}|a@b.example"));
   EXPECT_TRUE(heard("M <a@b.example>"));
@@ -115,7 +114,7 @@ TEST_P(FilterStageTest, VerdictBecomesTheReply) {
 INSTANTIATE_TEST_SUITE_P(
     Stages, FilterStageTest,
     testing::ValuesIn<StageCase>({
-        {"Helo", 'H', answer_packet('r'), {"550 5.7.1 Command rejected", "550 5.7.1"}},
+        {"Helo", 'H', answer_packet('r'), {"250-", "550 5.7.1 Command rejected"}},
         {"Mail",
          'M',
          answer_packet('t'),
@@ -163,12 +162,13 @@ TEST_F(FiltersTest, HeldMailSaysSo) {
   EXPECT_EQ(qmgr.mails().front().envelope.hold, "milter triggers HOLD action");
 }
 
-TEST_F(FiltersTest, RefusedConnectionHearsNoMore) {
+TEST_F(FiltersTest, RefusedConnectionIsRefusedThroughout) {
   fake->answers['C'] = answer_packet('r');
   if (!submitter->connected()) start_queue();
   connect();
   EXPECT_EQ(reply(), "554 mx.ours.example ESMTP not accepting connections");
-  EXPECT_EQ(ask("EHLO c.example"), "503 5.7.0 Error: access denied for unknown[192.0.2.7]");
+  EXPECT_EQ(ask("EHLO c.example").substr(0, 4), "250-");
+  EXPECT_EQ(ask(kMail), "550 5.7.1 Command rejected");
   EXPECT_EQ(ask("QUIT").substr(0, 3), "221");
 }
 
@@ -249,7 +249,8 @@ TEST_F(FiltersTest, DeadFilterIsTheDefaultAction) {
   ASSERT_TRUE(test::turn_until(loop, [&] { return over; }));
   set->filters.front().default_action = milter::DefaultAction::tempfail;
   begin();
-  EXPECT_EQ(ask("EHLO c.example").substr(0, 3), "451");
+  ask("EHLO c.example");
+  EXPECT_EQ(ask(kMail).substr(0, 3), "451");
 }
 
 } // namespace
