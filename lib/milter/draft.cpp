@@ -180,9 +180,12 @@ Result<Draft> Draft::parse(std::string head, Spool& content, mail::Envelope& env
   const std::size_t header = text.size() - rest.size();
   draft.body_at_ = header - std::min(before, header);
   if (!rest.empty() || ended) draft.gap_ = "\r\n"; // what is no field is body from there on
-  if (has_ours && !draft.fields_.empty()) {
-    draft.ours_.push_back(std::move(draft.fields_.front()));
-    draft.fields_.erase(draft.fields_.begin());
+  const auto ours = std::find_if(draft.fields_.begin(), draft.fields_.end(),
+                                 [](const auto& field) { return iequals(field.name, "Received"); });
+  if (has_ours && ours != draft.fields_.end()) {
+    draft.above_.assign(draft.fields_.begin(), ours);
+    draft.ours_.push_back(*ours);
+    draft.fields_.erase(draft.fields_.begin(), ours + 1);
   }
   return draft;
 }

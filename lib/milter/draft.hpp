@@ -58,9 +58,9 @@ class Draft {
  public:
   static constexpr std::size_t kLongestHeader = 2U << 20;
 
-  // `head` is what we put in front of the content; its first field, if there is one, is ours and
-  // filters never see it. CRLF line ends. Content and envelope outlive the Draft. Error limit: the
-  // header is longer than kLongestHeader; io.
+  // `head` is what we put in front of the content, and its first Received: is ours. CRLF line ends.
+  // Content and envelope outlive the Draft. Error limit: the header is longer than kLongestHeader;
+  // io.
   static Result<Draft> parse(std::string head, Spool& content, mail::Envelope& envelope);
 
   void apply(Edit edit);

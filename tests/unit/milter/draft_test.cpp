@@ -111,6 +111,21 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& one) { return std::string(one.param.name); });
 
+// What an access table prepends stands above our Received:, and filters see it.
+TEST(Draft, OnlyOurReceivedIsHidden) {
+  Spool content;
+  mail::Envelope envelope;
+  ASSERT_TRUE(content.append("Received: theirs\r\nA: b\r\n\r\n"));
+  const std::string head = "X-Added: 1\r\nReceived: ours;\r\n\tnow\r\nDate: today\r\n";
+  Result<Draft> draft = Draft::parse(head, content, envelope);
+  ASSERT_TRUE(draft);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < draft->field_count(); ++i)
+    names.push_back(draft->field(i).name);
+  EXPECT_THAT(names, testing::ElementsAre("X-Added", "Date", "Received", "A"));
+  EXPECT_EQ(draft->head(), head + "Received: theirs\r\nA: b\r\n\r\n");
+}
+
 TEST(Draft, HeaderHasALimit) {
   Spool content;
   mail::Envelope envelope;
