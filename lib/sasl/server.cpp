@@ -164,6 +164,8 @@ struct Exchange::Impl {
 };
 
 Result<void> Exchange::initialize(const std::string& application, const std::string& config_path) {
+  static std::string name; // Cyrus keeps the pointer
+  name = application;
   static sasl_callback_t callbacks[2];
   callbacks[0] = callback(SASL_CB_LOG, note_trouble, nullptr);
   callbacks[1] = {SASL_CB_LIST_END, nullptr, nullptr};
@@ -172,7 +174,7 @@ Result<void> Exchange::initialize(const std::string& application, const std::str
     if (sasl_set_path(SASL_PATH_TYPE_CONFIG, path.data()) != SASL_OK)
       return Error(ErrorKind::config, "Cyrus SASL does not take the path " + config_path);
   }
-  const int code = sasl_server_init(callbacks, application.c_str());
+  const int code = sasl_server_init(callbacks, name.c_str());
   const std::string said = std::exchange(trouble(), {});
   if (code == SASL_OK) return {};
   return Error(ErrorKind::config, "Cyrus SASL cannot be used: " + reason_of(code) +
