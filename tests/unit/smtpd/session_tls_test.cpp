@@ -169,9 +169,10 @@ TEST_F(TlsSession, BytesBehindStartTlsEndTheSession) {
       config->forbid_pipelining = forbid;
       open();
       say(all.substr(0, cut));
-      const bool early = cut > 10; // something stood behind it from the beginning
-      EXPECT_EQ(hear(), early && forbid ? "503 5.5.0 Error: improper use of SMTP command pipelining"
-                                        : "220 2.0.0 Ready to start TLS");
+      const bool at_once = cut > 10; // something stood behind it from the beginning
+      EXPECT_EQ(hear(), at_once && forbid
+                            ? "503 5.5.0 Error: improper use of SMTP command pipelining"
+                            : "220 2.0.0 Ready to start TLS");
       say(all.substr(cut));
       wait_for_end();
       EXPECT_EQ(hear().find("250"), std::string::npos);
@@ -294,7 +295,7 @@ TEST_F(TlsSession, NamesChooseCertificates) {
     wait_for_end();
   }
   const Certificates& certificates = *config->tls.certificates;
-  for (const std::string odd :
+  for (const std::string& odd :
        {std::string(), std::string("."), std::string(".."), std::string(70'000, 'a'),
         std::string(70'000, '.'), std::string("www.ours.example\0", 17),
         std::string("www.ours.example.")})
