@@ -11,7 +11,7 @@ else()
   target_include_directories(test_support INTERFACE ${CMAKE_SOURCE_DIR}/tests)
 endif()
 foreach(lib base ev mail config smtp mime db net milter tls sasl http ipc dns queue maps route proto service
-        smtpclient daemon submit)
+        smtpclient daemon submit forward)
   postrider_test(${lib})
 endforeach()
 foreach(program master smtpd qmgr lmtp bounce scache tlsmgr tokenmgr saslmgr tlsrpt ctl)

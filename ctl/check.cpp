@@ -10,6 +10,7 @@
 
 #include "base/text_file.hpp"
 #include "config/master_cf.hpp"
+#include "forward/setup.hpp"
 #include "init.hpp"
 #include "maps/ask.hpp"
 #include "smtpclient/tls_client.hpp"
@@ -143,6 +144,11 @@ void check_client(const config::Settings& settings, const std::string& program,
   }
 }
 
+void check_server(const config::Settings& settings, const std::string& where, Collector& out) {
+  const auto forward = forward::Setup::load(settings, "smtpd");
+  if (!forward) out.error(where + forward.error().text());
+}
+
 } // namespace
 
 Report check_configuration(const std::string& directory) {
@@ -175,6 +181,7 @@ Report check_configuration(const std::string& directory) {
     if (!own && findings.errors.empty()) findings.errors.push_back(own.error().text());
     out.take(findings, where);
     if (own) check_client(*own, service.command, where, out);
+    if (own && service.command == "smtpd") check_server(*own, where, out);
     if (settings) {
       const std::string program = settings->text("daemon_directory") + "/" + service.command;
       if (::access(program.c_str(), X_OK) != 0)

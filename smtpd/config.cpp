@@ -5,6 +5,7 @@
 
 #include "base/ascii.hpp"
 #include "config/settings.hpp"
+#include "maps/keys.hpp"
 #include "maps/match_list.hpp"
 #include "peer.hpp"
 
@@ -52,13 +53,18 @@ class TableLists final : public Lists {
                             settings.list("smtpd_forbid_bare_newline_exclusions")));
     POSTRIDER_TRY_VOID(
         fill(lists->users_, "authorized_submit_users", settings.list("authorized_submit_users")));
+    if (settings.flag("smtpd_forward_check_recipient")) {
+      auto opened = maps::open_maps(settings.text("smtpd_forward_maps"), options);
+      if (!opened) return in_parameter(settings, "smtpd_forward_maps", opened.error());
+      lists->forward_ = std::move(*opened);
+    }
     return std::shared_ptr<Lists>(std::move(lists));
   }
 
   bool may_wait() const override {
     for (const auto* list : {&networks_, &local_, &relay_, &limits_, &newlines_, &users_})
       if ((*list)->may_wait()) return true;
-    return false;
+    return forward_.may_wait();
   }
   Result<bool> is_trusted(const Peer& client) override {
     return networks_->matches_host(client.name, client.address);
@@ -72,7 +78,11 @@ class TableLists final : public Lists {
   Result<bool> is_ours(const std::string& domain) override {
     POSTRIDER_TRY(const bool local, local_->matches_domain(domain));
     if (local) return true;
-    return relay_->matches_domain(domain);
+    POSTRIDER_TRY(const bool relayed, relay_->matches_domain(domain));
+    if (relayed || forward_.empty()) return relayed;
+    POSTRIDER_TRY(const std::optional<std::string> found,
+                  maps::search(forward_, maps::domain_keys(domain, {})));
+    return found.has_value();
   }
   Result<bool> is_final(const std::string& domain) override {
     return local_->matches_domain(domain);
@@ -81,6 +91,7 @@ class TableLists final : public Lists {
 
  private:
   std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_;
+  maps::MapList forward_; // smtpd_forward_check_recipient: mail for its domains is passed on
 };
 
 } // namespace

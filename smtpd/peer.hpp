@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/secret.hpp"
 #include "dns/client_name.hpp"
 
 namespace postrider::smtpd {
@@ -29,6 +30,10 @@ struct PeerTls {
 struct PeerLogin {
   std::string method; // "PLAIN"; empty: nobody logged in
   std::string user;
+  // As the client said them, for smtpd_forward_auth = forward and for nothing else: in memory, as
+  // long as the session.
+  std::string said_user;
+  Secret said_password;
 };
 
 struct Peer {

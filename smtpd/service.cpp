@@ -52,11 +52,17 @@ Result<dns::Setup> Service::name_servers(const config::Settings& settings) {
 }
 
 Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& context,
-                                                         const dns::Setup& servers, TlsConfig tls) {
+                                                         const dns::Setup& servers, TlsConfig tls,
+                                                         forward::Setup forward) {
   POSTRIDER_TRY(auto config, load_config(context.settings(), std::move(tls)));
   POSTRIDER_TRY(auto resolver, dns::UnboundResolver::create(context.loop(), servers));
   auto service =
       std::make_unique<Service>(context, std::move(config), servers, std::move(resolver));
+  if (forward.enabled()) {
+    POSTRIDER_TRY(service->forward_,
+                  forward::Servers::create(context.loop(), std::move(forward), context.offload()));
+    service->shared_.forward = service->forward_.get();
+  }
   service->submitter_.start();
   service->upkeep_.spawn(service->look_after_certificates(), "certificates");
   return std::unique_ptr<daemon::Service>(std::move(service));
@@ -84,9 +90,12 @@ void Service::stop() {
   meeting_.tear_down();
   group_.tear_down();
   upkeep_.tear_down();
+  if (forward_) forward_->stop();
 }
 
 bool Service::reload(const config::Settings& settings) {
+  // What connections to next servers need was read with privileges that are gone.
+  if (forward_ || forward::is_wanted(settings)) return false;
   auto tls = load_tls(settings);
   const std::optional<Error> trouble = tls ? tls->trouble : tls.error();
   // Keys that only root may read: a new process begins as root.

@@ -22,7 +22,8 @@ class Service final : public daemon::Service {
   // Reads resolv.conf, where no other name servers are set.
   static Result<dns::Setup> name_servers(const config::Settings& settings);
   static Result<std::unique_ptr<daemon::Service>> create(daemon::Context& context,
-                                                         const dns::Setup& servers, TlsConfig tls);
+                                                         const dns::Setup& servers, TlsConfig tls,
+                                                         forward::Setup forward);
   Service(daemon::Context& context, std::shared_ptr<const Config> config, dns::Setup servers,
           std::unique_ptr<dns::Resolver> resolver);
   ~Service() override;
@@ -61,6 +62,7 @@ class Service final : public daemon::Service {
   service::TicketKeys tickets_;
   Shared shared_;
   const dns::Setup servers_;
+  std::unique_ptr<forward::Servers> forward_; // null: mail is queued
   const std::unique_ptr<dns::Resolver> resolver_;
   dns::HostsFile hosts_;
   ClientNames names_;

@@ -59,7 +59,15 @@ void Session::reset() {
   if (filters_) filters_->end();
 }
 
+void Session::reject_as_told(std::string_view stage, const Answer& answer,
+                             std::string_view recipient) {
+  reject(stage, answer, recipient);
+  if (answer.code < 500) --errors_;
+}
+
 bool Session::hidden(std::string_view keyword) const {
+  // Success reports of mail that is not ours to report on would be a promise.
+  if (shared_.forward != nullptr && keyword == "DSN") return true;
   return std::find(config_->hidden_keywords.begin(), config_->hidden_keywords.end(), keyword) !=
          config_->hidden_keywords.end();
 }
@@ -235,7 +243,8 @@ ev::Task<void> Session::execute(smtp::Command command) {
     co_return;
   case smtp::Verb::helo: co_await helo(command.verb, command.arguments); co_return;
   case smtp::Verb::mail:
-    if (!shared_.submitter.knows_queue() && !transaction_) co_await wait_for_queue();
+    if (shared_.forward == nullptr && !shared_.submitter.knows_queue() && !transaction_)
+      co_await wait_for_queue();
     co_await mail(command.arguments);
     co_return;
   case smtp::Verb::rcpt: co_await rcpt(command.arguments); co_return;

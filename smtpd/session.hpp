@@ -20,6 +20,7 @@
 #include "command_table.hpp"
 #include "config.hpp"
 #include "filters.hpp"
+#include "forward.hpp"
 #include "intake.hpp"
 #include "mail/envelope.hpp"
 #include "net/stream.hpp"
@@ -42,6 +43,7 @@ struct Shared {
   service::SaslManager* sasl = nullptr;
   std::string service;                    // first column of master.cf
   service::TicketKeys* tickets = nullptr; // null: TLS sessions are not resumed
+  forward::Servers* forward = nullptr;    // null: mail is queued
   std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
   dns::Resolver* resolver = nullptr; // never null where sessions run
   bool draining = false;             // begin no transaction, end when there is none
@@ -72,6 +74,7 @@ class Session {
     std::uint64_t announced = 0;          // SIZE of MAIL
     std::string instance;                 // the same for all questions to policy services
     Effects effects;                      // of access tables
+    std::unique_ptr<Forwarding> forward;  // null: mail is queued
     std::optional<Intake> intake;         // from the first BDAT, or during DATA
     bool chunking = false;
   };
@@ -110,6 +113,7 @@ class Session {
   // --- AUTH (session_auth.cpp)
   enum class Response { line, too_long, none };
   bool has_auth() const;
+  bool keeps_password() const;
   proto::LoginFacts login_facts() const;
   ev::Task<void> learn_mechanisms();
   std::vector<std::string> auth_keywords() const; // of EHLO
@@ -149,6 +153,8 @@ class Session {
   // The same with a line in the log.
   void reject(std::string_view stage, const smtp::Refusal& refusal, std::string_view recipient);
   void reject(const Situation& at, const smtp::Refusal& refusal);
+  // By somebody else's answer: only one that is for ever counts as the client's error.
+  void reject_as_told(std::string_view stage, const Answer& answer, std::string_view recipient);
   void hang_up(End end) { end_ = end; }
   bool hidden(std::string_view keyword) const;
   void finish_address(std::string& address) const; // append_at_myorigin

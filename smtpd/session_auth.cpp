@@ -6,6 +6,7 @@
 #include "base/base64.hpp"
 #include "base/log.hpp"
 #include "maps/ask.hpp"
+#include "said_login.hpp"
 #include "service/sasl_manager.hpp"
 #include "session.hpp"
 
@@ -43,6 +44,11 @@ std::optional<Secret> decoded(std::string_view base64) {
 
 bool Session::has_auth() const {
   return config_->auth.enabled && shared_.sasl != nullptr && !peer_.local && !hidden("AUTH");
+}
+
+// The next server asks for it as well.
+bool Session::keeps_password() const {
+  return shared_.forward != nullptr && shared_.forward->rules().auth == forward::Auth::forward;
 }
 
 proto::LoginFacts Session::login_facts() const {
@@ -173,6 +179,8 @@ ev::Task<void> Session::auth(std::string_view arguments) {
 ev::Task<void> Session::log_in(const std::string& mechanism, std::optional<Secret>& initial) {
   const proto::LoginFacts facts = login_facts();
   service::SaslManager& sasl = *shared_.sasl;
+  SaidLogin said(keeps_password() ? mechanism : "");
+  if (initial) said.add(initial->view());
   service::LoginStep step = co_await sasl.begin(facts, mechanism, initial);
   initial.reset();
   for (int challenges = 0; step.stage == proto::LoginStage::challenge; ++challenges) {
@@ -186,6 +194,7 @@ ev::Task<void> Session::log_in(const std::string& mechanism, std::optional<Secre
       co_return give_up(mechanism, response);
     }
     wipe(line_);
+    said.add(answer->view());
     step = co_await sasl.step(step.login, *answer);
   }
   if (step.stage == proto::LoginStage::done) {
@@ -193,6 +202,10 @@ ev::Task<void> Session::log_in(const std::string& mechanism, std::optional<Secre
     if (mechanism != "ANONYMOUS") { // which is nobody, and may do what nobody may
       peer_.login.method = mechanism;
       peer_.login.user = step.username;
+    }
+    if (said.complete()) {
+      peer_.login.said_user = std::move(said.user);
+      peer_.login.said_password = std::move(said.password);
     }
     reply(235, "2.7.0", "Authentication successful");
     co_return;

@@ -91,7 +91,9 @@ ev::Task<void> Session::mail(std::string_view arguments) {
     co_return fail(555, "5.5.4", "Unsupported option: RET or ENVID");
   if (command.size && config_->message_size != 0 && *command.size > config_->message_size)
     co_return reject("MAIL", {552, "5.3.4", "Message size exceeds fixed limit"}, {});
-  if (const Result<void> room = shared_.submitter.may_accept(); !room) {
+  Result<void> room;
+  if (shared_.forward == nullptr) room = shared_.submitter.may_accept();
+  if (!room) {
     const bool full = room.error().kind() == ErrorKind::busy;
     log::warning("mail from " + peer_.shown() + " is put off: " + room.error().text());
     reject("MAIL",
@@ -128,7 +130,15 @@ ev::Task<void> Session::mail(std::string_view arguments) {
   envelope.protocol = command.smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP";
   envelope.submitter_uid = peer_.uid;
   envelope.local_submission = peer_.local;
-  reply(250, "2.1.0", "Ok");
+  Answer answer{250, "2.1.0", "Ok"};
+  if (shared_.forward != nullptr) {
+    transaction_->forward = std::make_unique<Forwarding>(*shared_.forward, shared_.submitter, peer_,
+                                                         transaction_->envelope);
+    answer = co_await transaction_->forward->mail(command.size);
+  }
+  if (forward::is_yes(answer)) co_return reply(answer.code, answer.dsn, answer.text);
+  reject_as_told("MAIL", answer, {});
+  reset();
 }
 
 ev::Task<void> Session::rcpt(std::string_view arguments) {
@@ -158,9 +168,15 @@ ev::Task<void> Session::rcpt(std::string_view arguments) {
   std::string original = recipient.address;
   finish_address(recipient.address);
   if (recipient.address != original) recipient.original = std::move(original);
+  Answer answer{250, "2.1.5", "Ok"};
+  const bool is_new = transaction_->seen.find(recipient.address) == transaction_->seen.end();
+  if (is_new && transaction_->forward) {
+    answer = co_await transaction_->forward->rcpt(recipient);
+    if (!forward::is_yes(answer)) co_return reject_as_told("RCPT", answer, recipient.address);
+  }
   if (transaction_->seen.insert(recipient.address).second)
     envelope.recipients.push_back(std::move(recipient));
-  reply(250, "2.1.5", "Ok");
+  reply(answer.code, answer.dsn, answer.text);
 }
 
 void Session::rset() {

@@ -42,9 +42,12 @@ std::optional<smtp::Refusal> Session::content_refusal() const {
   POSTRIDER_UNREACHABLE();
 }
 
-// Where the content goes: into the queue, past the filters.
+// Where the content goes: to the next server, or into the queue; past the filters.
 OpenSink Session::sink_of(Transaction& transaction) {
-  const OpenSink last = [this, &transaction](const submit::MakeHead& make_head) {
+  const OpenSink last = [this,
+                         &transaction](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
+    if (transaction.forward && !transaction.forward->is_for_queue())
+      return transaction.forward->sink(make_head);
     return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
   };
   if (!filters_) return last;
@@ -53,7 +56,7 @@ OpenSink Session::sink_of(Transaction& transaction) {
   };
 }
 
-// Checks what has to be there; false when the command was refused.
+// Checks what has to be there; false when the command was refused. WAITS for the next server.
 ev::Task<bool> Session::begin_content(smtp::Framing framing) {
   if (!transaction_) {
     fail(503, "5.5.1", "Error: need MAIL command");
@@ -66,9 +69,17 @@ ev::Task<bool> Session::begin_content(smtp::Framing framing) {
   if (transaction_->intake) co_return true;
   const bool wanted = co_await filters_want_data();
   if (!wanted) co_return false;
+  apply_effects();
+  if (transaction_->forward) {
+    const Answer go = co_await transaction_->forward->data();
+    if (go.code != 354) {
+      reject_as_told("DATA", go, {});
+      reset();
+      co_return false;
+    }
+  }
   const smtp::BareNewline bare =
       peer_.bare_newlines_pass ? smtp::BareNewline::normalize : config_->bare_newline;
-  apply_effects();
   transaction_->intake.emplace(sink_of(*transaction_), *config_, peer_, transaction_->envelope,
                                shared_.loop.clock(), bare, framing);
   transaction_->intake->put_in_front(transaction_->effects.headers);
@@ -225,7 +236,7 @@ ev::Task<void> Session::end_content() {
     if (filters_ && filters_->refused())
       fail(*answer); // it is in the log already
     else
-      reject("END-OF-MESSAGE", *answer, {});
+      reject_as_told("END-OF-MESSAGE", *answer, {});
     reset();
     co_return;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Where a session asks its restrictions, and what becomes of the answers.
+#include <algorithm>
 #include <cstdio>
 #include <unistd.h>
 #include <utility>
@@ -80,14 +81,16 @@ void Session::reject(const Situation& at, const smtp::Refusal& refusal) {
     said.dsn.front() = '4';
   }
   const std::string code = std::to_string(said.code);
-  const std::string text = code + " " + said.dsn + " " + said.text;
+  std::string reason = said.text; // of one line
+  std::replace(reason.begin(), reason.end(), '\n', ' ');
+  const std::string text = code + " " + said.dsn + " " + reason;
   log::event("reject", "NOQUEUE", log_line(at, "reject", text),
              {{"stage", at.where},
               {"client", peer_.name},
               {"address", peer_.address},
               {"code", code},
               {"dsn", said.dsn},
-              {"reason", said.text},
+              {"reason", reason},
               {"from", at.sender.value_or("")},
               {"to", at.recipient.value_or("")},
               {"helo", helo_}});

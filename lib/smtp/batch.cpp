@@ -109,6 +109,19 @@ std::string original_recipient(const mail::Recipient& recipient) {
          mail::to_external(recipient.address);
 }
 
+std::string mail_command(const Transaction& t, const Features& f) {
+  std::string out;
+  append_mail(out, t, f);
+  return out;
+}
+
+std::string rcpt_command(const mail::Recipient& recipient, const Transaction& t,
+                         const Features& f) {
+  std::string out;
+  append_rcpt(out, recipient, t, f);
+  return out;
+}
+
 Obstacle find_obstacle(const Transaction& t, const Features& f) {
   if (f.size && f.size_limit > 0 && t.facts->size > f.size_limit) return Obstacle::too_large;
   if (!f.smtputf8) {

@@ -44,6 +44,11 @@ std::string original_recipient(const mail::Recipient& recipient);
 enum class Obstacle : std::uint8_t { none, too_large, needs_smtputf8 };
 Obstacle find_obstacle(const Transaction& transaction, const Features& features);
 
+// One command with its CRLF, for who says them one by one. REQUIRES find_obstacle() was none.
+std::string mail_command(const Transaction& transaction, const Features& features);
+std::string rcpt_command(const mail::Recipient& recipient, const Transaction& transaction,
+                         const Features& features);
+
 // XFORWARD..., MAIL, RCPT..., DATA. REQUIRES find_obstacle() was none.
 Batch plan_transaction(const Transaction& transaction, const Features& features);
 

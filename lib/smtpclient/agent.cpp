@@ -30,21 +30,6 @@ void log_passing(const std::string& id, const mail::Envelope& envelope, std::str
               "> to transport=" + transport);
 }
 
-service::ConnectionCacheSetup cache_setup(const Options& options) {
-  service::ConnectionCacheSetup setup;
-  setup.service = options.cache_service;
-  setup.timeout = options.cache_protocol_timeout;
-  return setup;
-}
-
-service::TokenManagerSetup token_setup(const Options& options) {
-  service::TokenManagerSetup setup;
-  setup.service = options.sasl.token_service;
-  setup.cache =
-      options.flavor == Flavor::lmtp ? proto::RefusalCache::lmtp : proto::RefusalCache::smtp;
-  return setup;
-}
-
 Error wrong(std::string text) { return Error(ErrorKind::protocol, std::move(text)); }
 
 } // namespace
@@ -76,34 +61,18 @@ struct Agent::Mapping {
 Agent::Agent(ev::Loop& loop, ClientSetup& setup, dns::Resolver& resolver, ev::Offload* offload,
              std::string program, std::function<void()> gone)
     : loop_(loop), options_(setup.options), program_(std::move(program)), gone_(std::move(gone)),
-      conversation_(loop), deliveries_(loop), goodbyes_(loop), cache_(loop, cache_setup(options_)),
-      handover_(loop, cache_, options_, setup.tables), pool_(goodbyes_, options_, &handover_),
-      names_(loop, resolver, setup.tables.dns_reply_filter, options_),
-      finder_(loop, names_, offload, options_),
-      tls_(loop, options_, setup.tables, setup.tls, offload),
-      plugin_threads_(options_.sasl.enabled
-                          ? std::make_unique<ev::Offload>(
-                                loop, ev::Offload::Limits{.threads = Authenticator::kPluginThreads})
-                          : nullptr),
-      tokens_(options_.sasl.enabled
-                  ? std::make_unique<service::TokenManager>(loop, token_setup(options_))
-                  : nullptr),
-      authenticator_(options_.sasl.enabled
-                         ? std::make_unique<Authenticator>(loop, *plugin_threads_, options_,
-                                                           setup.tables, tokens_.get())
-                         : nullptr),
-      engine_{loop, options_, setup.tables, finder_, pool_, tls_, authenticator_.get()} {}
+      conversation_(loop), deliveries_(loop),
+      client_(loop, setup, resolver, offload, Client::IdleSessions::shared),
+      engine_(client_.engine()) {}
 
 Agent::~Agent() { stop(); }
 
 void Agent::stop() {
   conversation_.close();
   deliveries_.close();
-  goodbyes_.close();
   conversation_.tear_down();
   deliveries_.tear_down();
-  goodbyes_.tear_down();
-  handover_.stop();
+  client_.stop();
   loop_.show_running(nullptr);
 }
 
@@ -147,7 +116,7 @@ ev::RootTask Agent::converse() {
   loop_.show_running(nullptr);
   board_.reset();
   channel_.reset();
-  pool_.clear(leave_);
+  client_.pool().clear(leave_);
   if (gone_) gone_();
 }
 
@@ -273,7 +242,7 @@ ev::Task<void> Agent::filter(std::string_view id, std::vector<mail::Outcome>& ou
 
 void Agent::retire(Pool::Leave leave) {
   leave_ = leave;
-  pool_.clear(leave);
+  client_.pool().clear(leave);
   if (retiring_) return;
   retiring_ = true;
   if (!channel_) return;

@@ -15,9 +15,7 @@
 
 #include "ipc/channel.hpp"
 #include "proto/deliver.hpp"
-#include "smtpclient/deliver.hpp"
-#include "smtpclient/name_service.hpp"
-#include "smtpclient/setup.hpp"
+#include "smtpclient/client.hpp"
 
 namespace postrider::smtpclient {
 
@@ -37,8 +35,8 @@ class Agent {
   // of idle sessions.
   void retire(Pool::Leave leave);
   // Deliveries, and sessions on their way to another process.
-  std::size_t in_flight() const { return deliveries_.size() + handover_.under_way(); }
-  std::size_t idle_sessions() const { return pool_.idle(); }
+  std::size_t in_flight() const { return deliveries_.size() + client_.handing_over(); }
+  std::size_t idle_sessions() const { return engine_.pool.idle(); }
   // Before destruction.
   void stop();
 
@@ -60,17 +58,8 @@ class Agent {
   std::function<void()> gone_;
   ev::Group conversation_;
   ev::Group deliveries_;
-  ev::Group goodbyes_;
-  service::ConnectionCache cache_;
-  Handover handover_;
-  Pool pool_;
-  NameService names_;
-  TargetFinder finder_;
-  TlsClient tls_;
-  std::unique_ptr<ev::Offload> plugin_threads_;   // these three together, or none
-  std::unique_ptr<service::TokenManager> tokens_;
-  std::unique_ptr<Authenticator> authenticator_;
-  Engine engine_;
+  Client client_;
+  const Engine& engine_;
   std::unique_ptr<ipc::Channel> channel_;
   std::unique_ptr<Mapping> board_;
   std::vector<bool> busy_; // by slot

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/authenticate.hpp"
 
+#include <algorithm>
+
 #include "base/ascii.hpp"
 #include "base/base64.hpp"
 #include "base/log.hpp"
@@ -76,11 +78,14 @@ const std::vector<std::string>& Authenticator::security_for(const Session& sessi
   return session.protection.verified ? sasl.verified_security : sasl.tls_security;
 }
 
-// Offered, and allowed by smtp_sasl_mechanism_filter.
-ev::Task<Result<std::vector<std::string>>> Authenticator::usable_mechanisms(Session& session) {
+// Offered, and allowed by smtp_sasl_mechanism_filter and the login.
+ev::Task<Result<std::vector<std::string>>> Authenticator::usable_mechanisms(Session& session,
+                                                                            const LoginPtr& login) {
+  const std::vector<std::string>& only = login->mechanisms;
   std::vector<std::string> usable;
   for (const std::string_view name : split(*session.features().auth, " ")) {
     if (usable.size() == sasl::Client::kMostMechanisms) break;
+    if (!only.empty() && std::find(only.begin(), only.end(), name) == only.end()) continue;
     if (!tables_.sasl_mechanisms.empty()) {
       const std::function<Result<bool>()> question = [&] {
         return tables_.sasl_mechanisms.matches_domain(name);
@@ -101,8 +106,10 @@ ev::Task<Result<std::vector<std::string>>> Authenticator::usable_mechanisms(Sess
 }
 
 ev::Task<std::optional<Trouble>> Authenticator::log_in(Session& session, const LoginPtr& login) {
-  if (!session.features().auth) co_return std::nullopt; // as Postfix: it takes mail without
-  Result<std::vector<std::string>> mechanisms = co_await usable_mechanisms(session);
+  if (!session.features().auth && login->mechanisms.empty())
+    co_return std::nullopt; // as Postfix: it takes mail without
+  if (!session.features().auth) co_return cannot(session, "it does not offer AUTH");
+  Result<std::vector<std::string>> mechanisms = co_await usable_mechanisms(session, login);
   if (!mechanisms) co_return trouble_from(mechanisms.error(), Step::auth);
   if (mechanisms->empty())
     co_return impossible(": server " + session.peer().shown() +

@@ -34,7 +34,8 @@ class Authenticator {
   ev::Task<std::optional<Trouble>> log_in(Session& session, const LoginPtr& login);
 
  private:
-  ev::Task<Result<std::vector<std::string>>> usable_mechanisms(Session& session);
+  ev::Task<Result<std::vector<std::string>>> usable_mechanisms(Session& session,
+                                                               const LoginPtr& login);
   ev::Task<std::optional<Trouble>> log_in_with_password(Session& session, const LoginPtr& login,
                                                         const std::vector<std::string>& mechanisms);
   ev::Task<std::optional<Trouble>> log_in_with_token(Session& session, const LoginPtr& login,

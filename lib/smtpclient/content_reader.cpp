@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <unistd.h>
+#include <utility>
 
 #include "base/check.hpp"
 #include "base/log.hpp"
-#include "maps/ask.hpp"
-#include "mime/seven_bit.hpp"
-#include "smtpclient/rewriter.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -20,66 +18,7 @@ smtp::Framing to_smtp(ContentReader::Framing framing) {
   return framing == ContentReader::Framing::dot ? smtp::Framing::dot : smtp::Framing::chunk;
 }
 
-// The end of the pipeline: lines become bytes of the wire.
-class Wire final : public mime::Sink {
- public:
-  explicit Wire(smtp::LineFolder& folder) : folder_(folder) {}
-  void to(std::string* out) { out_ = out; }
-
-  void header(const mime::Header& header, const mime::Entity&) override {
-    std::string_view text = header.text;
-    for (;;) {
-      const std::size_t end = text.find('\n');
-      put({text.substr(0, end), true, end != std::string_view::npos || header.ends});
-      if (end == std::string_view::npos) return;
-      text.remove_prefix(end + 1);
-    }
-  }
-  void more(const mime::Line& line) override { put(line); }
-  void header_end(mime::Where, const mime::Entity&, mime::HeaderEnd) override {}
-  void body(const mime::Line& line, const mime::Entity&) override { put(line); }
-
- private:
-  void put(const mime::Line& line) {
-    folder_.append(*out_, line.text);
-    if (line.ends) folder_.append(*out_, "\r\n");
-  }
-  smtp::LineFolder& folder_;
-  std::string* out_ = nullptr;
-};
-
 } // namespace
-
-// parser -> (8-bit to 7-bit) -> (tables) -> wire, the order of Postfix: tables see what is sent.
-struct ContentReader::Pipeline {
-  Pipeline(const Rewriting& what, const Options& options, std::string id, smtp::LineFolder& folder)
-      : wire(folder) {
-    mime::Sink* first = &wire;
-    if (what.tables != nullptr)
-      first = &rewriter.emplace(*what.tables, options, std::move(id), wire);
-    if (what.to_seven_bit) first = &seven_bit.emplace(*first);
-    using Depth = mime::Parser::Depth;
-    Depth depth = Depth::header_only;
-    if (what.to_seven_bit)
-      depth = Depth::encodable;
-    else if (checks(*what.tables))
-      depth = Depth::parts;
-    mime::Limits limits;
-    limits.header = options.header_size_limit;
-    limits.nesting = options.mime_nesting_limit;
-    limits.boundary = options.mime_boundary_limit;
-    parser.emplace(limits, depth, *first);
-  }
-  static bool checks(const Tables& t) {
-    return !t.header_checks.empty() || !t.mime_header_checks.empty() ||
-           !t.nested_header_checks.empty() || !t.body_checks.empty();
-  }
-
-  Wire wire;
-  std::optional<Rewriter> rewriter;
-  std::optional<mime::SevenBit> seven_bit;
-  std::optional<mime::Parser> parser;
-};
 
 ContentReader::ContentReader(const Content& content, const mail::ContentFacts& facts,
                              const Options& options, Framing framing, const Rewriting& rewriting)
@@ -90,14 +29,10 @@ ContentReader::ContentReader(const Content& content, const mail::ContentFacts& f
       check_(content.id, queue::Place{.tag = content.tag, .offset = content.record_offset}),
       folder_(options.line_length_limit, to_smtp(framing)) {
   if (rewriting.tables != nullptr || rewriting.to_seven_bit)
-    pipeline_ = std::make_unique<Pipeline>(rewriting, options, content.id.text(), folder_);
+    pipeline_.emplace(rewriting, options, content.id.text(), folder_);
 }
 
-ContentReader::~ContentReader() = default;
-
-bool ContentReader::may_wait() const {
-  return pipeline_ && pipeline_->rewriter && pipeline_->rewriter->may_wait();
-}
+bool ContentReader::may_wait() const { return pipeline_ && pipeline_->may_wait(); }
 
 Error ContentReader::fail(Cause cause, Error error) {
   trouble_ = Trouble{cause, smtp::Step::body, {}, error.text()};
@@ -139,9 +74,7 @@ Result<bool> ContentReader::read(std::string& wire) {
   }
   const bool lacks_line_end = last && !facts_.ends_with_newline;
   if (pipeline_) {
-    pipeline_->wire.to(&wire);
-    pipeline_->parser->feed(piece_);
-    if (last) pipeline_->parser->finish();
+    pipeline_->feed(piece_, last, wire);
   } else {
     if (!as_it_is_) folder_.append(wire, piece_);
     if (lacks_line_end && as_it_is_)
@@ -160,17 +93,8 @@ Result<bool> ContentReader::finish(bool last) {
                    " bytes with <CR><LF>SPACE",
                {});
   }
-  if (!pipeline_) return last;
-  if (pipeline_->rewriter && pipeline_->rewriter->error()) {
-    const Error error = table_error(*pipeline_->rewriter->error(), content_.id.text());
-    return fail(to_cause(error), error);
-  }
-  if (!pipeline_->seven_bit) return last;
-  if (pipeline_->parser->too_deep())
-    return fail(Cause::mime_nesting, Error(ErrorKind::limit, "MIME nesting exceeds safety limit"));
-  if (last && pipeline_->seven_bit->converted() && pipeline_->parser->saw_signed())
-    log::warning(content_.id.text() + ": signed content was converted to quoted-printable for a "
-                                      "server without 8BITMIME: its signature is broken");
+  if (pipeline_) trouble_ = pipeline_->find_trouble(last);
+  if (trouble_) return Error(ErrorKind::protocol, trouble_->detail);
   return last;
 }
 
@@ -193,13 +117,7 @@ ev::Task<Result<bool>> ContentReader::next(std::string& wire, ev::Loop& loop,
   while (!last && wire.size() == had) {
     const Result<bool> read_last = read(wire);
     if (!read_last) co_return read_last.error();
-    Rewriter& rewriter = *pipeline_->rewriter;
-    const std::function<maps::Answer()> question = [&rewriter] { return rewriter.question(); };
-    while (rewriter.lacks_answer()) {
-      const maps::Answer answer =
-          co_await maps::ask<std::optional<std::string>>(loop, question, deadline);
-      rewriter.answer(answer);
-    }
+    co_await pipeline_->get_answers(loop, deadline);
     const Result<bool> finished = finish(*read_last);
     if (!finished) co_return finished.error();
     last = *finished;

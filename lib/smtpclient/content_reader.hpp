@@ -15,9 +15,7 @@
 #include "ev/task.hpp"
 #include "queue/message_record.hpp"
 #include "smtp/dot.hpp"
-#include "smtpclient/failure.hpp"
-#include "smtpclient/options.hpp"
-#include "smtpclient/tables.hpp"
+#include "smtpclient/content_pipeline.hpp"
 
 namespace postrider::smtpclient {
 
@@ -31,13 +29,6 @@ struct Content {
   std::uint64_t tag = 0;
 };
 
-// What is to be changed in it for this transaction.
-struct Rewriting {
-  Tables* tables = nullptr;  // when they have a say in content
-  bool to_seven_bit = false; // RFC 6152: the server cannot take 8-bit content
-  std::string first_headers; // in front of it; lines with CR LF
-};
-
 class ContentReader {
  public:
   enum class Framing : std::uint8_t {
@@ -47,7 +38,6 @@ class ContentReader {
   // All of it must outlive the reader.
   ContentReader(const Content& content, const mail::ContentFacts& facts, const Options& options,
                 Framing framing, const Rewriting& rewriting);
-  ~ContentReader();
 
   // Appends the next piece to `wire`: about 64 KiB, or up to four times that when it is converted.
   // True: it was the last one; the line end that the content may lack is in it, the final dot is
@@ -64,7 +54,6 @@ class ContentReader {
   bool unchanged() const { return as_it_is_ && rewriting_.first_headers.empty(); }
 
  private:
-  struct Pipeline; // what content runs through when it is rewritten
   Result<void> read_piece(std::string& out, std::size_t count);
   Result<bool> read(std::string& wire);
   Result<bool> finish(bool last);
@@ -78,7 +67,7 @@ class ContentReader {
   const bool as_it_is_;
   queue::ContentCheck check_;
   smtp::LineFolder folder_;
-  std::unique_ptr<Pipeline> pipeline_;
+  std::optional<ContentPipeline> pipeline_;
   std::optional<Trouble> trouble_;
   std::uint64_t from_ = 0;
   bool logged_folding_ = false;

@@ -14,22 +14,6 @@ namespace {
 
 constexpr std::string_view kToken = "token:";
 
-std::string login_key(const Login& login, std::string_view sender) {
-  static const std::string salt = [] {
-    std::string bytes;
-    for (int i = 0; i < 4; ++i)
-      put_le(bytes, secure_random());
-    return bytes;
-  }();
-  const std::string secret = tls::keyed_digest(salt, login.password.view());
-  // Lengths between: no two logins have the same text.
-  std::string key;
-  for (const std::string_view part : {sender, std::string_view(login.user),
-                                      std::string_view(login.token), std::string_view(secret)})
-    key.append(std::to_string(part.size())).append(":").append(part);
-  return tls::keyed_digest(salt, key);
-}
-
 // What the table says, if anything.
 maps::Answer entry_for(const Options& options, Tables& tables, const LoginQuestion& about) {
   maps::MapList& table = tables.sasl_passwords;
@@ -48,6 +32,22 @@ maps::Answer entry_for(const Options& options, Tables& tables, const LoginQuesti
 }
 
 } // namespace
+
+std::string login_key(const Login& login, std::string_view sender) {
+  static const std::string salt = [] {
+    std::string bytes;
+    for (int i = 0; i < 4; ++i)
+      put_le(bytes, secure_random());
+    return bytes;
+  }();
+  const std::string secret = tls::keyed_digest(salt, login.password.view());
+  // Lengths between: no two logins have the same text.
+  std::string key;
+  for (const std::string_view part : {sender, std::string_view(login.user),
+                                      std::string_view(login.token), std::string_view(secret)})
+    key.append(std::to_string(part.size())).append(":").append(part);
+  return tls::keyed_digest(salt, key);
+}
 
 Login parse_login(std::string_view entry, std::string_view delimiter) {
   Login login;

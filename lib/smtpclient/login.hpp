@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/secret.hpp"
 #include "ev/task.hpp"
@@ -18,12 +19,16 @@ struct Login {
   std::string user;
   Secret password;
   std::string token; // its name, of "user:token:name"; the password is empty then
+  // Not from a table: a server that does not know us by one of these mechanisms gets no mail.
+  std::vector<std::string> mechanisms;
   // Differs when one of the above does, or the sender where connections are one sender's. Means
   // nothing outside this process.
   std::string key;
 };
 using LoginPtr = std::shared_ptr<const Login>; // null: none
 
+// What belongs into `key` of a login that is of use to this sender alone; empty: to all.
+std::string login_key(const Login& login, std::string_view sender);
 // "user:password" as in the table; without the delimiter the password is empty.
 Login parse_login(std::string_view entry, std::string_view delimiter);
 

@@ -121,6 +121,22 @@ void Pool::give_back(std::unique_ptr<Session> session, std::string_view destinat
   if (!timer_.armed()) arm();
 }
 
+bool Pool::leads_to(const Entry& entry, const Peer& peer) { return entry.session->peer() == peer; }
+
+std::size_t Pool::idle_at(const Peer& peer) const {
+  const auto same = [&peer](const Entry& entry) { return leads_to(entry, peer); };
+  return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), same) +
+                                  std::count_if(staying_.begin(), staying_.end(), same));
+}
+
+void Pool::drop_at(const Peer& peer) {
+  for (Entries* list : {&staying_, &entries_}) {
+    const auto found = std::find_if(list->begin(), list->end(),
+                                    [&peer](const Entry& entry) { return leads_to(entry, peer); });
+    if (found != list->end()) return say_goodbye(remove(found));
+  }
+}
+
 bool Pool::hand_over(Place place) {
   if (handover_ == nullptr) return false;
   const Handover::Keys keys{place->destination, place->endpoint};

@@ -52,6 +52,9 @@ class Pool {
   void clear(Leave leave = Leave::quit);
 
   std::size_t idle() const { return by_destination_.size(); }
+  // Of one server, whatever they are good for; drop_at() says goodbye to the oldest of them.
+  std::size_t idle_at(const Peer& peer) const;
+  void drop_at(const Peer& peer);
 
  private:
   struct Entry {
@@ -65,6 +68,7 @@ class Pool {
   using Place = Entries::iterator;
   using Keys = std::unordered_multimap<std::string, Place>;
 
+  static bool leads_to(const Entry& entry, const Peer& peer);
   std::unique_ptr<Session> take(Keys& keys, std::string_view key);
   std::unique_ptr<Session> remove(Place place);
   bool is_worth_asking(Handover::By by, std::string_view key, Keep keep) const;

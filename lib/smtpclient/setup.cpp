@@ -13,8 +13,14 @@ constexpr const char* kSystemAnchor = "/usr/share/dns/root.key"; // Debian: dns-
 } // namespace
 
 Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Flavor flavor) {
+  POSTRIDER_TRY(Options options, Options::load(settings, flavor, config::Machine::here()));
+  return load(settings, std::move(options));
+}
+
+Result<ClientSetup> ClientSetup::load(const config::Settings& settings, Options options) {
   ClientSetup setup;
-  POSTRIDER_TRY(setup.options, Options::load(settings, flavor, config::Machine::here()));
+  const Flavor flavor = options.flavor;
+  setup.options = std::move(options);
   POSTRIDER_TRY(setup.tables, Tables::open(settings, flavor));
   POSTRIDER_TRY(setup.tls, TlsFiles::open(setup.options.tls, setup.tables));
   if (setup.options.sasl.enabled)

@@ -17,6 +17,8 @@ struct ClientSetup {
   dns::Setup dns;
   // Reads files and asks for the network interfaces.
   static Result<ClientSetup> load(const config::Settings& settings, Flavor flavor);
+  // The same with options that have been changed since they were loaded.
+  static Result<ClientSetup> load(const config::Settings& settings, Options options);
 };
 
 } // namespace postrider::smtpclient

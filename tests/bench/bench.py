@@ -8,6 +8,7 @@ by turns in one run. Needs root, because Postfix does. Nothing else should run m
   bench.py slow                  1,000 destinations that answer the final dot after 1 s
   bench.py tls                   mandatory TLS to one destination and to 1,000; Postfix also with
                                  smtp_tls_connection_reuse
+  bench.py forward               in-session forwarding beside smtpd_proxy_filter
   bench.py --only postfix        one side alone, without ratios
 
 Messages per second: from the first command of the source to the last message at the sink. CPU: user
@@ -303,9 +304,60 @@ def tls(args, names, directory, record):
                   f"1/{theirs['cpu_us'] / max(ours['cpu_us'], 0.1):.1f} of its CPU", flush=True)
 
 
+FORWARD = {  # by name: the system, and its settings for a sink
+    "postfix": ("postfix", lambda sink: {"smtpd_proxy_filter": f"127.0.0.1:{sink.port}"}),
+    "postfix+speed": ("postfix", lambda sink: {"smtpd_proxy_filter": f"127.0.0.1:{sink.port}",
+                                               "smtpd_proxy_options": "speed_adjust"}),
+    "postrider": ("postrider", lambda sink: {"smtpd_forward": f"tcp://127.0.0.1:{sink.port}"}),
+    "postrider+data": ("postrider", lambda sink: {"smtpd_forward": f"tcp://127.0.0.1:{sink.port}",
+                                                  "smtpd_forward_check": "data"}),
+}
+
+
+def forward(args, names, directory, record):
+    """What a message costs more than one that goes to the sink without anybody in between."""
+    print("forwarding in the session: messages/s, what one message takes longer than without a mail "
+          "system in between (at one session), final dot to reply, CPU per message")
+    kinds = [kind for kind, (system, _) in FORWARD.items() if system in names]
+    for sessions in (1, 20):
+        options = {"sessions": sessions, "size": 4096}
+        results = {kind: [] for kind in ["direct", *kinds]}
+        for _ in range(args.rounds):
+            for kind in results:
+                sink = Sink(directory)
+                try:
+                    if kind == "direct":
+                        results[kind].append(load(sink.process.pid, sink.port, sink, 10000, **options))
+                        continue
+                    system, settings = FORWARD[kind]
+                    side = Side(system, directory, sink, settings(sink))
+                    try:
+                        trial = load(side.pid, side.port, sink, 400, **options)
+                        count = int(min(max(trial["rate"] * args.seconds, 1000), args.most))
+                        results[kind].append(load(side.pid, side.port, sink, count, **options))
+                    finally:
+                        side.stop()
+                finally:
+                    sink.stop()
+        record[f"forward {sessions}"] = results
+        alone = 1000 / median(results["direct"], "rate")
+        for kind in kinds:
+            runs = results[kind]
+            added = f"{1000 / median(runs, 'rate') - alone:6.2f} ms more" if sessions == 1 else " " * 14
+            print(f"  {sessions:3} sessions, {kind:14} {median(runs, 'rate'):7.0f}/s, {added}, dot to reply "
+                  f"{median(runs, 'p50_ms'):.2f} ms (99 %: {median(runs, 'p99_ms'):.2f}), "
+                  f"{median(runs, 'cpu_us'):5.0f} us", flush=True)
+        if len(names) == 2:
+            for ours, theirs in (("postrider", "postfix"), ("postrider+data", "postfix+speed")):
+                print(f"       {ours}: {median(results[ours], 'rate') / median(results[theirs], 'rate'):.1f} "
+                      f"x the rate of {theirs}, 1/"
+                      f"{median(results[theirs], 'cpu_us') / max(median(results[ours], 'cpu_us'), 0.1):.1f} "
+                      f"of its CPU", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "all"], default="all")
+    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "forward", "all"], default="all")
     parser.add_argument("--only", choices=["postfix", "postrider"])
     parser.add_argument("--sessions", type=lambda s: [int(x) for x in s.split(",")],
                         default=[1, 20, 100])
@@ -330,6 +382,8 @@ def main():
             slow(args, names, directory, record)
         if args.part in ("tls", "all"):
             tls(args, names, directory, record)
+        if args.part in ("forward", "all"):
+            forward(args, names, directory, record)
     finally:
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(record, indent=1))
