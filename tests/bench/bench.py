@@ -9,6 +9,8 @@ by turns in one run. Needs root, because Postfix does. Nothing else should run m
   bench.py tls                   mandatory TLS to one destination and to 1,000; Postfix also with
                                  smtp_tls_connection_reuse
   bench.py forward               in-session forwarding beside smtpd_proxy_filter
+  bench.py crowd                 a well-behaved client while 5,000 slow ones hold sessions (Postrider
+                                 alone: Postfix serves as many clients as it has processes)
   bench.py --only postfix        one side alone, without ratios
 
 Messages per second: from the first command of the source to the last message at the sink. CPU: user
@@ -31,7 +33,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
-import ports  # noqa: E402
+import crowd as slow_clients  # noqa: E402
+import ports
 import postfix_peer
 import procs
 import suite as postrider
@@ -355,9 +358,36 @@ def forward(args, names, directory, record):
                       f"of its CPU", flush=True)
 
 
+def crowd(args, directory, record):
+    print(f"20 well-behaved sessions, alone and beside {args.crowd} that send a byte in 5 s")
+    results = {"alone": [], "crowd": []}
+    for _ in range(args.rounds):
+        for name, runs in results.items():
+            sink = Sink(directory)
+            side = Side("postrider", directory, sink)
+            others = None
+            try:
+                if name == "crowd":
+                    others = slow_clients.Crowd(side.port, args.crowd)
+                load(side.pid, side.port, sink, 1000, sessions=20, size=4096)
+                runs.append(load(side.pid, side.port, sink, args.most // 2, memory=True, sessions=20,
+                                 size=4096))
+            finally:
+                if others:
+                    others.stop()
+                side.stop()
+                sink.stop()
+    record["crowd"] = results
+    for name, runs in results.items():
+        print(f"  {name}: {median(runs, 'rate'):.0f}/s, {median(runs, 'cpu_us'):.0f} us, 250 after "
+              f"{median(runs, 'p50_ms'):.2f} ms, at most {median(runs, 'memory_mb'):.0f} MB", flush=True)
+    print(f"  {100 * median(results['crowd'], 'rate') / median(results['alone'], 'rate'):.0f} % of the "
+          "rate without them", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "forward", "all"], default="all")
+    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "forward", "crowd", "all"], default="all")
     parser.add_argument("--only", choices=["postfix", "postrider"])
     parser.add_argument("--sessions", type=lambda s: [int(x) for x in s.split(",")],
                         default=[1, 20, 100])
@@ -366,6 +396,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--most", type=int, default=60000, help="messages in one run")
+    parser.add_argument("--crowd", type=int, default=5000, help="slow clients")
     parser.add_argument("--slow-messages", type=int, default=60000)
     parser.add_argument("--json", help="write all figures to this file")
     args = parser.parse_args()
@@ -384,6 +415,8 @@ def main():
             tls(args, names, directory, record)
         if args.part in ("forward", "all"):
             forward(args, names, directory, record)
+        if args.part in ("crowd", "all") and "postrider" in names:
+            crowd(args, directory, record)
     finally:
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(record, indent=1))
