@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+"""swaks, smtp-source, smtplib and s-nail send through each kind of listener (in the clear, STARTTLS,
+TLS from the first byte, AUTH, submission, a UNIX socket, standard input) in each mode (queued, forwarded
+with recipients asked at RCPT, forwarded after the content) to Debian's Postfix and to Dovecot's LMTP.
+Each message arrives once."""
+import os
+import pathlib
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import tempfile
+
+import certs
+import dovecot_peer
+import ports
+import postfix_peer
+import sasl_accounts
+import sinks
+from suite import BUILD, Suite, expect_equal, skip
+
+SWAKS, NAIL = shutil.which("swaks"), shutil.which("s-nail")
+SOURCE = shutil.which("smtp-source", path="/usr/sbin:/usr/bin")
+if not (SWAKS and NAIL and SOURCE and postfix_peer.available() and dovecot_peer.available()):
+    skip("swaks, s-nail, Postfix, Dovecot and root are needed")
+USER, PASSWORD = "amy", "sesame in clear"
+MODES = {"queued": {}, "asked": {"smtpd_forward_check": "rcpt"}, "whole": {"smtpd_forward_check": "data"}}
+ACCOUNT = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_security_options": "noanonymous",
+           "smtpd_relay_restrictions": "permit_sasl_authenticated, reject", "mynetworks": "192.0.2.0/24"}
+
+
+def kinds(certificate):
+    tls = {"smtpd_tls_cert_file": certificate.cert, "smtpd_tls_key_file": certificate.key}
+    return {"clear": {}, "starttls": {**tls, "smtpd_tls_security_level": "may"},
+            "implicit": {**tls, "smtpd_tls_wrappermode": "yes"}, "auth": ACCOUNT,
+            "submission": {**tls, **ACCOUNT, "smtpd_tls_security_level": "encrypt",
+                           "smtpd_tls_auth_only": "yes"}}
+
+
+def run(*command, text=None, env=None):
+    done = subprocess.run([str(x) for x in command], input=text, text=True, capture_output=True,
+                          timeout=60, check=False, env=env)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def by_swaks(port, kind, recipient, subject, _authority):
+    options = {"clear": [], "starttls": ["--tls"], "implicit": ["--tls-on-connect"], "auth": [],
+               "submission": ["--tls"]}[kind]
+    if kind in ("auth", "submission"):
+        options += ["--auth", "PLAIN", "--auth-user", USER, "--auth-password", PASSWORD]
+    run(SWAKS, "--silent", "2", "--server", f"127.0.0.1:{port}", "--from", "from@sender.example", "--to",
+        recipient, "--header", f"Subject: {subject}", *options)
+
+
+def by_smtplib(port, kind, recipient, subject, authority):
+    context = ssl.create_default_context(cafile=authority.cert)
+    if kind == "implicit":
+        client = smtplib.SMTP_SSL("mx.example", port, context=context, timeout=60)
+    else:
+        client = smtplib.SMTP("mx.example", port, timeout=60)
+    if kind in ("starttls", "submission"):
+        client.starttls(context=context)
+    if kind in ("auth", "submission"):
+        client.login(USER, PASSWORD)
+    client.sendmail("from@sender.example", [recipient], f"Subject: {subject}\n\ntext\n")
+    client.quit()
+
+
+def by_nail(port, kind, recipient, subject, authority):
+    scheme = {"implicit": "smtps"}.get(kind, "smtp")
+    options = ["-S", f"mta={scheme}://mx.example:{port}", "-S", f"tls-ca-file={authority.cert}",
+               "-S", "tls-ca-no-defaults", "-S", "tls-verify=strict", "-S", "v15-compat=yes",
+               "-S", "smtp-auth=none"]
+    if kind in ("starttls", "submission"):
+        options += ["-S", "smtp-use-starttls"]
+    if kind in ("auth", "submission"):
+        login = f"{USER}:{PASSWORD}@".replace(" ", "%20")
+        options[1] = f"mta={scheme}://{login}mx.example:{port}"
+        options[options.index("smtp-auth=none")] = "smtp-auth=plain"
+    run(NAIL, "-n", ":/".replace("/", ""), "-S", "sendwait", "-r", "from@sender.example", *options, "-s",
+        subject, recipient, text="text\n", env={**os.environ, "MAILRC": "/dev/null", "HOME": "/nonexistent"})
+
+
+def by_source(port, kind, recipient, subject, _authority):
+    if kind != "clear":
+        return False  # it speaks neither TLS nor AUTH
+    run(SOURCE, "-f", "from@sender.example", "-t", recipient, "-S", subject, f"127.0.0.1:{port}")
+    return True
+
+
+SENDERS = {"swaks": by_swaks, "smtplib": by_smtplib, "s-nail": by_nail, "smtp-source": by_source}
+
+
+def listen(suite, number, settings):
+    port = ports.free_port()
+    with (suite.dir / "master.cf").open("a") as file:
+        file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n" + f"  -o syslog_name=postrider/l{number}\n" +
+                   "".join(f"  -o {{ {name} = {value} }}\n" for name, value in settings.items()))
+    return port
+
+
+def main(directory):
+    directory = pathlib.Path(directory)
+    authority = certs.Authority(directory / "ca", "the roots")
+    certificate = authority.issue("mx", names=["mx.example"])
+    accounts = sasl_accounts.Accounts(directory / "accounts", {USER: PASSWORD})
+    sent = {"postfix": [], "dovecot": []}
+    with sinks.Sink() as behind, \
+            dovecot_peer.Dovecot(directory / "dovecot", {"amy": None}) as dovecot, \
+            postfix_peer.Postfix(directory / "postfix", f"127.0.0.1:{ports.free_port()}",
+                                 behind.place) as postfix, \
+            Suite(start=False, **accounts.settings) as suite:
+        targets = {"postfix": f"smtp:[127.0.0.1]:{postfix.listen.rpartition(':')[2]}",
+                   "dovecot": f"lmtp:unix:{dovecot.socket}"}
+        suite.configure(transport_maps="inline:{" + ", ".join(
+            "{%s.example = %s}" % pair for pair in targets.items()) + "}")
+        ways = []
+        for target, forward in targets.items():
+            for mode, how in MODES.items():
+                how = {**how, "smtpd_forward": forward} if mode != "queued" else how
+                for kind, what in kinds(certificate).items():
+                    ways.append((target, mode, kind, listen(suite, len(ways), {**what, **how})))
+        suite.start()
+        for target, mode, kind, port in ways:
+            for name, send in SENDERS.items():
+                subject = f"{target}-{mode}-{kind}-{name}"
+                try:
+                    if send(port, kind, f"amy@{target}.example", subject, authority) is not False:
+                        sent[target].append(subject)
+                except Exception as error:
+                    raise AssertionError(f"{subject}: {error}") from error
+        for target in targets:
+            subject = f"{target}-socket"
+            by_socket(suite, f"amy@{target}.example", subject)
+            sent[target].append(subject)
+            subject = f"{target}-stdin"
+            by_stdin(suite, f"amy@{target}.example", subject)
+            sent[target].append(subject)
+        behind.wait(len(sent["postfix"]))
+        suite.wait_empty()
+        came = [line[9:] for m in behind.messages for line in m.header.splitlines()
+                if line.startswith("Subject: ")]
+        expect_equal(sorted(came), sorted(sent["postfix"]), "what Postfix passed on")
+        ports.wait_until(lambda: len(dovecot.mails("amy")) >= len(sent["dovecot"]), 20, "mail in Dovecot")
+        came = [line[9:].decode() for m in dovecot.mails("amy") for line in m.splitlines()
+                if line.startswith(b"Subject: ")]
+        expect_equal(sorted(came), sorted(sent["dovecot"]), "what Dovecot stored")
+
+
+def dialogue(read, write, recipient, subject):
+    """A whole session over anything that has lines."""
+    def ask(line, wanted):
+        if line is not None:
+            write(line + b"\r\n")
+        while True:
+            reply = read()
+            if reply[3:4] != b"-":
+                break
+        expect_equal(reply[:3], wanted, f"reply to {line}")
+    ask(None, b"220")
+    for line, wanted in ((b"EHLO here.example", b"250"), (b"MAIL FROM:<from@sender.example>", b"250"),
+                         (b"RCPT TO:<" + recipient.encode() + b">", b"250"), (b"DATA", b"354"),
+                         (b"Subject: " + subject.encode() + b"\r\n\r\ntext\r\n.", b"250"),
+                         (b"QUIT", b"221")):
+        ask(line, wanted)
+
+
+def by_socket(suite, recipient, subject):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(suite.dir / "spool/public/submit"))
+        file = client.makefile("rb")
+        dialogue(file.readline, client.sendall, recipient, subject)
+
+
+def by_stdin(suite, recipient, subject):
+    with subprocess.Popen([BUILD / "libexec/postrider/smtpd", "-S", "-c", suite.config],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env={**os.environ, "PROTO": "TCP", "TCPREMOTEIP": "127.0.0.1",
+                               "TCPREMOTEHOST": "localhost", "TCPLOCALHOST": "mx.example"}) as smtpd:
+        def write(data):
+            smtpd.stdin.write(data)
+            smtpd.stdin.flush()
+        dialogue(smtpd.stdout.readline, write, recipient, subject)
+    expect_equal(smtpd.returncode, 0, "the end of smtpd -S")
+
+
+with tempfile.TemporaryDirectory() as top:
+    os.chmod(top, 0o755)
+    main(top)
