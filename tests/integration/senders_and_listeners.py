@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import urllib.parse
 
 import certs
 import dovecot_peer
@@ -24,10 +25,9 @@ SWAKS, NAIL = shutil.which("swaks"), shutil.which("s-nail")
 SOURCE = shutil.which("smtp-source", path="/usr/sbin:/usr/bin")
 if not (SWAKS and NAIL and SOURCE and postfix_peer.available() and dovecot_peer.available()):
     skip("swaks, s-nail, Postfix, Dovecot and root are needed")
-USER, PASSWORD = "amy", "sesame in clear"
+USER, PASSWORD = "joe", sasl_accounts.PASSWORD
 MODES = {"queued": {}, "asked": {"smtpd_forward_check": "rcpt"}, "whole": {"smtpd_forward_check": "data"}}
-ACCOUNT = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_security_options": "noanonymous",
-           "smtpd_relay_restrictions": "permit_sasl_authenticated, reject", "mynetworks": "192.0.2.0/24"}
+ACCOUNT = {**sasl_accounts.SETTINGS, "mynetworks": "192.0.2.0/24"}
 
 
 def kinds(certificate):
@@ -57,9 +57,9 @@ def by_swaks(port, kind, recipient, subject, _authority):
 def by_smtplib(port, kind, recipient, subject, authority):
     context = ssl.create_default_context(cafile=authority.cert)
     if kind == "implicit":
-        client = smtplib.SMTP_SSL("mx.example", port, context=context, timeout=60)
+        client = smtplib.SMTP_SSL("localhost", port, context=context, timeout=60)
     else:
-        client = smtplib.SMTP("mx.example", port, timeout=60)
+        client = smtplib.SMTP("localhost", port, timeout=60)
     if kind in ("starttls", "submission"):
         client.starttls(context=context)
     if kind in ("auth", "submission"):
@@ -70,16 +70,16 @@ def by_smtplib(port, kind, recipient, subject, authority):
 
 def by_nail(port, kind, recipient, subject, authority):
     scheme = {"implicit": "smtps"}.get(kind, "smtp")
-    options = ["-S", f"mta={scheme}://mx.example:{port}", "-S", f"tls-ca-file={authority.cert}",
+    options = ["-S", f"mta={scheme}://localhost:{port}", "-S", f"tls-ca-file={authority.cert}",
                "-S", "tls-ca-no-defaults", "-S", "tls-verify=strict", "-S", "v15-compat=yes",
                "-S", "smtp-auth=none"]
     if kind in ("starttls", "submission"):
         options += ["-S", "smtp-use-starttls"]
     if kind in ("auth", "submission"):
-        login = f"{USER}:{PASSWORD}@".replace(" ", "%20")
-        options[1] = f"mta={scheme}://{login}mx.example:{port}"
+        login = ":".join(urllib.parse.quote(word, "") for word in (USER, PASSWORD))
+        options[1] = f"mta={scheme}://{login}@localhost:{port}"
         options[options.index("smtp-auth=none")] = "smtp-auth=plain"
-    run(NAIL, "-n", ":/".replace("/", ""), "-S", "sendwait", "-r", "from@sender.example", *options, "-s",
+    run(NAIL, "-n", "-S", "sendwait", "-r", "from@sender.example", *options, "-s",
         subject, recipient, text="text\n", env={**os.environ, "MAILRC": "/dev/null", "HOME": "/nonexistent"})
 
 
@@ -104,14 +104,14 @@ def listen(suite, number, settings):
 def main(directory):
     directory = pathlib.Path(directory)
     authority = certs.Authority(directory / "ca", "the roots")
-    certificate = authority.issue("mx", names=["mx.example"])
-    accounts = sasl_accounts.Accounts(directory / "accounts", {USER: PASSWORD})
+    certificate = authority.issue("localhost")
     sent = {"postfix": [], "dovecot": []}
     with sinks.Sink() as behind, \
             dovecot_peer.Dovecot(directory / "dovecot", {"amy": None}) as dovecot, \
             postfix_peer.Postfix(directory / "postfix", f"127.0.0.1:{ports.free_port()}",
                                  behind.place) as postfix, \
-            Suite(start=False, **accounts.settings) as suite:
+            Suite(start=False) as suite:
+        sasl_accounts.make(suite, ("PLAIN", "LOGIN"))
         targets = {"postfix": f"smtp:[127.0.0.1]:{postfix.listen.rpartition(':')[2]}",
                    "dovecot": f"lmtp:unix:{dovecot.socket}"}
         suite.configure(transport_maps="inline:{" + ", ".join(
