@@ -145,6 +145,7 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   if (config->tls.level == TlsLevel::encrypt) config->auth.only_tls = true;
   POSTRIDER_TRY(config->filters, FilterChoice::open(settings));
   POSTRIDER_TRY(config->rules, load_rules(settings, config->lists));
+  POSTRIDER_TRY(config->commands, CommandRules::load(settings));
   return std::shared_ptr<const Config>(std::move(config));
 }
 

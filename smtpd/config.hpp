@@ -10,6 +10,7 @@
 #include "auth_config.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "command_rules.hpp"
 #include "filter_choice.hpp"
 #include "restrict.hpp"
 #include "smtp/dot.hpp"
@@ -77,7 +78,8 @@ struct Config {
   bool soft_bounce = false;
   bool local = false; // smtpd_local_submission
   bool any_user_may_submit = true;
-  std::shared_ptr<const Rules> rules; // never null
+  std::shared_ptr<const Rules> rules;     // never null
+  std::shared_ptr<CommandRules> commands; // null: none
   TlsConfig tls;
   std::shared_ptr<Lists> lists;
   AuthConfig auth;

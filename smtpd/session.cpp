@@ -14,13 +14,6 @@ namespace {
 constexpr std::size_t kLingerBytes = 1U << 20;
 constexpr std::size_t kFlushAt = 32U << 10;
 
-// What speaks something else (HTTP, a TLS hello) gets one answer and no more of our time.
-bool is_other_protocol(std::string_view line, std::string_view word) {
-  line = trim(line);
-  if (!line.empty() && !is_alpha(line.front())) return true;
-  return iequals(word, "CONNECT") || iequals(word, "GET") || iequals(word, "POST");
-}
-
 } // namespace
 
 Session::Session(Shared& shared, std::shared_ptr<const Config> config,
@@ -36,7 +29,11 @@ ev::Deadline Session::within_session(Duration patience) const {
 
 // --- replies -----------------------------------------------------------------------------------
 
-void Session::reply(int code, std::string_view dsn, std::string_view text) {
+void Session::reply(int code, std::string_view dsn, std::string_view words) {
+  std::string with_footer;
+  std::string_view text = words;
+  if (code >= 400 && config_->commands && config_->commands->has_footer())
+    text = with_footer = refusal_with_footer(code, dsn, words);
   while (true) {
     const std::size_t end = text.find('\n');
     out_.append(std::to_string(code)).push_back(end == text.npos ? ' ' : '-');
@@ -124,6 +121,8 @@ ev::Task<void> Session::converse() {
   while (end_ == End::none) {
     const bool more = co_await next_line();
     if (!more) break;
+    failed_ = false;
+    if (config_->commands && takes_other_line()) continue;
     const smtp::Command command = smtp::parse_command(line_);
     const CommandRow& row = kCommands[row_of(command.verb)];
     if (command.verb != smtp::Verb::unknown) where_ = row.reply_name;
@@ -263,10 +262,13 @@ ev::Task<void> Session::execute(smtp::Command command) {
   case smtp::Verb::xforward: xforward(command.arguments); co_return;
   case smtp::Verb::lhlo:
   case smtp::Verb::expn:
-  case smtp::Verb::etrn: fail(502, "5.5.1", "Error: command not implemented"); co_return;
+  case smtp::Verb::etrn:
+    fail(502, "5.5.1", "Error: command not implemented");
+    count_unimplemented();
+    co_return;
   case smtp::Verb::unknown: break;
   }
-  if (is_other_protocol(line_, command.word)) {
+  if (config_->commands && config_->commands->forbids(first_word(line_))) {
     fail(521, "5.5.2", "Error: this is an SMTP service");
     log::info("non-SMTP command from " + peer_.shown() + ": " + line_.substr(0, 100));
     end_ = End::error;

@@ -129,6 +129,11 @@ class Session {
   Situation situation(std::string_view where) const;
   std::string new_instance();
   void apply_effects(); // REDIRECT, BCC, HOLD
+  static std::string_view first_word(std::string_view line);
+  // smtpd_command_filter, smtpd_noop_commands. True: the line is answered.
+  bool takes_other_line();
+  void count_unimplemented();
+  std::string refusal_with_footer(int code, std::string_view dsn, std::string_view text) const;
 
   // --- content
   std::optional<smtp::Refusal> content_refusal() const;
@@ -178,6 +183,7 @@ class Session {
   bool bare_lf_ = false; // the line in hand ended in LF alone
   std::int64_t errors_ = 0;
   std::int64_t junk_ = 0;
+  std::int64_t unimplemented_ = 0; // commands so far
   End end_ = End::none;
   std::string_view where_ = "CONNECT"; // for the log: what the client was last busy with
   SteadyTime began_;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "session.hpp"
 
@@ -96,6 +97,47 @@ void Session::reject(const Situation& at, const smtp::Refusal& refusal) {
               {"helo", helo_}});
   fail(said);
   if (said.code == 421 || said.code == 521) end_ = End::error;
+}
+
+std::string_view Session::first_word(std::string_view line) {
+  line = trim(line);
+  return line.substr(0, line.find_first_of(" \t"));
+}
+
+bool Session::takes_other_line() {
+  const maps::Answer other = config_->commands->replace(trim(line_));
+  if (!other) {
+    log::warning("smtpd_command_filter: " + other.error().text());
+    fail(451, "4.3.0", "Temporary lookup error");
+    return true;
+  }
+  if (*other) {
+    log::info(peer_.shown() + ": replacing command \"" + line_.substr(0, 100) + "\" with \"" +
+              (*other)->substr(0, 100) + "\"");
+    line_ = **other;
+  }
+  if (!config_->commands->ignores(first_word(line_))) return false;
+  reply(250, "2.0.0", "Ok");
+  if (++junk_ <= config_->junk_limit || ++errors_ < config_->hard_errors) return true;
+  reply(421, "4.7.0", config_->hostname + " Error: too many errors");
+  end_ = End::error;
+  return true;
+}
+
+void Session::count_unimplemented() {
+  const std::int64_t limit = config_->commands ? config_->commands->unimplemented_limit() : 0;
+  if (limit == 0 || ++unimplemented_ < limit) return;
+  log::info("too many unimplemented commands from " + peer_.shown());
+  reply(503, "5.5.1", "Error: too many unimplemented commands");
+  end_ = End::error;
+}
+
+std::string Session::refusal_with_footer(int code, std::string_view dsn,
+                                         std::string_view text) const {
+  std::string whole = std::to_string(code);
+  for (const std::string_view part : {dsn, text})
+    if (!part.empty()) whole.append(" ").append(part);
+  return config_->commands->with_footer(whole, text, situation(where_));
 }
 
 // What access tables want done to the whole message. Nothing is done twice.

@@ -46,6 +46,9 @@ inline std::shared_ptr<Config> test_config() {
   rules->relay =
       *parse_restrictions({"permit_mynetworks", "reject_unauth_destination"}, WordContext{});
   config->rules = rules;
+  CommandRules::Texts commands;
+  commands.forbidden = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
+  config->commands = *CommandRules::open(commands, {});
   return config;
 }
 
