@@ -233,8 +233,7 @@ std::optional<Walk::Verdict> Walk::simple(const Restriction& one, const View& vi
     return permit_if(peer.tls.has_certificate && peer.tls.trusted);
   if (is(Word::reject_plaintext_session)) {
     if (!peer.tls.protocol.empty()) return Verdict::dunno;
-    return reject(codes.plaintext, "4.7.1",
-                  said(view, " rejected: Session encryption is required"));
+    return reject(codes.plaintext, "4.7.1", "Session encryption is required");
   }
   // Covered: smtpd_forbid_unauth_pipelining ends such a session before any list is looked at.
   if (is(Word::reject_unauth_pipelining)) return Verdict::dunno;

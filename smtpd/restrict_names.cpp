@@ -138,7 +138,7 @@ Walk::Verdict Walk::address_form(Subject subject) {
   if (!address || address->empty()) return Verdict::dunno;
   const std::string_view domain = mail::domain_part(*address);
   if (is_literal(domain) || is_fqdn(without_dot(domain))) return Verdict::dunno;
-  return reject(rules_.codes.non_fqdn, subject == Subject::sender ? "4.1.8" : "4.1.2",
+  return reject(rules_.codes.non_fqdn, "4.5.2",
                 said(view_of(subject), " rejected: need fully-qualified address"));
 }
 

@@ -126,7 +126,7 @@ TEST_F(Restrict, WordsForAStranger) {
       {"reject_unauth_destination", "ok"},
       {"permit_sasl_authenticated, permit_tls_all_clientcerts, permit_inet_interfaces, reject",
        "554 5.7.1 TO Access denied"},
-      {"reject_plaintext_session", "450 4.7.1 TO Session encryption is required"},
+      {"reject_plaintext_session", "450 4.7.1 Session encryption is required"},
       {"warn_if_reject reject", "ok"},
       {"warn_if_reject reject, defer", "450 4.3.2 TO Try again later"},
       {"defer_if_permit", "450 4.7.0 TO defer_if_permit requested"},
