@@ -278,6 +278,7 @@ ev::Task<void> Session::execute(smtp::Command command) {
     fail(500, "5.5.2", "Error: bad syntax");
   else
     co_await unknown_command();
+  count_unimplemented();
 }
 
 // qmgr is starting, or starts again: most often that is over before the client notices.
