@@ -31,6 +31,17 @@ void add_network_keys(std::vector<maps::SearchKey>& keys, const std::string& add
   }
 }
 
+// x.1.* says what is wrong with an address, and with whose: the sender's and the recipient's have
+// codes of their own (RFC 3463 section 3.2), and other things are no addresses. As Postfix does it.
+std::string of_address(std::string_view dsn, std::string_view cls) {
+  if (dsn.substr(1, 3) != ".1.") return std::string(dsn);
+  const bool sender = cls == "Sender address";
+  const std::string code(1, dsn.front());
+  if (!sender && cls != "Recipient address") return code + ".0.0";
+  const auto detail = parse_decimal(dsn.substr(4)).value_or(0);
+  return code + ".1." + (detail > 8 ? '0' : (sender ? "078770778" : "012345632")[detail]);
+}
+
 // "5.7.1 text": the code, or `otherwise`; the rest is the text, or `silent`.
 struct Said {
   std::string dsn, text;
@@ -202,7 +213,7 @@ ev::Task<Walk::Verdict> Walk::act(const std::string& table, const std::string& a
   const auto is = [&](std::string_view name) { return iequals(word, name); };
   const auto refuse = [&](int code, std::string_view dsn) {
     const Said text(rest, dsn, "Access denied");
-    return reject(code, text.dsn, said(view, " rejected: " + text.text));
+    return reject(code, of_address(text.dsn, view.cls), said(view, " rejected: " + text.text));
   };
   const auto needs = [&](std::string_view what) {
     log::warning("access table " + table + " entry \"" + view.name + "\" requires " +
@@ -219,8 +230,10 @@ ev::Task<Walk::Verdict> Walk::act(const std::string& table, const std::string& a
   if (is("DEFER_IF_PERMIT") || is("DEFER_IF_REJECT")) {
     const Said text(rest, "4.7.1", "Service unavailable");
     if (is("DEFER_IF_PERMIT"))
-      co_return doubt(false, codes.access_defer, text.dsn, said(view, " rejected: " + text.text));
-    co_return doubt_refusal(codes.access_defer, text.dsn, said(view, " rejected: " + text.text));
+      co_return doubt(false, codes.access_defer, of_address(text.dsn, view.cls),
+                      said(view, " rejected: " + text.text));
+    co_return doubt_refusal(codes.access_defer, of_address(text.dsn, view.cls),
+                            said(view, " rejected: " + text.text));
   }
   if (is("WARN") || is("INFO")) {
     log_(lowercase(word), rest);
@@ -263,14 +276,11 @@ ev::Task<Walk::Verdict> Walk::act(const std::string& table, const std::string& a
                  "\": action FILTER is not in this version; the mail goes its usual way");
     co_return Verdict::dunno;
   }
-  const bool digits = std::all_of(word.begin(), word.end(), is_digit);
-  if (!word.empty() && digits && word.size() == 3 && (word[0] == '4' || word[0] == '5') &&
-      !(rest.empty() && value.size() != 3)) {
-    const int code = static_cast<int>(*parse_decimal(word));
-    co_return refuse(code, "4.7.1");
-  }
+  const bool digits = !word.empty() && std::all_of(word.begin(), word.end(), is_digit);
   // A time stamp, from software that lets in for a while who has read his mail.
-  if (!word.empty() && digits && rest.empty()) co_return permit(word, view, table);
+  if (digits && rest.empty()) co_return permit(word, view, table);
+  if (digits && word.size() == 3 && (word[0] == '4' || word[0] == '5'))
+    co_return refuse(static_cast<int>(*parse_decimal(word)), "4.7.1");
   co_return co_await act_as_list(table, action, view);
 }
 

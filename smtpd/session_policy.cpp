@@ -60,7 +60,9 @@ ev::Task<bool> Session::allow(Stage last, std::string_view where, std::string_vi
     if (carries) doubt = doubts_[static_cast<std::size_t>(i) - 1];
     Walk walk(shared_.loop, *shared_.resolver, rules, at, effects, log);
     const std::optional<smtp::Refusal> refusal = co_await walk.run(stage, doubt);
-    if (stage < Stage::recipient) doubts_[static_cast<std::size_t>(i)] = doubt;
+    // A stage that never comes, HELO perhaps, passes it on.
+    for (auto later = static_cast<std::size_t>(i); later < doubts_.size(); ++later)
+      doubts_[later] = doubt;
     if (!refusal) continue;
     reject(at, *refusal);
     co_return false;

@@ -83,6 +83,17 @@ CASES = [
     ("check_sender_access inline:{{good.test = DEFER_IF_PERMIT 4.7.3 grey}}", "helo.test", "a@good.test"),
     ("check_sender_access inline:{{good.test = OK}}, reject", "helo.test", "a@good.test"),
     ("check_sender_access inline:{{good.test = 1234567}}, reject", "helo.test", "a@good.test"),
+    ("check_sender_access inline:{{good.test = 450}}, reject", "helo.test", "a@good.test"),
+    ("check_sender_access inline:{{good.test = 450 5.1.1 x}}, reject", "helo.test", "a@good.test"),
+    ("check_recipient_access inline:{{relay.test = 550 5.1.8 x}}, reject", "helo.test", "a@good.test"),
+    ("check_client_access inline:{{127 = 550 5.1.8 x}}, reject", "helo.test", "a@good.test"),
+    ("check_sender_access inline:{{good.test = OK whatever}}, reject", "helo.test", "a@good.test"),
+    ("check_sender_access inline:{{good.test = permit_mynetworks, defer}}", "helo.test", "a@good.test"),
+    ("reject_unknown_client_hostname, reject_unknown_reverse_client_hostname", "helo.test", "a@good.test"),
+    ("reject_unauth_destination, permit_mx_backup, reject", "helo.test", "a@good.test"),
+    ("check_helo_mx_access cidr:{{127.9.9.9/32 REJECT}}", "helo.test", "a@good.test"),
+    ("check_sender_a_access cidr:{{127.9.9.80/32 REJECT}}", "helo.test", "a@bare.test"),
+    ("check_recipient_access inline:{{relay.test = REJECT}}", "helo.test", "a@good.test"),
     ("check_sender_access inline:{{good.test = HOLD look}}", "helo.test", "a@good.test"),
     ("check_sender_access inline:{{good.test = WARN hm}}", "helo.test", "a@good.test"),
     ("check_sender_access inline:{{good.test = INFO hm}}", "helo.test", "a@good.test"),
@@ -125,6 +136,13 @@ def talk(port):
             client.command(f"EHLO {helo}")
             client.command(f"MAIL FROM:<{sender}>")
             replies.append(client.command(f"RCPT TO:<case{i}@relay.test>"))
+    last = len(CASES) - 1 # a notice for many
+    with RawClient(port) as client:
+        client.command("EHLO helo.test")
+        client.command("MAIL FROM:<>")
+        client.command("RCPT TO:<one@relay.test>")
+        client.command("RCPT TO:<two@relay.test>")
+        replies.append(client.command(f"RCPT TO:<case{last}@relay.test>"))
     with RawClient(port) as client: # without a class
         client.command("EHLO helo.test")
         client.command("MAIL FROM:<a@good.test>")
@@ -156,7 +174,7 @@ with tempfile.TemporaryDirectory() as directory:
             answers = {"theirs": talk(port), "ours": talk(ours.port)}
             logs = {"theirs": said(theirs.log.read_text().splitlines()), "ours": said(ours.lines())}
 
-names_of = [case[0] for case in CASES] + ["relay", "routing", "good"]
+names_of = [case[0] for case in CASES] + ["many", "relay", "routing", "good"]
 different = [f"{name}\n  Postfix:   {theirs}\n  Postrider: {ours}"
              for name, theirs, ours in zip(names_of, answers["theirs"], answers["ours"]) if theirs != ours]
 expect_equal(different, [], "replies")
