@@ -89,6 +89,7 @@ for wrong, what in (({"smtpd_recipient_restrictions": "reject_unkown_sender_doma
                     ({"smtpd_restriction_classes": "nothing"}, "restriction class nothing: set nothing"),
                     ({"smtpd_relay_restrictions": "permit_mynetworks"}, "anybody could relay")):
     with Suite(start=False, **{**COMMON, **wrong}) as suite:
+        suite.expected_trouble = True
         suite.cli("start")
         with RawClient(suite.port, greet=False):
             suite.wait_log(what)
