@@ -59,6 +59,8 @@ TEST_F(SmtpPolicy, ContentMayBeRefused) {
   begin();
   EXPECT_EQ(send_mail("x\r\n.\r\n"),
             "554 5.7.1 <END-OF-MESSAGE>: End-of-data rejected: Access denied");
+  ask("QUIT");
+  EXPECT_EQ(reply(), ""); // the end of the session
   use(&Rules::data, {"defer"});
   begin();
   EXPECT_EQ(ask(kMail), "250 2.1.0 Ok");
