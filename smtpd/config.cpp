@@ -2,7 +2,9 @@
 #include "config.hpp"
 
 #include <algorithm>
+#include <pwd.h>
 
+#include "addresses.hpp"
 #include "base/ascii.hpp"
 #include "config/settings.hpp"
 #include "maps/keys.hpp"
@@ -47,12 +49,20 @@ class TableLists final : public Lists {
     POSTRIDER_TRY_VOID(fill(lists->networks_, "mynetworks", settings.list("mynetworks")));
     POSTRIDER_TRY_VOID(fill(lists->local_, "mydestination", settings.list("mydestination")));
     POSTRIDER_TRY_VOID(fill(lists->relay_, "relay_domains", settings.list("relay_domains")));
+    POSTRIDER_TRY_VOID(
+        fill(lists->aliases_, "virtual_alias_domains", settings.list("virtual_alias_domains")));
     POSTRIDER_TRY_VOID(fill(lists->limits_, "smtpd_client_event_limit_exceptions",
                             settings.list("smtpd_client_event_limit_exceptions")));
     POSTRIDER_TRY_VOID(fill(lists->newlines_, "smtpd_forbid_bare_newline_exclusions",
                             settings.list("smtpd_forbid_bare_newline_exclusions")));
     POSTRIDER_TRY_VOID(
         fill(lists->users_, "authorized_submit_users", settings.list("authorized_submit_users")));
+    POSTRIDER_TRY_VOID(fill(lists->xclient_, "smtpd_authorized_xclient_hosts",
+                            settings.list("smtpd_authorized_xclient_hosts")));
+    POSTRIDER_TRY_VOID(fill(lists->xforward_, "smtpd_authorized_xforward_hosts",
+                            settings.list("smtpd_authorized_xforward_hosts")));
+    POSTRIDER_TRY_VOID(fill(lists->proxies_, "smtpd_upstream_proxy_hosts",
+                            settings.list("smtpd_upstream_proxy_hosts")));
     if (settings.flag("smtpd_forward_check_recipient")) {
       auto opened = maps::open_maps(settings.text("smtpd_forward_maps"), options);
       if (!opened) return in_parameter(settings, "smtpd_forward_maps", opened.error());
@@ -62,7 +72,8 @@ class TableLists final : public Lists {
   }
 
   bool may_wait() const override {
-    for (const auto* list : {&networks_, &local_, &relay_, &limits_, &newlines_, &users_})
+    for (const auto* list : {&networks_, &local_, &relay_, &limits_, &newlines_, &users_, &xclient_,
+                             &xforward_, &proxies_, &aliases_})
       if ((*list)->may_wait()) return true;
     return forward_.may_wait();
   }
@@ -78,6 +89,8 @@ class TableLists final : public Lists {
   Result<bool> is_ours(const std::string& domain) override {
     POSTRIDER_TRY(const bool local, local_->matches_domain(domain));
     if (local) return true;
+    POSTRIDER_TRY(const bool alias, aliases_->matches_domain(domain));
+    if (alias) return true;
     POSTRIDER_TRY(const bool relayed, relay_->matches_domain(domain));
     if (relayed || forward_.empty()) return relayed;
     POSTRIDER_TRY(const std::optional<std::string> found,
@@ -88,13 +101,41 @@ class TableLists final : public Lists {
     return local_->matches_domain(domain);
   }
   Result<bool> may_submit(const std::string& user) override { return users_->matches_domain(user); }
+  Result<bool> may_xclient(const Peer& client) override {
+    return xclient_->matches_host(client.name, client.address);
+  }
+  Result<bool> may_xforward(const Peer& client) override {
+    return xforward_->matches_host(client.name, client.address);
+  }
+  Result<bool> is_proxy(const std::string& address) override {
+    return proxies_->empty() ? Result<bool>(true) : proxies_->matches_address(address);
+  }
 
  private:
-  std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_;
+  std::optional<maps::MatchList> networks_, local_, relay_, limits_, newlines_, users_, xclient_,
+      xforward_, proxies_, aliases_;
   maps::MapList forward_; // smtpd_forward_check_recipient: mail for its domains is passed on
 };
 
 } // namespace
+
+Result<Peer> judge(const Config& config, Peer peer) {
+  peer.shows_port = config.shows_ports;
+  if (peer.local) {
+    if (config.any_user_may_submit) return peer;
+    const passwd* user = ::getpwuid(peer.uid);
+    const Result<bool> may =
+        user == nullptr ? Result<bool>(false) : config.lists->may_submit(user->pw_name);
+    peer.may_submit = may && *may;
+    return peer;
+  }
+  POSTRIDER_TRY(peer.trusted, config.lists->is_trusted(peer));
+  POSTRIDER_TRY(peer.free_of_limits, config.lists->is_free_of_limits(peer));
+  POSTRIDER_TRY(peer.bare_newlines_pass, config.lists->may_send_bare_newlines(peer));
+  POSTRIDER_TRY(peer.may_xclient, config.lists->may_xclient(peer));
+  POSTRIDER_TRY(peer.may_xforward, config.lists->may_xforward(peer));
+  return peer;
+}
 
 Result<std::shared_ptr<const Config>> load_config(const config::Settings& settings, TlsConfig tls) {
   auto config = std::make_shared<Config>();
@@ -140,11 +181,16 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   config->soft_bounce = settings.flag("soft_bounce");
   config->local = settings.flag("smtpd_local_submission");
   config->any_user_may_submit = trim(settings.list("authorized_submit_users")) == "static:anyone";
+  config->behind_proxy = !settings.text("smtpd_upstream_proxy_protocol").empty();
+  config->proxy_limit = settings.time("smtpd_upstream_proxy_timeout");
+  config->shows_ports = settings.flag("smtpd_client_port_logging");
   POSTRIDER_TRY(config->lists, TableLists::open(settings));
+  if (settings.flag("append_dot_mydomain")) config->dot_domain = settings.text("mydomain");
+  POSTRIDER_TRY(config->addresses, Addresses::open(settings));
   POSTRIDER_TRY(config->auth, AuthConfig::load(settings));
   if (config->tls.level == TlsLevel::encrypt) config->auth.only_tls = true;
   POSTRIDER_TRY(config->filters, FilterChoice::open(settings));
-  POSTRIDER_TRY(config->rules, load_rules(settings, config->lists));
+  POSTRIDER_TRY(config->rules, load_rules(settings, config->lists, config->addresses));
   POSTRIDER_TRY(config->commands, CommandRules::load(settings));
   return std::shared_ptr<const Config>(std::move(config));
 }

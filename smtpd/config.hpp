@@ -22,6 +22,7 @@ class Settings;
 
 namespace postrider::smtpd {
 
+class Addresses;
 struct Peer;
 
 // The lists of addresses and domains. An Error is temporary trouble with a table: 451. Where a
@@ -37,6 +38,9 @@ class Lists {
   virtual Result<bool> is_ours(const std::string& domain) = 0;  // mydestination, relay_domains
   virtual Result<bool> is_final(const std::string& domain) = 0; // those without relay_domains
   virtual Result<bool> may_submit(const std::string& user) = 0;
+  virtual Result<bool> may_xclient(const Peer&) { return false; }
+  virtual Result<bool> may_xforward(const Peer&) { return false; }
+  virtual Result<bool> is_proxy(const std::string&) { return false; } // smtpd_upstream_proxy_hosts
 };
 
 struct Config {
@@ -78,10 +82,15 @@ struct Config {
   bool soft_bounce = false;
   bool local = false; // smtpd_local_submission
   bool any_user_may_submit = true;
+  bool behind_proxy = false;              // smtpd_upstream_proxy_protocol
+  Duration proxy_limit{};                 // smtpd_upstream_proxy_timeout
+  bool shows_ports = false;               // smtpd_client_port_logging
+  std::string dot_domain;                 // append_dot_mydomain; empty: domains stay as they are
   std::shared_ptr<const Rules> rules;     // never null
   std::shared_ptr<CommandRules> commands; // null: none
   TlsConfig tls;
   std::shared_ptr<Lists> lists;
+  std::shared_ptr<Addresses> addresses; // null: nothing is rewritten, everybody exists
   AuthConfig auth;
   std::shared_ptr<FilterChoice> filters; // null: none
 };
@@ -91,7 +100,11 @@ Error in_parameter(const config::Settings& settings, std::string_view name, cons
 
 // smtpd_*_restrictions, with the tables and services that they name opened.
 Result<std::shared_ptr<const Rules>> load_rules(const config::Settings& settings,
-                                                std::shared_ptr<Lists> lists);
+                                                std::shared_ptr<Lists> lists,
+                                                std::shared_ptr<Addresses> addresses);
+
+// What the lists say of a client whose name and address are known. A question for maps::ask().
+Result<Peer> judge(const Config& config, Peer peer);
 
 // Error config: says file, line and parameter.
 // `tls` was loaded before the jail closed.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "behind.hpp"
 #include "mail/address.hpp"
 #include "mail/received.hpp"
 #include "peer.hpp"
@@ -183,6 +184,9 @@ std::string Intake::make_head(queue::Id id) {
   login("sasl_method", envelope_.sasl_method);
   login("sasl_username", envelope_.sasl_username);
   login("sasl_sender", envelope_.sasl_sender);
+  const mail::Forwarded& before = envelope_.forwarded;
+  if (!before.id.empty()) client += ", orig_queue_id=" + before.id;
+  if (before.client) client += ", orig_client=" + shown(before, peer_.shows_port);
   log::event("client", text, client,
              {{"client", peer_.name},
               {"address", peer_.address},

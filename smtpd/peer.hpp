@@ -43,7 +43,7 @@ struct Peer {
   dns::NameStatus reverse_name_status = dns::NameStatus::not_found;
   std::string address; // empty: a process of this host, over a UNIX socket
   std::string port;
-  std::string server_address; // ours, to which it connected; empty: a process of this host
+  std::string server_address; // where it connected to; empty: not known
   std::string server_port;
   std::uint32_t uid = 0; // of that process
   PeerTls tls;
@@ -52,16 +52,26 @@ struct Peer {
   bool trusted = false; // in mynetworks, or local
   bool free_of_limits = false;
   bool bare_newlines_pass = false;
-  bool may_submit = true; // authorized_submit_users, of a local one
+  bool may_submit = true;    // authorized_submit_users, of a local one
+  bool may_xclient = false;  // smtpd_authorized_xclient_hosts
+  bool may_xforward = false; // smtpd_authorized_xforward_hosts
+  bool shows_port = false;   // smtpd_client_port_logging
 
-  // "mx.example[192.0.2.1]", "unknown[192.0.2.1]", "localhost[local]": how log lines name it.
-  std::string shown() const { return name + "[" + (local ? "local" : address) + "]"; }
+  // "mx.example[192.0.2.1]", "unknown[192.0.2.1]", "localhost[local]", with
+  // smtpd_client_port_logging "mx.example[192.0.2.1]:4711": how log lines name it.
+  std::string shown() const {
+    std::string text = name + "[" + (local ? "local" : address) + "]";
+    if (shows_port && !local) text += ":" + port;
+    return text;
+  }
 };
 
-inline Peer make_peer(const net::Address& address) {
+inline Peer make_peer(const net::Address& client, const net::Address& server) {
   Peer peer;
-  peer.address = address.text();
-  peer.port = std::to_string(address.port());
+  peer.address = client.text();
+  peer.port = std::to_string(client.port());
+  peer.server_address = server.text();
+  peer.server_port = std::to_string(server.port());
   return peer;
 }
 
@@ -70,6 +80,13 @@ inline void set_name(Peer& peer, const dns::ClientName& found) {
   peer.reverse_name = found.reverse_name;
   peer.name_status = found.status;
   peer.reverse_name_status = found.reverse_status;
+}
+
+// What cannot be told from where it comes.
+inline Peer make_unknown_peer() {
+  Peer peer;
+  peer.address = peer.port = "unknown";
+  return peer;
 }
 
 inline Peer make_local_peer(std::uint32_t uid) {

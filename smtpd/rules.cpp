@@ -2,6 +2,7 @@
 // From main.cf to Rules.
 #include <algorithm>
 
+#include "addresses.hpp"
 #include "base/ascii.hpp"
 #include "base/words.hpp"
 #include "config.hpp"
@@ -137,8 +138,13 @@ Result<void> load_classes(const config::Settings& settings, Opener& opener, Clas
 } // namespace
 
 Result<std::shared_ptr<const Rules>> load_rules(const config::Settings& settings,
-                                                std::shared_ptr<Lists> lists) {
+                                                std::shared_ptr<Lists> lists,
+                                                std::shared_ptr<Addresses> addresses) {
   auto rules = std::make_shared<Rules>();
+  rules->unlisted = [addresses](const std::string& address, bool is_sender) {
+    return addresses->validity(address,
+                               is_sender ? Addresses::Role::sender : Addresses::Role::recipient);
+  };
   rules->lists = std::move(lists);
   rules->codes = load_codes(settings);
   rules->delay_reject = settings.flag("smtpd_delay_reject");

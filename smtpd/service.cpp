@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include <cerrno>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pwd.h>
 #include <sys/socket.h>
-
-#include <cerrno>
+#include <unistd.h>
 
 #include "base/log.hpp"
+#include "daemon/stdio.hpp"
 #include "ev/wait.hpp"
 #include "ipc/channel.hpp"
 #include "maps/ask.hpp"
 #include "net/tcp_stream.hpp"
+#include "proxy_header.hpp"
 
 namespace postrider::smtpd {
 
@@ -28,6 +30,19 @@ constexpr Duration kRefreshTime = std::chrono::seconds(60);
 // Said to clients that are not served; "%s" is our name.
 constexpr std::string_view kTryAgain = "421 4.3.0 %s Error: try again later";
 constexpr std::string_view kClosing = "421 4.3.2 %s Service is closing";
+
+// By hand the program may run as anybody; only mail_owner and root get to qmgr.
+void explain_queue() {
+  int why = 0;
+  for (const std::string& path : submit::Options().sockets) {
+    if (::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0) return;
+    if (errno != ENOENT || why == 0) why = errno;
+  }
+  log::error(
+      "uid " + std::to_string(::geteuid()) +
+      " cannot hand mail to qmgr: " + Error::from_errno("private/qmgr", why).text() +
+      (why == ENOENT ? "; is the suite running?" : "; run this program as mail_owner, or as root"));
+}
 
 submit::Options submit_options(const Config& config) {
   submit::Options options;
@@ -56,6 +71,7 @@ Result<std::unique_ptr<daemon::Service>> Service::create(daemon::Context& contex
                                                          forward::Setup forward) {
   POSTRIDER_TRY(auto config, load_config(context.settings(), std::move(tls)));
   POSTRIDER_TRY(auto resolver, dns::UnboundResolver::create(context.loop(), servers));
+  if (context.stdio() != nullptr) explain_queue();
   auto service =
       std::make_unique<Service>(context, std::move(config), servers, std::move(resolver));
   if (forward.enabled()) {
@@ -82,6 +98,7 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
   shared_.service = context.service_name();
   shared_.tickets = &tickets_;
   shared_.resolver = resolver_.get();
+  shared_.clients = this;
 }
 
 Service::~Service() { stop(); }
@@ -117,18 +134,22 @@ bool Service::reload(const config::Settings& settings) {
 }
 
 void Service::accept(daemon::Client client) {
-  const net::Address address = net::Address::peer_of(client.fd.get());
+  net::Address address = net::Address::peer_of(client.fd.get());
+  net::Address server = net::Address::local_of(client.fd.get());
   if (address.family() == AF_UNSPEC) { // gone already
     log::info("lost connection after CONNECT from unknown[unknown]");
     return;
   }
-  Peer peer = address.is_ip() ? make_peer(address)
-                              : make_local_peer(ipc::peer_credentials(client.fd.get()).uid);
-  if (address.is_ip()) {
-    const net::Address ours = net::Address::local_of(client.fd.get());
-    peer.server_address = ours.text();
-    peer.server_port = std::to_string(ours.port());
+  if (const daemon::Ucspi* said = context_.stdio(); said != nullptr && said->remote.is_ip()) {
+    address = said->remote;
+    server = said->local;
   }
+  // Without a master nobody has said that a pipe or a UNIX socket is a process of this host: its
+  // other end may be anywhere.
+  const bool is_stranger = context_.stdio() != nullptr && !config_->local && !address.is_ip();
+  Peer peer = is_stranger       ? make_unknown_peer()
+              : address.is_ip() ? make_peer(address, server)
+                                : make_local_peer(ipc::peer_credentials(client.fd.get()).uid);
   if (sessions() >= config_->sessions) {
     log::warning("session limit " + std::to_string(config_->sessions) +
                  " reached: " + peer.shown() + " is turned away");
@@ -147,6 +168,14 @@ void Service::accept(daemon::Client client) {
 
 ev::RootTask Service::meet(daemon::Client client, Peer peer, net::Address address,
                            std::shared_ptr<const Config> config) {
+  if (config->behind_proxy && !peer.local) {
+    Result<void> told = co_await ask_proxy(client.fd.get(), peer, address, *config);
+    if (!told) { // nothing is said to who is no proxy: it may expect TLS
+      if (told.error().kind() != ErrorKind::cancelled)
+        log::warning("cannot serve " + peer.shown() + ": " + told.error().text());
+      co_return;
+    }
+  }
   Result<void> known = co_await identify(peer, address, *config);
   if (known) {
     admit(std::move(client), std::move(peer));
@@ -157,9 +186,30 @@ ev::RootTask Service::meet(daemon::Client client, Peer peer, net::Address addres
   refuse(std::move(client), std::move(peer), closing ? kClosing : kTryAgain);
 }
 
+ev::Task<Result<void>> Service::ask_proxy(int fd, ev::Lent<Peer> peer, net::Address& address,
+                                          ev::Lent<const Config> config) {
+  const std::function<Result<bool>()> question = [&] {
+    return config->lists->is_proxy(peer->address);
+  };
+  const ev::Deadline deadline = context_.loop().after(config->proxy_limit);
+  Result<bool> listed = co_await maps::ask<bool>(context_.loop(), question, deadline);
+  if (!listed) co_return listed.error();
+  if (!*listed) co_return Error(ErrorKind::refused, "not in smtpd_upstream_proxy_hosts");
+  Result<ProxyHeader> header = co_await read_proxy_header(context_.loop(), fd, deadline);
+  if (!header) co_return header.error();
+  if (header->has_client) {
+    address = header->client;
+    *peer = make_peer(header->client, header->server);
+  }
+  co_return Result<void>();
+}
+
 ev::Task<Result<void>> Service::identify(ev::Lent<Peer> peer, net::Address address,
                                          ev::Lent<const Config> config) {
-  if (!peer->local && config->looks_up_names) {
+  const daemon::Ucspi* said = context_.stdio();
+  if (said != nullptr && !config->looks_up_names && !said->remote_host.empty())
+    peer->name = peer->reverse_name = said->remote_host;
+  if (address.is_ip() && config->looks_up_names) {
     Result<dns::ClientName> name = co_await names_.find(address, config->name_limit);
     if (!name) co_return name.error();
     if (!name->problem.empty()) log::warning(name->problem);
@@ -171,21 +221,6 @@ ev::Task<Result<void>> Service::identify(ev::Lent<Peer> peer, net::Address addre
   if (!judged) co_return judged.error();
   *peer = std::move(*judged);
   co_return Result<void>();
-}
-
-Result<Peer> Service::judge(const Config& config, Peer peer) {
-  if (peer.local) {
-    if (config.any_user_may_submit) return peer;
-    const passwd* user = ::getpwuid(peer.uid);
-    const Result<bool> may =
-        user == nullptr ? Result<bool>(false) : config.lists->may_submit(user->pw_name);
-    peer.may_submit = may && *may;
-    return peer;
-  }
-  POSTRIDER_TRY(peer.trusted, config.lists->is_trusted(peer));
-  POSTRIDER_TRY(peer.free_of_limits, config.lists->is_free_of_limits(peer));
-  POSTRIDER_TRY(peer.bare_newlines_pass, config.lists->may_send_bare_newlines(peer));
-  return peer;
 }
 
 // Why it is not served, as a reply; empty: it is.
@@ -208,10 +243,13 @@ std::string Service::refusal_of(const Peer& peer) {
 
 // "%s" in the reply is our name.
 void Service::refuse(daemon::Client client, Peer peer, std::string_view text) {
-  std::string reply(text);
-  reply.replace(reply.find("%s"), 2, config_->hostname).append("\r\n");
   const std::string label = "client turned away: " + peer.shown();
-  group_.spawn(turn_away(std::move(client), std::move(peer), std::move(reply)), label);
+  group_.spawn(turn_away(std::move(client), std::move(peer), with_name(text)), label);
+}
+
+std::string Service::with_name(std::string_view text) const {
+  std::string reply(text);
+  return reply.replace(reply.find("%s"), 2, config_->hostname).append("\r\n");
 }
 
 void Service::admit(daemon::Client client, Peer peer) {
@@ -229,7 +267,6 @@ void Service::admit(daemon::Client client, Peer peer) {
 
 ev::RootTask Service::serve(daemon::Client client, Peer peer,
                             std::shared_ptr<const Config> config) {
-  const std::string address = peer.address;
   {
     const int fd = client.fd.get();
     auto stream = std::make_unique<net::TcpStream>(context_.loop(), std::move(client.fd));
@@ -240,9 +277,20 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
     const auto place = open_.insert(open_.end(), Open{fd, &session});
     co_await session.run();
     open_.erase(place);
+    leave(session.peer());
   }
-  if (!address.empty() && --per_client_[address] == 0) per_client_.erase(address);
   update_busy();
+}
+
+void Service::leave(const Peer& peer) {
+  if (!peer.address.empty() && --per_client_[peer.address] == 0) per_client_.erase(peer.address);
+}
+
+std::string Service::change(const Peer& before, const Peer& after) {
+  leave(before);
+  const std::string refusal = refusal_of(after);
+  if (!after.address.empty()) ++per_client_[after.address];
+  return refusal.empty() ? refusal : with_name(refusal);
 }
 
 ev::RootTask Service::turn_away(daemon::Client client, Peer peer, std::string reply) {

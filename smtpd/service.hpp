@@ -17,7 +17,7 @@
 
 namespace postrider::smtpd {
 
-class Service final : public daemon::Service {
+class Service final : public daemon::Service, private Clients {
  public:
   // Reads resolv.conf, where no other name servers are set.
   static Result<dns::Setup> name_servers(const config::Settings& settings);
@@ -39,14 +39,18 @@ class Service final : public daemon::Service {
     Session* session;
   };
   // Finds out who it is, then decides whether to serve it.
+  std::string change(const Peer& before, const Peer& after) override;
+  void leave(const Peer& peer);
   ev::RootTask meet(daemon::Client client, Peer peer, net::Address address,
                     std::shared_ptr<const Config> config);
+  // smtpd_upstream_proxy_protocol: WAITS for what the proxy says of the client.
+  ev::Task<Result<void>> ask_proxy(int fd, ev::Lent<Peer> peer, net::Address& address,
+                                   ev::Lent<const Config> config);
   ev::Task<Result<void>> identify(ev::Lent<Peer> peer, net::Address address,
                                   ev::Lent<const Config> config);
-  // What the lists say of it. A question for maps::ask().
-  static Result<Peer> judge(const Config& config, Peer peer);
   void admit(daemon::Client client, Peer peer);
   std::string refusal_of(const Peer& peer);
+  std::string with_name(std::string_view text) const;
   void refuse(daemon::Client client, Peer peer, std::string_view text);
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
   ev::RootTask turn_away(daemon::Client client, Peer peer, std::string reply);

@@ -53,6 +53,7 @@ void Session::fail(int code, std::string_view dsn, std::string_view text) {
 
 void Session::reset() {
   transaction_.reset();
+  forwarded_ = {};
   if (filters_) filters_->end();
 }
 

@@ -35,6 +35,14 @@ class SaslManager;
 
 namespace postrider::smtpd {
 
+// Counts clients by their addresses.
+class Clients {
+ public:
+  virtual ~Clients() = default;
+  // A session has another client from here on. Empty, or the reply that ends the session.
+  virtual std::string change(const Peer& before, const Peer& after) = 0;
+};
+
 // What all sessions of the process share.
 struct Shared {
   Shared(ev::Loop& l, submit::Submitter& s) : loop(l), submitter(s) {}
@@ -46,7 +54,8 @@ struct Shared {
   forward::Servers* forward = nullptr;    // null: mail is queued
   std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
   dns::Resolver* resolver = nullptr; // never null where sessions run
-  bool draining = false;             // begin no transaction, end when there is none
+  Clients* clients = nullptr;
+  bool draining = false; // begin no transaction, end when there is none
 };
 
 class Session {
@@ -61,6 +70,8 @@ class Session {
   // Says one reply and ends, for a client that is not served at all.
   ev::Task<void> refuse(const std::string& reply);
 
+  // Who it is with: XCLIENT may have changed that.
+  const Peer& peer() const { return peer_; }
   // Does it wait for a commit whose outcome the client should hear?
   bool is_committing() const { return committing_; }
   // The stream has a word against talking early; TCP only.
@@ -162,7 +173,7 @@ class Session {
   void reject_as_told(std::string_view stage, const Answer& answer, std::string_view recipient);
   void hang_up(End end) { end_ = end; }
   bool hidden(std::string_view keyword) const;
-  void finish_address(std::string& address) const; // append_at_myorigin
+  void finish_address(std::string& address) const; // append_at_myorigin, append_dot_mydomain
   void reset();
   ev::Deadline limit() const { return within_session(config_->timeout); } // smtpd_timeout
   ev::Deadline within_session(Duration patience) const;                   // from now on
@@ -193,6 +204,7 @@ class Session {
   bool has_logged_in_ = false;          // as somebody, peer_.login says, or anonymously
   std::array<Deferral, 3> doubts_;      // what the stages before RCPT left open
   Effects early_;                       // of these stages, when they are looked at before MAIL
+  mail::Forwarded forwarded_;           // by XFORWARD, for the next transaction
   std::optional<Transaction> transaction_;
 };
 

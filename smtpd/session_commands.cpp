@@ -5,7 +5,9 @@
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
+#include "behind.hpp"
 #include "mail/address.hpp"
+#include "route/address_map.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -54,6 +56,8 @@ ev::Task<void> Session::helo(smtp::Verb verb, std::string_view arguments) {
   if (offers_tls()) offer("STARTTLS", "STARTTLS");
   for (std::string& line : auth_keywords())
     offer("AUTH", std::move(line));
+  if (peer_.may_xclient) offer("XCLIENT", "XCLIENT " + std::string(kXclientAttributes));
+  if (peer_.may_xforward) offer("XFORWARD", "XFORWARD " + std::string(kXforwardAttributes));
   offer("ENHANCEDSTATUSCODES", "ENHANCEDSTATUSCODES");
   offer("8BITMIME", "8BITMIME");
   offer("DSN", "DSN");
@@ -64,8 +68,7 @@ ev::Task<void> Session::helo(smtp::Verb verb, std::string_view arguments) {
 }
 
 void Session::finish_address(std::string& address) const {
-  if (address.empty() || config_->origin.empty()) return;
-  if (mail::domain_part(address).empty()) address += "@" + config_->origin;
+  route::complete_address(address, config_->origin, config_->dot_domain);
 }
 
 ev::Task<void> Session::mail(std::string_view arguments) {
@@ -122,6 +125,7 @@ ev::Task<void> Session::mail(std::string_view arguments) {
   envelope.client_address = peer_.address;
   envelope.client_port = peer_.port;
   envelope.helo = helo_;
+  envelope.forwarded = forwarded_;
   envelope.sasl_username = peer_.login.user;
   envelope.sasl_method = peer_.login.method;
   // RFC 4954 section 5: from whom it is not trusted it counts as <>.

@@ -2,8 +2,11 @@
 // DATA and BDAT: everything between an accepted envelope and the reply that promises delivery.
 #include <algorithm>
 
+#include "addresses.hpp"
 #include "base/log.hpp"
+#include "envelope_sink.hpp"
 #include "filter_sink.hpp"
+#include "header_sink.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -42,17 +45,28 @@ std::optional<smtp::Refusal> Session::content_refusal() const {
   POSTRIDER_UNREACHABLE();
 }
 
-// Where the content goes: to the next server, or into the queue; past the filters.
+// Where the content goes: past the filters to the next server, or into the queue. Filters see the
+// header as it is rewritten for the queue, and the envelope as it came; the order is that of
+// Postfix.
 OpenSink Session::sink_of(Transaction& transaction) {
-  const OpenSink last = [this,
-                         &transaction](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
+  const bool is_for_queue = !transaction.forward || transaction.forward->is_for_queue();
+  Addresses* addresses = is_for_queue ? config_->addresses.get() : nullptr;
+  OpenSink open = [this, &transaction,
+                   addresses](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
     if (transaction.forward && !transaction.forward->is_for_queue())
       return transaction.forward->sink(make_head);
-    return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
+    if (addresses == nullptr || !addresses->rewrites_envelopes())
+      return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
+    return std::make_unique<EnvelopeSink>(shared_.loop, shared_.submitter, *addresses,
+                                          transaction.envelope, make_head);
   };
-  if (!filters_) return last;
-  return [this, &transaction, last](const submit::MakeHead& make_head) {
-    return std::make_unique<FilterSink>(*filters_, transaction.envelope, last, make_head);
+  if (filters_)
+    open = [this, &transaction, open](const submit::MakeHead& make_head) {
+      return std::make_unique<FilterSink>(*filters_, transaction.envelope, open, make_head);
+    };
+  if (addresses == nullptr || !addresses->may_rewrite_headers(peer_)) return open;
+  return [this, addresses, open](const submit::MakeHead& make_head) {
+    return std::make_unique<HeaderSink>(shared_.loop, *addresses, peer_, open, make_head);
   };
 }
 

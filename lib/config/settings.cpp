@@ -434,7 +434,9 @@ Result<Settings> Settings::load(const Source& source, Findings& findings) {
   if (auto master = read_text_file(source.config_directory + "/master.cf", kLargest))
     for (const ServiceEntry& entry : parse_master_cf(master->text).services)
       transports.push_back(entry.name);
-  return parse(file->text, source, transports, Machine::here(), findings);
+  Machine machine = Machine::here();
+  if (!source.hostname.empty()) machine.hostname = source.hostname;
+  return parse(file->text, source, transports, machine, findings);
 }
 
 const Value* Settings::find(std::string_view name) const {

@@ -59,6 +59,7 @@ struct Source {
   std::vector<Override> overrides; // -o name=value, later ones win
   std::string process_name = "postrider";
   std::string service_name = {};
+  std::string hostname = {}; // of this host; empty: as the system says
 };
 
 namespace detail {

@@ -16,16 +16,16 @@ namespace po = boost::program_options;
 
 po::options_description description() {
   po::options_description out("Options");
-  out.add_options()                                                                      //
-      ("config,c", po::value<std::string>(), "configuration directory")                  //
-      ("name,n", po::value<std::string>(), "service name (first column of master.cf)")   //
-      ("type,t", po::value<std::string>(), "service type: inet or unix")                 //
-      ("user,u", po::bool_switch(), "give up root for $mail_owner")                      //
-      ("jail,j", po::bool_switch(), "chroot to $queue_directory")                        //
-      ("override,o", po::value<std::vector<std::string>>(), "name=value: a parameter")   //
-      ("verbose,v", po::bool_switch(), "log more")                                       //
-      ("stdio", po::bool_switch(), "serve one client on descriptor 0, without a master") //
-      ("check", po::bool_switch(), "validate the configuration and exit")                //
+  out.add_options()                                                                    //
+      ("config,c", po::value<std::string>(), "configuration directory")                //
+      ("name,n", po::value<std::string>(), "service name (first column of master.cf)") //
+      ("type,t", po::value<std::string>(), "service type: inet or unix")               //
+      ("user,u", po::bool_switch(), "give up root for $mail_owner")                    //
+      ("jail,j", po::bool_switch(), "chroot to $queue_directory")                      //
+      ("override,o", po::value<std::vector<std::string>>(), "name=value: a parameter") //
+      ("verbose,v", po::bool_switch(), "log more")                                     //
+      ("stdio,S", po::bool_switch(), "serve one client, on descriptors 0 and 1")       //
+      ("check", po::bool_switch(), "validate the configuration and exit")              //
       ("help,h", po::bool_switch(), "this text");
   return out;
 }

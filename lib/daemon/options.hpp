@@ -17,7 +17,7 @@ struct Options {
   bool change_user = false;          // -u: give up root for mail_owner
   bool change_root = false;          // -j: chroot to the queue directory
   bool verbose = false;              // -v
-  bool stdio = false;
+  bool stdio = false;                // -S
   bool check = false;
   bool help = false;
   std::vector<config::Override> overrides; // -o name=value

@@ -19,6 +19,7 @@
 namespace postrider::daemon {
 
 class Context;
+struct Ucspi;
 
 // One accepted connection. As long as it lives it counts as a client: the process does not retire
 // while it is there. Move it into the session that it belongs to.
@@ -103,7 +104,8 @@ class Context {
   const std::vector<std::string>& words() const; // as in master.cf: "flags=DRX"
   // Local addresses of the listening sockets: "127.0.0.1:2525", "[::1]:25", or a path.
   const std::vector<std::string>& listeners() const;
-  bool stdio() const; // one client on descriptor 0
+  // One client, on descriptors 0 and 1, and what the environment says of it; null under a master.
+  const Ucspi* stdio() const;
   bool draining() const;
   std::size_t clients() const;
 

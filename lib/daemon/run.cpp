@@ -17,6 +17,7 @@
 #include "daemon/options.hpp"
 #include "daemon/retire.hpp"
 #include "daemon/status.hpp"
+#include "daemon/stdio.hpp"
 #include "daemon/watchdog.hpp"
 #include "net/address.hpp"
 
@@ -59,7 +60,11 @@ std::string describe_listener(int fd) {
 class Runner {
  public:
   Runner(const Program& program, Options options)
-      : program_(program), options_(std::move(options)) {}
+      : program_(program), options_(std::move(options)) {
+    if (!options_.stdio) return;
+    ucspi_ = ucspi_environment();
+    mute_ = detach_standard_error();
+  }
 
   int run();
 
@@ -71,6 +76,7 @@ class Runner {
   Result<void> prepare();
   Result<void> enter();
   void serve();
+  Result<void> prepare_stdio();
   void serve_stdio();
   void take(Fd fd, std::size_t listener);
   void client_left();
@@ -104,6 +110,9 @@ class Runner {
   std::unique_ptr<ev::Timer> beat_timer_;
   std::unique_ptr<ev::Timer> idle_timer_;
   std::unique_ptr<ev::Timer> drain_timer_;
+  std::unique_ptr<Stdio> stdio_;
+  Ucspi ucspi_;       // for -S
+  bool mute_ = false; // standard error was the client's
   std::unique_ptr<Service> service_;
   std::optional<Drain> drain_reason_;
   bool accepting_paused_ = false;
@@ -115,7 +124,8 @@ Result<void> Runner::configure() {
   auto loaded = config::Settings::load({.config_directory = options_.config_directory,
                                         .overrides = options_.overrides,
                                         .process_name = std::string(program_.name),
-                                        .service_name = options_.service_name},
+                                        .service_name = options_.service_name,
+                                        .hostname = ucspi_.local_host},
                                        findings);
   if (options_.check) {
     print(findings.errors, "error");
@@ -129,8 +139,9 @@ Result<void> Runner::configure() {
 
 Result<void> Runner::prepare() {
   POSTRIDER_TRY(inherited_, take_inherited());
-  log::start(log_setup(*settings_, program_.name, inherited_.log.get(), !inherited_.from_master,
-                       options_.verbose));
+  if (options_.stdio) POSTRIDER_TRY_VOID(prepare_stdio());
+  log::start(log_setup(*settings_, program_.name, inherited_.log.get(),
+                       !inherited_.from_master && !mute_, options_.verbose));
   if (!inherited_.from_master && !options_.stdio)
     return Error(ErrorKind::config,
                  "this program is started by master; by hand use --stdio or --check");
@@ -140,6 +151,19 @@ Result<void> Runner::prepare() {
   ::umask(077);
   const std::string& queue = settings_->text("queue_directory");
   if (::chdir(queue.c_str()) != 0) return Error::from_errno("chdir " + queue, errno);
+  return {};
+}
+
+// With standard error the client's, the log is where main.cf says. Root's rights are for nobody who
+// speaks with strangers: they go, but for an instance that belongs to root alone.
+Result<void> Runner::prepare_stdio() {
+  const std::string& path = settings_->text("maillog_file");
+  if (mute_ && !path.empty() && !path.starts_with("/dev/"))
+    inherited_.log = Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW));
+  const std::string& queue = settings_->text("queue_directory");
+  struct stat facts {};
+  if (::stat(queue.c_str(), &facts) != 0) return Error::from_errno(queue, errno);
+  if (facts.st_uid != 0) options_.change_user = true;
   return {};
 }
 
@@ -221,16 +245,16 @@ void Runner::serve() {
   if (options_.stdio) serve_stdio();
   loop_->run();
   loop_->remove_turn_hook(hook);
+  stdio_.reset();
   acceptor_.reset();
   lifeline_watch_.reset();
 }
 
 void Runner::serve_stdio() {
-  auto copy = Fd(::dup(0));
-  if (!copy || !set_nonblocking(copy.get()) || !set_close_on_exec(copy.get(), true))
-    log::fatal("--stdio: descriptor 0 is not open");
-  take(std::move(copy), 0);
-  begin_drain(Drain::retire);
+  stdio_ = std::make_unique<Stdio>(*loop_);
+  auto client = stdio_->open();
+  if (!client) log::fatal("-S: " + client.error().text());
+  take(std::move(*client), 0);
 }
 
 void Runner::take(Fd fd, std::size_t listener) {
@@ -328,7 +352,8 @@ void Runner::check_idle() {
 void Runner::end_of_turn() {
   if (!drain_reason_ && (retire_asked_ || (retirement_->used_up() && retirement_->clients() == 0)))
     begin_drain(Drain::retire);
-  if (drain_reason_ && retirement_->clients() == 0 && service_->pending() == 0) loop_->stop();
+  const bool over = drain_reason_ || (stdio_ && stdio_->is_done());
+  if (over && retirement_->clients() == 0 && service_->pending() == 0) loop_->stop();
 }
 
 // --- what programs see -------------------------------------------------------------------------
@@ -372,7 +397,7 @@ const std::string& Context::service_name() const { return runner_.options_.servi
 const std::vector<std::string>& Context::words() const { return runner_.options_.words; }
 const std::string& Context::service_type() const { return runner_.options_.service_type; }
 const std::vector<std::string>& Context::listeners() const { return runner_.listener_names_; }
-bool Context::stdio() const { return runner_.options_.stdio; }
+const Ucspi* Context::stdio() const { return runner_.options_.stdio ? &runner_.ucspi_ : nullptr; }
 bool Context::draining() const { return runner_.drain_reason_.has_value(); }
 std::size_t Context::clients() const { return runner_.retirement_->clients(); }
 void Context::set_busy(bool busy) {

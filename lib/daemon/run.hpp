@@ -2,8 +2,8 @@
 // The one skeleton of all workers, in the one order that security depends on:
 //   options, configuration, log, what needs privilege (Program::open), jail, loop and offload pool,
 //   start, *ready*, serve, drain, stop.
-// Run by hand: `--stdio` serves one client on descriptor 0 without a master, `--check` validates
-// the configuration and exits.
+// Without a master, `-S` (--stdio) serves one client, whom inetd, a UCSPI server or a shell has put
+// on descriptors 0 and 1, and `--check` validates the configuration and exits.
 #pragma once
 
 #include "daemon/program.hpp"

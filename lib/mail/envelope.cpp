@@ -25,7 +25,8 @@ Result<void> check_clean(const Envelope& e) {
   for (const std::string* text :
        {&e.envid, &e.client_name, &e.client_address, &e.client_port, &e.helo, &e.protocol,
         &e.sasl_username, &e.sasl_method, &e.sasl_sender, &e.message_id, &e.hold, &e.report_for,
-        &e.report_kind})
+        &e.report_kind, &e.forwarded.name, &e.forwarded.address, &e.forwarded.port,
+        &e.forwarded.helo, &e.forwarded.protocol, &e.forwarded.id, &e.forwarded.source})
     if (!clean(*text)) return bad("a fact");
   return {};
 }

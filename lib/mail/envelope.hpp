@@ -44,6 +44,31 @@ struct Recipient {
   }
 };
 
+// Where mail came from before the client that handed it to us, as that client says (XFORWARD).
+struct Forwarded {
+  bool client = false; // the client is known; what is not known of it is empty
+  std::string name;
+  std::string address;
+  std::string port;
+  std::string helo;
+  std::string protocol;
+  std::string id;     // of the message there
+  std::string source; // "LOCAL", "REMOTE"
+
+  bool operator==(const Forwarded&) const = default;
+  template <typename V, typename S>
+  static void fields(V& v, S& s) {
+    v.optional("client", s.client);
+    v.optional("name", s.name);
+    v.optional("address", s.address);
+    v.optional("port", s.port);
+    v.optional("helo", s.helo);
+    v.optional("protocol", s.protocol);
+    v.optional("id", s.id);
+    v.optional("source", s.source);
+  }
+};
+
 struct Envelope {
   std::string sender;
   std::vector<Recipient> recipients;
@@ -57,7 +82,8 @@ struct Envelope {
   std::string client_address; // "192.0.2.1", "2001:db8::1"; empty for a UNIX socket
   std::string client_port;
   std::string helo;
-  std::string protocol;      // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
+  std::string protocol; // "SMTP", "ESMTP", "ESMTPS", ...: the `with` of Received
+  Forwarded forwarded;
   std::string sasl_username; // who logged in, by which mechanism
   std::string sasl_method;
   std::string sasl_sender;         // MAIL AUTH=, RFC 4954 section 5
@@ -86,6 +112,7 @@ struct Envelope {
     v.optional("client_port", s.client_port);
     v.optional("helo", s.helo);
     v.optional("protocol", s.protocol);
+    v.optional("forwarded", s.forwarded);
     v.optional("sasl_username", s.sasl_username);
     v.optional("sasl_method", s.sasl_method);
     v.optional("sasl_sender", s.sasl_sender);

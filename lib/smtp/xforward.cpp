@@ -20,13 +20,21 @@ bool announces(const Features& features, std::string_view name) {
 
 std::vector<std::string> xforward_commands(const Origin& origin, const Features& features) {
   const mail::Envelope& from = *origin.envelope;
+  const mail::Forwarded& before = from.forwarded;
+  const auto first = [&](const std::string& told, const std::string& seen) -> std::string_view {
+    return before.client ? told : seen;
+  };
   // The peer first, then what it said: two commands as Postfix sends them.
   const std::vector<std::pair<std::string_view, std::string_view>> groups[] = {
-      {{"NAME", from.client_name}, {"ADDR", from.client_address}, {"PORT", from.client_port}},
-      {{"PROTO", from.protocol},
-       {"HELO", from.helo},
-       {"IDENT", origin.id},
-       {"SOURCE", origin.local ? "LOCAL" : "REMOTE"}}};
+      {{"NAME", first(before.name, from.client_name)},
+       {"ADDR", first(before.address, from.client_address)},
+       {"PORT", first(before.port, from.client_port)}},
+      {{"PROTO", first(before.protocol, from.protocol)},
+       {"HELO", first(before.helo, from.helo)},
+       {"IDENT", before.id.empty() ? origin.id : before.id},
+       {"SOURCE", !before.source.empty() ? std::string_view(before.source)
+                  : origin.local         ? "LOCAL"
+                                         : "REMOTE"}}};
   std::vector<std::string> lines;
   for (const auto& group : groups) {
     std::string line(kVerb);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // XFORWARD, an extension of Postfix: tells a content filter behind the queue whom the mail came
-// from, so that what the filter hands back is logged and judged as if it came from there. Pure.
+// from, so that what the filter hands back is logged and judged as if it came from there. What our
+// client has told of that by XFORWARD itself is passed on. Pure.
 #pragma once
 
 #include <string>

@@ -4,8 +4,7 @@
 #include "base/ascii.hpp"
 #include "base/log.hpp"
 #include "mail/address.hpp"
-#include "maps/keys.hpp"
-#include "mime/address_list.hpp"
+#include "route/address_map.hpp"
 
 namespace postrider::smtpclient {
 namespace {
@@ -29,39 +28,18 @@ Result<bool> Generic::is_ours(std::string_view domain) const {
 
 maps::Answer Generic::map(std::string_view address) const {
   if (empty() || address.empty()) return std::optional<std::string>();
-  const maps::AddressParts parts = maps::split_address(address, options_.address_delimiters);
-  POSTRIDER_TRY(const bool ours, is_ours(parts.domain));
+  POSTRIDER_TRY(const bool ours, is_ours(mail::domain_part(address)));
   const std::string title = std::string(prefix(options_)) + "_generic_maps";
-  for (const maps::SearchKey& key :
-       maps::generic_keys(address, {.delimiters = options_.address_delimiters}, ours)) {
-    POSTRIDER_TRY(const std::optional<std::string> found,
-                  tables_.generic.lookup(key.text, key.kind));
-    if (!found) continue;
-    std::string result;
-    if (found->starts_with('@')) { // the same user elsewhere
-      result =
-          std::string(key.without_extension ? parts.user : parts.local) + std::string(trim(*found));
-    } else {
-      const mime::AddressList list = mime::AddressList::parse(*found);
-      if (list.size() > 0) result = list.address(0);
-      if (list.size() > 1)
-        log::warning("multi-valued " + title + " result for " + std::string(address));
-    }
-    std::size_t at = result.rfind('@');
-    if (at == std::string::npos) {
-      at = result.size();
-      result += "@" + options_.origin;
-    }
-    if (key.without_extension && options_.propagate_generic)
-      result.insert(at, parts.delimiter + std::string(parts.extension));
-    // What is wrong with a table must not get into a command.
-    if (!mail::parse_mailbox(mail::to_external(result), mail::Utf8::yes))
-      return Error(ErrorKind::config, title + " lookup of " + std::string(address) +
-                                          " returns non-address result \"" + *found + "\"");
-    if (result == address) return std::optional<std::string>();
-    return std::optional(std::move(result));
-  }
-  return std::optional<std::string>();
+  const route::AddressRules rules{.title = title,
+                                  .delimiters = options_.address_delimiters,
+                                  .propagate = options_.propagate_generic,
+                                  .origin = options_.origin};
+  POSTRIDER_TRY(std::vector<std::string> results,
+                route::map_address(tables_.generic, address, rules, ours));
+  if (results.size() > 1)
+    log::warning("multi-valued " + title + " result for " + std::string(address));
+  if (results.empty() || results.front() == address) return std::optional<std::string>();
+  return std::optional(std::move(results.front()));
 }
 
 } // namespace postrider::smtpclient

@@ -27,6 +27,9 @@ class TestLists final : public Lists {
   Result<bool> is_free_of_limits(const Peer&) override { return false; }
   Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
   Result<bool> may_submit(const std::string&) override { return true; }
+  Result<bool> may_xclient(const Peer& peer) override { return peer.address == "192.0.2.99"; }
+  Result<bool> may_xforward(const Peer& peer) override { return peer.address == "192.0.2.99"; }
+  Result<bool> is_proxy(const std::string&) override { return true; }
 };
 
 inline std::shared_ptr<Config> test_config() {
