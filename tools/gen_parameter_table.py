@@ -30,7 +30,8 @@ CLIENTS = {"smtp", "lmtp"}
 ITEMS = "tools/forwarding_items.txt"
 RECEIVING = {"smtpd", "saslmgr", "anvil", "tlsrpt"}
 # What is right without a reader of its own.
-READ_BY_NATURE = {"stress": "lib/config/parameters.def", "mynetworks_style": "lib/config/settings.cpp",
+READ_BY_NATURE = {"reject_tempfail_action": "lib/config/parameters.def",
+                  "stress": "lib/config/parameters.def", "mynetworks_style": "lib/config/settings.cpp",
                   "process_id": "lib/config/settings.cpp", "process_name": "lib/config/settings.cpp",
                   "config_directory": "lib/config/settings.cpp"}
 HEAD = """# Parameters of the clients and of the receiving side

@@ -196,7 +196,10 @@ with tempfile.TemporaryDirectory() as directory, sinks.Sink() as sink:
         # What tables do not answer is no verdict.
         ours.configure(virtual_alias_maps="socketmap:inet:127.0.0.1:1:x", virtual_alias_domains="")
         ours.reload()
-        with RawClient(ours.port) as client:
-            client.command("EHLO client.example")
-            client.command("MAIL FROM:<a@far.example>")
-            expect(client.command("RCPT TO:<joe@ours.example>").startswith("451 4.3.0"), "a table that is away")
+
+        def is_put_off():
+            with RawClient(ours.port) as client:
+                client.command("EHLO client.example")
+                client.command("MAIL FROM:<a@far.example>")
+                return client.command("RCPT TO:<joe@ours.example>").startswith("451 4.3.0")
+        ports.wait_until(is_put_off, 20, "451 for a table that is away")

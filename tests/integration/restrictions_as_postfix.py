@@ -172,6 +172,8 @@ with tempfile.TemporaryDirectory() as directory:
         theirs.use_name_server(host, also=["smtpd"])
         with theirs, Suite(dns_resolvers=dns.resolver, **wanted) as ours:
             answers = {"theirs": talk(port), "ours": talk(ours.port)}
+            ports.wait_until(lambda: len(said(ours.lines())) >= len(said(theirs.log.read_text().splitlines())), 10,
+                             "all lines of our log")
             logs = {"theirs": said(theirs.log.read_text().splitlines()), "ours": said(ours.lines())}
 
 names_of = [case[0] for case in CASES] + ["many", "relay", "routing", "good"]

@@ -107,7 +107,7 @@ def main(directory):
     certificate = authority.issue("localhost")
     sent = {"postfix": [], "dovecot": []}
     with sinks.Sink() as behind, \
-            dovecot_peer.Dovecot(directory / "dovecot", {"amy": None}) as dovecot, \
+            dovecot_peer.Dovecot(directory / "dovecot", {"amy@dovecot.example": None}) as dovecot, \
             postfix_peer.Postfix(directory / "postfix", f"127.0.0.1:{ports.free_port()}",
                                  behind.place) as postfix, \
             Suite(start=False) as suite:
@@ -143,8 +143,8 @@ def main(directory):
         came = [line[9:] for m in behind.messages for line in m.header.splitlines()
                 if line.startswith("Subject: ")]
         expect_equal(sorted(came), sorted(sent["postfix"]), "what Postfix passed on")
-        ports.wait_until(lambda: len(dovecot.mails("amy")) >= len(sent["dovecot"]), 20, "mail in Dovecot")
-        came = [line[9:].decode() for m in dovecot.mails("amy") for line in m.splitlines()
+        ports.wait_until(lambda: len(dovecot.mails("amy@dovecot.example")) >= len(sent["dovecot"]), 20, "mail in Dovecot")
+        came = [line[9:].decode() for m in dovecot.mails("amy@dovecot.example") for line in m.splitlines()
                 if line.startswith(b"Subject: ")]
         expect_equal(sorted(came), sorted(sent["dovecot"]), "what Dovecot stored")
 

@@ -66,7 +66,9 @@ class Server:
 with sinks.Sink() as general, sinks.Sink() as special, \
         Suite(start=False, relayhost=general.place) as suite:
     server = Server(suite.top / "socket")
-    suite.configure(transport_maps=f"socketmap:unix:{suite.top}/socket:transport",
+    # relay_domains is asked about mail of clients in mynetworks, too.
+    suite.configure(smtpd_relay_restrictions="permit_auth_destination, permit_mynetworks, reject",
+                    transport_maps=f"socketmap:unix:{suite.top}/socket:transport",
                     relay_domains=f"socketmap:unix:{suite.top}/socket:relay",
                     minimal_backoff_time="1s", maximal_backoff_time="2s", queue_run_delay="1s")
     server.answers["transport", "user@quick.example"] = f"OK smtp:{special.place}"

@@ -3,6 +3,7 @@
 that are resumed by another process and after a restart, and certificates that are replaced.
 
 # shows: tls_server_sni_maps smtpd_tls_CAfile smtpd_tls_CApath smtpd_tls_ask_ccert smtpd_tls_req_ccert
+# shows: relay_clientcerts
 # shows: smtpd_tls_ccert_verifydepth smtpd_tls_fingerprint_digest smtpd_tls_protocols smtpd_tls_mandatory_protocols
 # shows: smtpd_tls_ciphers smtpd_tls_mandatory_ciphers smtpd_tls_exclude_ciphers smtpd_tls_mandatory_exclude_ciphers
 # shows: smtpd_tls_priority smtpd_tls_compatibility_mode smtpd_tls_session_cache_timeout
@@ -72,6 +73,10 @@ def refused(*words, **more):
     return False
 
 
+def colons(digest):
+    return ":".join(digest[i:i + 2] for i in range(0, len(digest), 2)).upper()
+
+
 def services(made, directory):
     text = pathlib.Path(directory, "sni")
     text.write_text(f"www.example {made['www'].both}\n.below.example {made['www'].both}\n")
@@ -99,6 +104,8 @@ def services(made, directory):
         "ask-no-roots": {**ask, "smtpd_tls_fingerprint_digest": "sha1"},
         "ask-depth": {**ask, **trusting, "smtpd_tls_ccert_verifydepth": "0"},
         "require": {**strict, **trusting, "smtpd_tls_req_ccert": "yes"},
+        "relay": {**ask, "mynetworks": "192.0.2.0/24", "smtpd_relay_restrictions": "permit_tls_clientcerts, reject",
+                  "relay_clientcerts": "inline:{%s=client}" % colons(made["client"].key_fingerprint())},
         "may-require": {**trusting, "smtpd_tls_req_ccert": "yes"},
         "renewed": {"smtpd_tls_chain_files": made["renewed"].cert.with_suffix(".both")},
         "never-again": {"smtpd_tls_session_cache_timeout": "0"},
@@ -150,6 +157,11 @@ def client_certificates(suite, where, made):
         expect(refused(where[service], certificate=certificate), f"{service} without a good certificate")
     suite.wait_log(r"NOQUEUE: abort: TLS from \S+: No client certificate presented")
     suite.wait_log(r"NOQUEUE: abort: TLS from \S+: Client certificate not trusted")
+    for certificate, wanted in ((made["client"], 250), (made["stranger"], 554), (None, 554)):
+        client = Client(where["relay"], certificate=certificate)
+        client.smtp.mail("a@b.example")
+        expect_equal(client.smtp.rcpt("c@elsewhere.example")[0], wanted, "relay by certificate")
+        client.end()
     trust("may-require", None, "Anonymous")
     suite.wait_log(r"smtpd_tls_req_ccert: can't require client certificates unless TLS is required")
 

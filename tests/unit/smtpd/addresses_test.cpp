@@ -47,6 +47,8 @@ mail::Recipient to(std::string address) {
 struct AliasCase {
   std::string name, main_cf, address, results;
 };
+// shows: virtual_alias_expansion_limit virtual_alias_recursion_limit
+// shows: virtual_alias_address_length_limit
 class Aliases : public testing::TestWithParam<AliasCase> {};
 TEST_P(Aliases, Expand) {
   const auto addresses = with(GetParam().main_cf);
