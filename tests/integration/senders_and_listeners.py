@@ -109,7 +109,7 @@ def main(directory):
     with sinks.Sink() as behind, \
             dovecot_peer.Dovecot(directory / "dovecot", {"amy@dovecot.example": None}) as dovecot, \
             postfix_peer.Postfix(directory / "postfix", f"127.0.0.1:{ports.free_port()}",
-                                 behind.place) as postfix, \
+                                 f"127.0.0.1:{behind.port}") as postfix, \
             Suite(start=False) as suite:
         sasl_accounts.make(suite, ("PLAIN", "LOGIN"))
         targets = {"postfix": f"smtp:[127.0.0.1]:{postfix.listen.rpartition(':')[2]}",
