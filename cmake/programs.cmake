@@ -11,6 +11,7 @@ endforeach()
 postrider_program(smtpd USES ${all_l4} smtpclient daemon submit forward)
 postrider_program(tokenmgr USES base ev config db tls http ipc maps proto service daemon
                   LINKS nlohmann_json::nlohmann_json)
+postrider_program(anvil USES base ev config net ipc proto service daemon)
 postrider_program(saslmgr USES base ev config net sasl ipc proto service daemon)
 postrider_program(tlsrpt USES base ev mail config db net dns http ipc queue proto service daemon submit
                   LINKS nlohmann_json::nlohmann_json PkgConfig::ZLIB)

@@ -14,7 +14,7 @@ foreach(lib base ev mail config smtp mime db net milter tls sasl http ipc dns qu
         smtpclient daemon submit forward)
   postrider_test(${lib})
 endforeach()
-foreach(program master smtpd qmgr lmtp bounce scache tlsmgr tokenmgr saslmgr tlsrpt ctl)
+foreach(program master smtpd qmgr lmtp bounce scache tlsmgr tokenmgr saslmgr tlsrpt anvil ctl)
   if(TARGET ${program}_parts)
     postrider_test(${program} PARTS)
   endif()

@@ -22,7 +22,7 @@ namespace postrider::ctl {
 namespace {
 
 // Every instance has these, of type unix.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kServices{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kServices{{
     {"submit",
      "unix  n       -       n       -       1       smtpd\n  -o smtpd_local_submission=yes"},
     {"qmgr", "unix  n       -       n       -       1       qmgr"},
@@ -35,6 +35,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kService
     {"tokenmgr", "unix  -       -       n       -       1       tokenmgr"},
     {"saslmgr", "unix  -       -       n       -       1       saslmgr"},
     {"tlsrpt", "unix  -       -       n       1000?   1       tlsrpt"},
+    {"anvil", "unix  -       -       n       -       1       anvil"},
 }};
 
 constexpr const char* kDefaultListen = "127.0.0.1:2525";

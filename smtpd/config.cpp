@@ -163,8 +163,7 @@ Result<std::shared_ptr<const Config>> load_config(const config::Settings& settin
   config->hops = settings.number("hopcount_limit");
   config->line_length = static_cast<std::size_t>(settings.number("line_length_limit"));
   config->sessions = static_cast<std::uint64_t>(settings.number("smtpd_session_limit"));
-  config->sessions_per_client =
-      static_cast<std::uint64_t>(settings.number("smtpd_client_connection_count_limit"));
+  config->limits = ClientLimits::load(settings);
   config->file_threshold = settings.size("large_message_threshold");
   config->sync_limit = settings.time("journal_sync_time_limit");
   if (settings.text("smtpd_forbid_bare_newline") == "reject")

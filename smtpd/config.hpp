@@ -10,6 +10,7 @@
 #include "auth_config.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "client_limits.hpp"
 #include "command_rules.hpp"
 #include "filter_choice.hpp"
 #include "restrict.hpp"
@@ -68,7 +69,7 @@ struct Config {
   std::int64_t hops = 50;
   std::size_t line_length = 2048;
   std::uint64_t sessions = 20000;
-  std::uint64_t sessions_per_client = 50;
+  ClientLimits limits;
   std::uint64_t file_threshold = 256U << 10;
   Duration sync_limit{};
   smtp::BareNewline bare_newline = smtp::BareNewline::normalize;

@@ -56,6 +56,8 @@ struct Peer {
   bool may_xclient = false;  // smtpd_authorized_xclient_hosts
   bool may_xforward = false; // smtpd_authorized_xforward_hosts
   bool shows_port = false;   // smtpd_client_port_logging
+  std::string network;       // as which it is counted for limits; empty: not counted
+  bool told = false;         // to anvil, too
 
   // "mx.example[192.0.2.1]", "unknown[192.0.2.1]", "localhost[local]", with
   // smtpd_client_port_logging "mx.example[192.0.2.1]:4711": how log lines name it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -89,6 +90,7 @@ Service::Service(daemon::Context& context, std::shared_ptr<const Config> config,
     : context_(context), config_(std::move(config)), began_as_root_(config_->tls.read_as_root),
       submitter_(context.loop(), context.offload(), real_file_system(), submit_options(*config_)),
       sasl_(context.loop(), sasl_setup(config_->auth)),
+      counts_(context.loop(), {.service = config_->limits.counter}),
       tickets_(context.loop(), context.settings().text("tlsmgr_service_name")),
       shared_(context.loop(), submitter_), servers_(std::move(servers)),
       resolver_(std::move(resolver)), hosts_(context.clock()),
@@ -122,12 +124,13 @@ bool Service::reload(const config::Settings& settings) {
     log::error(fresh.error().text() + "; the old configuration stays in force");
     return true;
   }
-  // A resolver keeps its name servers, and a connection to saslmgr leads where it does.
+  // A resolver keeps its name servers, and connections to saslmgr and anvil lead where they do.
   const auto servers = name_servers(settings);
   if (!servers || !(*servers == servers_)) return false;
   const AuthConfig& auth = (*fresh)->auth;
   if (auth.manager != config_->auth.manager || auth.time_limit != config_->auth.time_limit)
     return false;
+  if ((*fresh)->limits.counter != config_->limits.counter) return false;
   config_ = std::move(*fresh);
   sasl_.refresh();
   return true;
@@ -178,7 +181,13 @@ ev::RootTask Service::meet(daemon::Client client, Peer peer, net::Address addres
   }
   Result<void> known = co_await identify(peer, address, *config);
   if (known) {
-    admit(std::move(client), std::move(peer));
+    const std::string refusal = co_await enter(peer);
+    if (refusal.empty()) {
+      admit(std::move(client), std::move(peer));
+    } else {
+      leave(peer);
+      refuse(std::move(client), std::move(peer), refusal);
+    }
     co_return;
   }
   const bool closing = known.error().kind() == ErrorKind::cancelled;
@@ -223,22 +232,37 @@ ev::Task<Result<void>> Service::identify(ev::Lent<Peer> peer, net::Address addre
   co_return Result<void>();
 }
 
-// Why it is not served, as a reply; empty: it is.
-std::string Service::refusal_of(const Peer& peer) {
-  if (peer.local) {
-    if (peer.may_submit) return {};
-    log::warning("uid " + std::to_string(peer.uid) +
+ev::Task<std::string> Service::enter(ev::Lent<Peer> peer) {
+  peer->network.clear(); // of another client, before XCLIENT
+  peer->told = false;
+  if (peer->local) {
+    if (peer->may_submit) co_return "";
+    log::warning("uid " + std::to_string(peer->uid) +
                  " may not hand in mail (authorized_submit_users)");
-    return "554 5.7.1 %s Error: user not authorized to submit mail";
+    co_return "554 5.7.1 %s Error: user not authorized to submit mail";
   }
-  const auto found = per_client_.find(peer.address);
-  if (config_->sessions_per_client != 0 && !peer.free_of_limits && found != per_client_.end() &&
-      found->second >= config_->sessions_per_client) {
-    log::warning("Connection concurrency limit exceeded: " + std::to_string(found->second + 1) +
-                 " from " + peer.shown() + " for service " + context_.service_name());
-    return "421 4.7.0 %s Error: too many connections from " + peer.address;
+  const ClientLimits limits = config_->limits; // they may change while anvil is asked
+  peer->network = limits.network_of(peer->address);
+  std::uint64_t connections = ++per_client_[peer->network];
+  std::uint64_t rate = 0;
+  peer->told = limits.any() && !peer->free_of_limits;
+  if (!peer->told) co_return "";
+  Result<service::ClientCount> seen =
+      co_await counts_.count(shared_.service, peer->network, proto::ClientEvent::connection);
+  if (seen) {
+    connections = std::max(connections, seen->connections);
+    rate = seen->rate;
   }
-  return {};
+  const std::string refusal = "421 4.7.0 %s Error: too many connections from " + peer->address;
+  if (limits.connections != 0 && connections > limits.connections) {
+    log::warning("Connection concurrency limit exceeded: " + std::to_string(connections) +
+                 " from " + peer->shown() + " for service " + shared_.service);
+    co_return refusal;
+  }
+  const std::uint64_t most = limits.rate_of(proto::ClientEvent::connection);
+  if (most == 0 || rate <= most) co_return "";
+  log::warning(rate_warning(proto::ClientEvent::connection, rate, *peer, shared_.service));
+  co_return refusal;
 }
 
 // "%s" in the reply is our name.
@@ -253,12 +277,6 @@ std::string Service::with_name(std::string_view text) const {
 }
 
 void Service::admit(daemon::Client client, Peer peer) {
-  const std::string refusal = refusal_of(peer);
-  if (!refusal.empty()) {
-    refuse(std::move(client), std::move(peer), refusal);
-    return;
-  }
-  if (!peer.address.empty()) ++per_client_[peer.address];
   const int on = 1;
   if (!peer.local) ::setsockopt(client.fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const std::string label = "session of " + peer.shown();
@@ -283,14 +301,25 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
 }
 
 void Service::leave(const Peer& peer) {
-  if (!peer.address.empty() && --per_client_[peer.address] == 0) per_client_.erase(peer.address);
+  if (peer.told) counts_.left(shared_.service, peer.network);
+  if (!peer.network.empty() && --per_client_[peer.network] == 0) per_client_.erase(peer.network);
 }
 
-std::string Service::change(const Peer& before, const Peer& after) {
-  leave(before);
-  const std::string refusal = refusal_of(after);
-  if (!after.address.empty()) ++per_client_[after.address];
-  return refusal.empty() ? refusal : with_name(refusal);
+ev::Task<std::string> Service::change(ev::Lent<const Peer> before, ev::Lent<Peer> after) {
+  leave(*before);
+  const std::string refusal = co_await enter(*after);
+  co_return refusal.empty() ? refusal : with_name(refusal);
+}
+
+ev::Task<std::uint64_t> Service::count(ev::Lent<const Peer> peer, proto::ClientEvent event) {
+  Result<service::ClientCount> seen = co_await counts_.count(shared_.service, peer->network, event);
+  co_return seen ? seen->rate : 0;
+}
+
+ev::Task<std::uint64_t> Service::tls_sessions(ev::Lent<const Peer> peer) {
+  Result<service::ClientCount> seen =
+      co_await counts_.look(shared_.service, peer->network, proto::ClientEvent::tls_session);
+  co_return seen ? seen->rate : 0;
 }
 
 ev::RootTask Service::turn_away(daemon::Client client, Peer peer, std::string reply) {

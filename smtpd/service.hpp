@@ -12,6 +12,7 @@
 #include "config.hpp"
 #include "daemon/program.hpp"
 #include "ev/group.hpp"
+#include "service/client_counts.hpp"
 #include "service/sasl_manager.hpp"
 #include "session.hpp"
 
@@ -38,9 +39,14 @@ class Service final : public daemon::Service, private Clients {
     int fd;
     Session* session;
   };
-  // Finds out who it is, then decides whether to serve it.
-  std::string change(const Peer& before, const Peer& after) override;
+  ev::Task<std::string> change(ev::Lent<const Peer> before, ev::Lent<Peer> after) override;
+  ev::Task<std::uint64_t> count(ev::Lent<const Peer> peer, proto::ClientEvent event) override;
+  ev::Task<std::uint64_t> tls_sessions(ev::Lent<const Peer> peer) override;
+  // Counts a client that has come. WAITS for anvil, a moment at most. Why it is not served, as a
+  // reply; empty: it is. Counted it is in any case, until leave().
+  ev::Task<std::string> enter(ev::Lent<Peer> peer);
   void leave(const Peer& peer);
+  // Finds out who it is, then decides whether to serve it.
   ev::RootTask meet(daemon::Client client, Peer peer, net::Address address,
                     std::shared_ptr<const Config> config);
   // smtpd_upstream_proxy_protocol: WAITS for what the proxy says of the client.
@@ -49,7 +55,6 @@ class Service final : public daemon::Service, private Clients {
   ev::Task<Result<void>> identify(ev::Lent<Peer> peer, net::Address address,
                                   ev::Lent<const Config> config);
   void admit(daemon::Client client, Peer peer);
-  std::string refusal_of(const Peer& peer);
   std::string with_name(std::string_view text) const;
   void refuse(daemon::Client client, Peer peer, std::string_view text);
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
@@ -63,6 +68,7 @@ class Service final : public daemon::Service, private Clients {
   const bool began_as_root_; // as its successor will
   submit::Submitter submitter_;
   service::SaslManager sasl_;
+  service::ClientCounts counts_;
   service::TicketKeys tickets_;
   Shared shared_;
   const dns::Setup servers_;
@@ -74,7 +80,7 @@ class Service final : public daemon::Service, private Clients {
   ev::Group group_;   // sessions, and clients that are turned away
   ev::Group upkeep_;
   std::list<Open> open_;
-  std::unordered_map<std::string, std::uint64_t> per_client_;
+  std::unordered_map<std::string, std::uint64_t> per_client_; // connections, by network
   bool busy_ = false;
 };
 

@@ -35,13 +35,22 @@ class SaslManager;
 
 namespace postrider::smtpd {
 
-// Counts clients by their addresses.
+// Counts what clients do, over all sessions; of the suite, where anvil is there.
 class Clients {
  public:
   virtual ~Clients() = default;
-  // A session has another client from here on. Empty, or the reply that ends the session.
-  virtual std::string change(const Peer& before, const Peer& after) = 0;
+  // A session has another client from here on. WAITS, a moment at most. Empty, or the reply that
+  // ends the session.
+  virtual ev::Task<std::string> change(ev::Lent<const Peer> before, ev::Lent<Peer> after) = 0;
+  // One event more. WAITS, a moment at most, for its rate by now; 0: not known.
+  virtual ev::Task<std::uint64_t> count(ev::Lent<const Peer> peer, proto::ClientEvent event) = 0;
+  // The rate of new TLS sessions. WAITS as count().
+  virtual ev::Task<std::uint64_t> tls_sessions(ev::Lent<const Peer> peer) = 0;
 };
+
+// "AUTH command rate limit exceeded: 3 from mx.example[192.0.2.1] for service smtp"
+std::string rate_warning(proto::ClientEvent event, std::uint64_t rate, const Peer& peer,
+                         const std::string& service);
 
 // What all sessions of the process share.
 struct Shared {
@@ -132,6 +141,10 @@ class Session {
   ev::Task<void> log_in(const std::string& mechanism, std::optional<Secret>& initial);
   void give_up(std::string_view mechanism, Response response);
   void log_login(std::string_view mechanism, std::string_view reason, std::string_view username);
+
+  // --- limits of the client (session_limits.cpp); WAIT for anvil. False: beyond, and logged
+  ev::Task<bool> within_rate(proto::ClientEvent event);
+  ev::Task<bool> may_begin_tls(std::string_view what);
 
   // --- policy (session_policy.cpp)
   // What restrictions say at a stage; `subject` is the sender or the recipient in question. False:

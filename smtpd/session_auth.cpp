@@ -142,6 +142,8 @@ void Session::log_login(std::string_view mechanism, std::string_view reason,
 
 ev::Task<void> Session::auth(std::string_view arguments) {
   const Wiped wiped(line_); // `arguments` are in it
+  const bool within = co_await within_rate(proto::ClientEvent::auth);
+  if (!within) co_return fail(450, "4.7.1", "Error: too many AUTH commands from " + peer_.address);
   if (helo_.empty()) co_return fail(503, "5.5.1", "Error: send HELO/EHLO first");
   if (!has_auth()) co_return fail(503, "5.5.1", "Error: authentication not enabled");
   if (transaction_) co_return fail(503, "5.5.1", "Error: MAIL transaction in progress");

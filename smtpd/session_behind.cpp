@@ -34,7 +34,8 @@ ev::Task<void> Session::xclient(std::string_view arguments) {
     co_return fail(451, "4.3.0", "Error: temporary lookup failure");
   }
   judged->may_xforward = peer_.may_xforward; // as in Postfix: the connection is still the server's
-  const std::string refusal = shared_.clients ? shared_.clients->change(peer_, *judged) : "";
+  std::string refusal;
+  if (shared_.clients != nullptr) refusal = co_await shared_.clients->change(peer_, *judged);
   log::info("XCLIENT from " + peer_.shown() + ": client is " + judged->shown());
   peer_ = std::move(*judged);
   has_logged_in_ = !peer_.login.method.empty();

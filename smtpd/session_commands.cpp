@@ -80,6 +80,8 @@ ev::Task<void> Session::mail(std::string_view arguments) {
   if (helo_.empty() && config_->helo_required)
     co_return fail(503, "5.5.1", "Error: send HELO/EHLO first");
   if (transaction_) co_return fail(503, "5.5.1", "Error: nested MAIL command");
+  const bool within = co_await within_rate(proto::ClientEvent::message);
+  if (!within) co_return fail(450, "4.7.1", "Error: too much mail from " + peer_.address);
   smtp::MailCommand command;
   if (const auto wrong = smtp::parse_mail(arguments, command)) {
     log::info("bad MAIL command from " + peer_.shown() + ": " + wrong->text);
@@ -148,6 +150,8 @@ ev::Task<void> Session::mail(std::string_view arguments) {
 ev::Task<void> Session::rcpt(std::string_view arguments) {
   if (!transaction_) co_return fail(503, "5.5.1", "Error: need MAIL command");
   if (transaction_->chunking) co_return fail(503, "5.5.1", "Error: RCPT after BDAT");
+  const bool within = co_await within_rate(proto::ClientEvent::recipient);
+  if (!within) co_return fail(450, "4.7.1", "Error: too many recipients from " + peer_.address);
   mail::Envelope& envelope = transaction_->envelope;
   const auto utf8 = envelope.smtputf8 ? mail::Utf8::yes : mail::Utf8::no;
   smtp::RcptCommand command;

@@ -39,6 +39,8 @@ ev::Task<void> Session::starttls() {
   if (!offers_tls()) co_return fail(502, "5.5.1", "Error: command not implemented");
   if (!config_->tls.certificates)
     co_return fail(454, "4.7.0", "TLS not available due to local problem");
+  const bool may = co_await may_begin_tls("STARTTLS");
+  if (!may) co_return fail(454, "4.7.0", "Error: too many new TLS sessions from " + peer_.shown());
   reply(220, "2.0.0", "Ready to start TLS");
   const bool written = co_await flush();
   if (!written) co_return;
@@ -58,6 +60,11 @@ ev::Task<void> Session::starttls() {
 ev::Task<void> Session::begin_with_tls() {
   if (!config_->tls.certificates) {
     log::warning("TLS not available due to local problem: " + peer_.shown() + " is turned away");
+    end_ = End::error;
+    co_return;
+  }
+  const bool may = co_await may_begin_tls("TLS service");
+  if (!may) {
     end_ = End::error;
     co_return;
   }
@@ -88,10 +95,20 @@ ev::Task<bool> Session::shake_hands() {
   if (!accepted) {
     log::info("SSL_accept error from " + peer_.shown() + ": " + accepted.error().text());
     end_ = End::closed; // the stream went with the handshake
+    (void)co_await within_rate(proto::ClientEvent::tls_session);
     co_return false;
   }
   note_tls(**accepted, *handshake.credentials);
+  const bool resumed = (*accepted)->facts().resumed;
   stream_ = std::move(*accepted);
+  if (!resumed) {
+    const bool within = co_await within_rate(proto::ClientEvent::tls_session);
+    if (!within) {
+      fail(421, "4.7.0",
+           config_->hostname + " Error: too many new TLS sessions from " + peer_.shown());
+      co_return false;
+    }
+  }
   if (!config.require_certificate || peer_.tls.trusted) co_return true;
   log::info("NOQUEUE: abort: TLS from " + peer_.shown() + ": " +
             (peer_.tls.has_certificate ? "Client certificate not trusted"

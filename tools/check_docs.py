@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 PROGRAMS = ["master", "smtpd", "qmgr", "smtp", "lmtp", "bounce", "scache", "tlsmgr", "tokenmgr",
-            "saslmgr", "tlsrpt"]
+            "saslmgr", "tlsrpt", "anvil"]
 COMMANDS = {"postrider": "ctl/main.cpp", "sendmail": "ctl/sendmail.cpp"}
 
 

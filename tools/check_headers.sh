@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- $(git ls-files -co --exclude-standard 'lib/*.hpp' 'master/*.hpp' 'smtpd/*.hpp' \
-  'qmgr/*.hpp' 'smtp/*.hpp' 'lmtp/*.hpp' 'bounce/*.hpp' 'scache/*.hpp' 'tlsmgr/*.hpp' 'tokenmgr/*.hpp' 'saslmgr/*.hpp' 'tlsrpt/*.hpp' 'ctl/*.hpp')
+  'qmgr/*.hpp' 'smtp/*.hpp' 'lmtp/*.hpp' 'bounce/*.hpp' 'scache/*.hpp' 'tlsmgr/*.hpp' 'tokenmgr/*.hpp' 'saslmgr/*.hpp' 'tlsrpt/*.hpp' 'anvil/*.hpp' 'ctl/*.hpp')
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I '{}' sh -c '
   folder=${1%%/*}
   echo "#include \"$1\"" | g++ -std=c++20 -D_GNU_SOURCE -D_GLIBCXX_ASSERTIONS \

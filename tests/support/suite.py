@@ -34,7 +34,7 @@ BENCH_SOURCE = BUILD / "tests/bench_source"
 BENCH_SINK = BUILD / "tests/bench_sink"
 CRASHED = r"killed by signal \d+ \(SIG(?:ABRT|BUS|FPE|ILL|SEGV|SYS|TRAP)\)"
 WORKERS = ("smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr", "saslmgr",
-           "tlsrpt")
+           "tlsrpt", "anvil")
 
 
 def skip(why):

@@ -73,7 +73,7 @@ TEST_F(Init, MakesWhatTheProgramsUnderstand) {
   EXPECT_THAT(names, testing::ElementsAre(
                          "127.0.0.1:2525 smtpd", "[::1]:2526 smtpd", "submit smtpd", "qmgr qmgr",
                          "bounce bounce", "tlsmgr tlsmgr", "smtp smtp", "relay smtp", "lmtp lmtp",
-                         "scache scache", "tokenmgr tokenmgr", "saslmgr saslmgr", "tlsrpt tlsrpt"));
+                         "scache scache", "tokenmgr tokenmgr", "saslmgr saslmgr", "tlsrpt tlsrpt", "anvil anvil"));
   for (const auto& service : master.services) {
     EXPECT_TRUE(service.unprivileged) << service.name;
     EXPECT_FALSE(service.chroot) << service.name;
@@ -140,7 +140,7 @@ TEST_F(Init, CheckFindsMistakesWithFileAndLine) {
   // The programs are not beside this test: have them somewhere.
   std::filesystem::create_directories(instance.directory + "/programs");
   for (const char* name : {"smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache",
-                           "tokenmgr", "saslmgr", "tlsrpt"})
+                           "tokenmgr", "saslmgr", "tlsrpt", "anvil"})
     std::filesystem::create_symlink("/bin/true", instance.directory + "/programs/" + name);
   const std::string base = good + "daemon_directory = " + instance.directory + "/programs\n";
   write("main.cf", base);

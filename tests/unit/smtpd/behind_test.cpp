@@ -128,10 +128,12 @@ TEST(Xforward, IsGatheredAttributeByAttribute) {
 
 class Counted : public Clients {
  public:
-  std::string change(const Peer& before, const Peer& after) override {
-    changes.push_back(before.shown() + " -> " + after.shown());
-    return after.address == "192.0.2.66" ? "421 4.7.0 too many\r\n" : "";
+  ev::Task<std::string> change(ev::Lent<const Peer> before, ev::Lent<Peer> after) override {
+    changes.push_back(before->shown() + " -> " + after->shown());
+    co_return after->address == "192.0.2.66" ? "421 4.7.0 too many\r\n" : "";
   }
+  ev::Task<std::uint64_t> count(ev::Lent<const Peer>, proto::ClientEvent) override { co_return 0; }
+  ev::Task<std::uint64_t> tls_sessions(ev::Lent<const Peer>) override { co_return 0; }
   std::vector<std::string> changes;
 };
 
