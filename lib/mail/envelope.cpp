@@ -22,11 +22,26 @@ Result<void> check_clean(const Envelope& e) {
     if (!clean(recipient.orcpt)) return bad("ORCPT");
     if (!clean(recipient.original)) return bad("original recipient");
   }
-  for (const std::string* text :
-       {&e.envid, &e.client_name, &e.client_address, &e.client_port, &e.helo, &e.protocol,
-        &e.sasl_username, &e.sasl_method, &e.sasl_sender, &e.message_id, &e.hold, &e.report_for,
-        &e.report_kind, &e.forwarded.name, &e.forwarded.address, &e.forwarded.port,
-        &e.forwarded.helo, &e.forwarded.protocol, &e.forwarded.id, &e.forwarded.source})
+  for (const std::string* text : {&e.envid,
+                                  &e.client_name,
+                                  &e.client_address,
+                                  &e.client_port,
+                                  &e.helo,
+                                  &e.protocol,
+                                  &e.sasl_username,
+                                  &e.sasl_method,
+                                  &e.sasl_sender,
+                                  &e.message_id,
+                                  &e.hold,
+                                  &e.report_for,
+                                  &e.report_kind,
+                                  &e.forwarded.name,
+                                  &e.forwarded.address,
+                                  &e.forwarded.port,
+                                  &e.forwarded.helo,
+                                  &e.forwarded.protocol,
+                                  &e.forwarded.id,
+                                  &e.forwarded.source})
     if (!clean(*text)) return bad("a fact");
   return {};
 }

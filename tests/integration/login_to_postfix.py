@@ -59,8 +59,8 @@ with tempfile.TemporaryDirectory() as directory, sinks.Sink() as sink:
             suite.send("from@example.org", ["to@example.net"], f"Subject: {mechanism}\n\n{mechanism}\n")
             messages = sink.wait(number + 1)
             expect_equal(messages[number].body, f"{mechanism}\r\n".encode(), "body")
-            expect(f"sasl_method={mechanism}, sasl_username=joe@realm.example" in
-                   postfix.log.read_text(), f"{mechanism} in the log of Postfix")
+            line = f"sasl_method={mechanism}, sasl_username=joe@realm.example"
+            ports.wait_until(lambda: line in postfix.log.read_text(), 10, f"{mechanism} in the log of Postfix")
         suite.wait_empty()
         # The default forbids what a listener could read; of the rest the best is chosen.
         suite.configure(smtp_sasl_mechanism_filter="",

@@ -19,10 +19,10 @@ HELLO, MAIL = "EHLO client.example", "MAIL FROM:<a@b.example>"
 
 class Listeners:
     def __init__(self, suite):
-        self.suite = suite
+        self.suite, self.ports = suite, ports.free_ports(40)
 
     def add(self, **settings):
-        port = ports.free_port()
+        port = self.ports.pop()
         text = f"127.0.0.1:{port} inet n - n - - smtpd\n"
         text += "".join(f"  -o {{ {name} = {value} }}\n" for name, value in settings.items())
         with (self.suite.dir / "master.cf").open("a") as file:

@@ -93,8 +93,7 @@ def by_source(port, kind, recipient, subject, _authority):
 SENDERS = {"swaks": by_swaks, "smtplib": by_smtplib, "s-nail": by_nail, "smtp-source": by_source}
 
 
-def listen(suite, number, settings):
-    port = ports.free_port()
+def listen(suite, number, port, settings):
     with (suite.dir / "master.cf").open("a") as file:
         file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n" + f"  -o syslog_name=postrider/l{number}\n" +
                    "".join(f"  -o {{ {name} = {value} }}\n" for name, value in settings.items()))
@@ -116,12 +115,12 @@ def main(directory):
                    "dovecot": f"lmtp:unix:{dovecot.socket}"}
         suite.configure(transport_maps="inline:{" + ", ".join(
             "{%s.example = %s}" % pair for pair in targets.items()) + "}")
-        ways = []
+        ways, free = [], ports.free_ports(len(targets) * len(MODES) * len(kinds(certificate)))
         for target, forward in targets.items():
             for mode, how in MODES.items():
                 how = {**how, "smtpd_forward": forward} if mode != "queued" else how
                 for kind, what in kinds(certificate).items():
-                    ways.append((target, mode, kind, listen(suite, len(ways), {**what, **how})))
+                    ways.append((target, mode, kind, listen(suite, len(ways), free[len(ways)], {**what, **how})))
         suite.start()
         for target, mode, kind, port in ways:
             for name, send in SENDERS.items():

@@ -70,10 +70,11 @@ TEST_F(Init, MakesWhatTheProgramsUnderstand) {
   std::vector<std::string> names;
   for (const auto& service : master.services)
     names.push_back(service.name + " " + service.command);
-  EXPECT_THAT(names, testing::ElementsAre(
-                         "127.0.0.1:2525 smtpd", "[::1]:2526 smtpd", "submit smtpd", "qmgr qmgr",
-                         "bounce bounce", "tlsmgr tlsmgr", "smtp smtp", "relay smtp", "lmtp lmtp",
-                         "scache scache", "tokenmgr tokenmgr", "saslmgr saslmgr", "tlsrpt tlsrpt", "anvil anvil"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("127.0.0.1:2525 smtpd", "[::1]:2526 smtpd", "submit smtpd",
+                                   "qmgr qmgr", "bounce bounce", "tlsmgr tlsmgr", "smtp smtp",
+                                   "relay smtp", "lmtp lmtp", "scache scache", "tokenmgr tokenmgr",
+                                   "saslmgr saslmgr", "tlsrpt tlsrpt", "anvil anvil"));
   for (const auto& service : master.services) {
     EXPECT_TRUE(service.unprivileged) << service.name;
     EXPECT_FALSE(service.chroot) << service.name;

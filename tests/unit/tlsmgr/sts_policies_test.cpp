@@ -168,17 +168,16 @@ TEST_P(StsTrouble, OfAnAnnouncedPolicyIsSaidForReports) {
   EXPECT_EQ(stage.ask().trouble, GetParam().trouble) << "of the last look-up";
   EXPECT_EQ(stage.ask(PolicyWish::recheck).trouble, GetParam().trouble) << "too soon to fetch it";
 }
-INSTANTIATE_TEST_SUITE_P(
-    Rfc8460Section4322, StsTrouble,
-    testing::ValuesIn<Reported>({
-        {"NoConnection", ErrorKind::closed, proto::PolicyTrouble::fetch},
-        {"TimeLimit", ErrorKind::timeout, proto::PolicyTrouble::fetch},
-        {"NoSuchPage", ErrorKind::not_found, proto::PolicyTrouble::fetch},
-        {"BadCertificate", ErrorKind::refused, proto::PolicyTrouble::proof},
-        {"Rubbish", ErrorKind::protocol, proto::PolicyTrouble::policy},
-        {"TooLarge", ErrorKind::limit, proto::PolicyTrouble::policy},
-    }),
-    [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(Rfc8460Section4322, StsTrouble,
+                         testing::ValuesIn<Reported>({
+                             {"NoConnection", ErrorKind::closed, proto::PolicyTrouble::fetch},
+                             {"TimeLimit", ErrorKind::timeout, proto::PolicyTrouble::fetch},
+                             {"NoSuchPage", ErrorKind::not_found, proto::PolicyTrouble::fetch},
+                             {"BadCertificate", ErrorKind::refused, proto::PolicyTrouble::proof},
+                             {"Rubbish", ErrorKind::protocol, proto::PolicyTrouble::policy},
+                             {"TooLarge", ErrorKind::limit, proto::PolicyTrouble::policy},
+                         }),
+                         [](const auto& row) { return std::string(row.param.name); });
 
 TEST(StsPolicies, NothingIsWrongWhereNoneIsAnnounced) {
   Stage stage;
