@@ -76,10 +76,11 @@ class AuthHang : public testing::Test {
     smtp::Features features;
     features.auth = mechanism;
     session.set_features(features);
-    auto login = std::make_shared<Login>();
-    login->user = "tim";
-    login->password = Secret("tanstaaf");
-    login->key = "key";
+    auto known = std::make_shared<Login>();
+    known->user = "tim";
+    known->password = Secret("tanstaaf");
+    known->key = "key";
+    const LoginPtr login = std::move(known); // outlives the task, which holds a reference
     const auto trouble = test::run_task<std::optional<Trouble>>(
         loop, [&] { return authenticator.log_in(session, login); });
     if (!trouble) return {};
