@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "sasl/cyrus.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "sasl/client.hpp"
@@ -68,7 +69,7 @@ struct Cyrus::Impl {
     secret = static_cast<sasl_secret_t*>(std::malloc(sizeof(sasl_secret_t) + password.size()));
     if (!secret) return SASL_NOMEM;
     secret->len = password.size();
-    std::memcpy(secret->data, password.data(), password.size());
+    std::copy(password.begin(), password.end(), secret->data); // of EXTERNAL there is none
     secret->data[password.size()] = 0;
 
     sasl_callback_t* next = callbacks;
