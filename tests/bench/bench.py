@@ -364,7 +364,7 @@ def crowd(args, directory, record):
     for _ in range(args.rounds):
         for name, runs in results.items():
             sink = Sink(directory)
-            side = Side("postrider", directory, sink)
+            side = Side("postrider", directory, sink, {"smtpd_peername_lookup": "no"})
             others = None
             try:
                 if name == "crowd":
