@@ -6,12 +6,9 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "ev/condition.hpp"
-#include "net/tcp_stream.hpp"
+#include "net/asked_server.hpp"
 
 namespace postrider::smtpd {
 
@@ -49,28 +46,10 @@ class PolicyService {
   ev::Task<std::string> ask(ev::Loop& loop, const std::string& request);
 
  private:
-  struct Connection {
-    std::unique_ptr<net::TcpStream> stream;
-    SteadyTime opened{}, used{};
-    std::int64_t questions = 0;
-    Connection() {}
-  };
-  class Place; // what one question holds of kMostConnections
-
   ev::Task<Result<std::string>> attempt(ev::Loop& loop, const std::string& bytes);
-  ev::Task<Result<Connection>> connect(ev::Loop& loop, ev::Deadline deadline);
-  std::optional<Connection> take_idle(ev::Loop& loop);
-  void keep(ev::Loop& loop, Connection connection);
-  void close_idle();
 
   PolicyOptions options_;
-  std::vector<net::Address> servers_;
-  std::string trouble_; // why there is no server
-  std::size_t busy_ = 0;
-  ev::Loop* loop_ = nullptr;
-  std::optional<ev::Condition> freed_;
-  std::optional<ev::Timer> idle_timer_;
-  std::vector<Connection> idle_; // the one used last at the end
+  std::unique_ptr<net::AskedServer> server_;
 };
 
 } // namespace postrider::smtpd

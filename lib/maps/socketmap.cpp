@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "maps/socketmap.hpp"
 
-#include <algorithm>
-#include <netdb.h>
-
 #include "base/ascii.hpp"
 #include "base/log.hpp"
 
@@ -69,30 +66,7 @@ ev::Task<Result<std::string>> exchange(net::Stream& stream, const std::string& q
   co_return co_await read_netstring(stream, deadline);
 }
 
-Result<std::uint16_t> parse_port(const std::string& text) {
-  if (const auto number = parse_decimal(text)) {
-    if (*number >= 1 && *number <= 65535) return static_cast<std::uint16_t>(*number);
-  } else if (const servent* service = ::getservbyname(text.c_str(), "tcp")) {
-    return ntohs(static_cast<std::uint16_t>(service->s_port));
-  }
-  return Error(ErrorKind::config, "socketmap: \"" + text.substr(0, 60) + "\" is no port");
-}
-
 } // namespace
-
-class SocketMap::Place {
- public:
-  explicit Place(SocketMap& map) : map_(map) { ++map_.busy_; }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() {
-    --map_.busy_;
-    map_.freed_->notify_one();
-  }
-
- private:
-  SocketMap& map_;
-};
 
 Result<std::unique_ptr<SocketMap>> SocketMap::open(std::string_view name) {
   const Error syntax(ErrorKind::config,
@@ -101,105 +75,37 @@ Result<std::unique_ptr<SocketMap>> SocketMap::open(std::string_view name) {
   const std::size_t last = name.rfind(':');
   if (last == name.npos || last + 1 == name.size()) return syntax;
   map->name_ = name.substr(last + 1);
-  std::string_view server = name.substr(0, last);
-  if (server.starts_with("unix:")) {
-    POSTRIDER_TRY(const net::Address address, net::Address::unix_path(server.substr(5)));
-    map->servers_.push_back(address);
-    return map;
-  }
-  if (!server.starts_with("inet:")) return syntax;
-  server.remove_prefix(5);
-  const std::size_t colon = server.rfind(':');
-  if (colon == server.npos || colon == 0) return syntax;
-  POSTRIDER_TRY(const std::uint16_t port, parse_port(std::string(server.substr(colon + 1))));
-  const std::string host(server.substr(0, colon));
-  if (const auto address = net::Address::parse_ip(host, port)) {
-    map->servers_.push_back(*address);
-    return map;
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
-  if (failed != 0) {
-    map->trouble_ = "host " + host + ": " + ::gai_strerror(failed);
-    return map;
-  }
-  for (const addrinfo* at = list; at != nullptr; at = at->ai_next) {
-    map->servers_.push_back(net::Address::from_sockaddr(at->ai_addr, at->ai_addrlen));
-    map->servers_.back().set_port(port);
-  }
-  ::freeaddrinfo(list);
+  const std::string_view server = name.substr(0, last);
+  if (!server.starts_with("unix:") && (!server.starts_with("inet:") || server.rfind(':') <= 5))
+    return syntax;
+  auto opened = net::AskedServer::open(server, {kMostConnections, kIdleLimit, kAgeLimit, 0});
+  if (!opened) return opened.error().in("socketmap");
+  map->server_ = std::move(*opened);
   return map;
 }
 
 ev::Task<Answer> SocketMap::fetch(ev::Loop& loop, std::string_view key, ev::Deadline deadline) {
   const ev::Deadline until = deadline.earlier(loop.after(kTimeLimit));
-  if (!freed_) {
-    freed_.emplace(loop);
-    idle_timer_.emplace(loop, &on_timer, this);
-  }
-  while (busy_ >= kMostConnections) {
-    Result<void> woken = co_await freed_->wait(until, "a connection to a socketmap server");
-    if (!woken) co_return woken.error();
-  }
-  const Place place(*this);
+  Result<net::AskedServer::Place> place = co_await server_->place(loop, until);
+  if (!place) co_return place.error();
   const std::string payload = name_ + " " + std::string(key);
   const std::string question = std::to_string(payload.size()) + ":" + payload + ",";
   for (int attempt = 0;; ++attempt) {
-    std::optional<Connection> connection = take_idle(loop);
+    auto connection = server_->take_idle();
     if (!connection) {
-      Result<Connection> made = co_await connect(loop, until);
+      auto made = co_await server_->connect(loop, until);
       if (!made) co_return made.error();
       connection = std::move(*made);
     }
     Result<std::string> answer = co_await exchange(*connection->stream, question, until);
     if (answer) {
-      keep(loop, std::move(*connection));
+      server_->keep(std::move(*connection));
       co_return to_answer(*answer);
     }
     // The server was started anew, perhaps: what it does not know, it may be asked again.
     if (answer.error().kind() != ErrorKind::closed || attempt > 0) co_return answer.error();
-    idle_.clear();
+    server_->forget_idle();
   }
-}
-
-ev::Task<Result<SocketMap::Connection>> SocketMap::connect(ev::Loop& loop, ev::Deadline deadline) {
-  Error problem(ErrorKind::not_found, trouble_);
-  for (const net::Address& server : servers_) {
-    auto stream = co_await net::connect(loop, server, deadline);
-    if (stream) {
-      Connection made;
-      made.stream = std::move(*stream);
-      made.opened = loop.now();
-      co_return made;
-    }
-    problem = stream.error();
-  }
-  co_return problem;
-}
-
-std::optional<SocketMap::Connection> SocketMap::take_idle(ev::Loop& loop) {
-  while (!idle_.empty()) {
-    Connection last = std::move(idle_.back());
-    idle_.pop_back();
-    if (last.stream->is_quiet() && loop.now() - last.opened < kAgeLimit) return last;
-  }
-  return std::nullopt;
-}
-
-void SocketMap::keep(ev::Loop& loop, Connection connection) {
-  if (!connection.stream->buffered().empty()) return; // it says more than it was asked
-  connection.used = loop.now();
-  idle_.push_back(std::move(connection));
-  loop_ = &loop;
-  if (!idle_timer_->armed()) idle_timer_->arm(loop.after(kIdleLimit));
-}
-
-void SocketMap::close_idle() {
-  const SteadyTime now = loop_->now();
-  std::erase_if(idle_, [&](const Connection& c) { return now - c.used >= kIdleLimit; });
-  if (!idle_.empty()) idle_timer_->arm(ev::Deadline::at(idle_.front().used + kIdleLimit));
 }
 
 } // namespace postrider::maps

@@ -11,13 +11,10 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "ev/condition.hpp"
 #include "maps/ask.hpp"
-#include "net/tcp_stream.hpp"
+#include "net/asked_server.hpp"
 
 namespace postrider::maps {
 
@@ -37,28 +34,8 @@ class SocketMap final : public WaitingMap {
   ev::Task<Answer> fetch(ev::Loop& loop, std::string_view key, ev::Deadline deadline) override;
 
  private:
-  struct Connection {
-    std::unique_ptr<net::TcpStream> stream;
-    SteadyTime opened;
-    SteadyTime used;
-  };
-  // What one fetch holds of kMostConnections.
-  class Place;
-
-  ev::Task<Result<Connection>> connect(ev::Loop& loop, ev::Deadline deadline);
-  std::optional<Connection> take_idle(ev::Loop& loop);
-  void keep(ev::Loop& loop, Connection connection);
-  void close_idle();
-  static void on_timer(void* self) { static_cast<SocketMap*>(self)->close_idle(); }
-
-  std::vector<net::Address> servers_;
-  std::string trouble_; // why there is no server
-  std::string name_;    // of the table, for the server
-  ev::Loop* loop_ = nullptr;
-  std::size_t busy_ = 0;
-  std::optional<ev::Condition> freed_;
-  std::optional<ev::Timer> idle_timer_;
-  std::vector<Connection> idle_; // the one used last at the end
+  std::unique_ptr<net::AskedServer> server_;
+  std::string name_; // of the table, for the server
 };
 
 } // namespace postrider::maps
