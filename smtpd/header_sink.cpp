@@ -52,11 +52,11 @@ ev::Task<Result<void>> HeaderSink::relieve() {
   co_return relieved;
 }
 
-ev::Task<Result<Answer>> HeaderSink::commit(ev::Lent<const mail::ContentFacts>) {
+ev::Task<Result<Answer>> HeaderSink::commit(ev::Lent<const mail::ContentFacts> came) {
   Result<void> passed = co_await pass_header(true);
   if (!passed) co_return passed.error();
   scan();
-  const mail::ContentFacts facts = scanner_.facts();
+  const mail::ContentFacts facts = changed_ ? scanner_.facts() : *came;
   Result<Answer> answer = co_await next_->commit(facts);
   co_return std::move(answer);
 }
@@ -68,6 +68,7 @@ void HeaderSink::give(std::size_t length) {
 }
 
 void HeaderSink::scan() {
+  if (!in_header_ && !changed_) return; // what goes on is what came, and its facts are known
   scanner_.feed(ByteView(next_->pending()).substr(scanned_));
   scanned_ = next_->pending().size();
 }
@@ -129,7 +130,7 @@ ev::Task<Result<void>> HeaderSink::pass_field(std::size_t length) {
     if (!after) co_return after.error();
     if (*after == list.address(i)) continue;
     list.set_address(i, std::move(*after));
-    changed = true;
+    changed = changed_ = true;
   }
   if (!changed) {
     give(length);

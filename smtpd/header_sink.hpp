@@ -35,6 +35,7 @@ class HeaderSink final : public Sink {
   std::optional<bool> rewrites_; // once it is known
   bool in_header_ = true;
   bool at_start_ = true;         // of the header
+  bool changed_ = false;         // what goes on is not what came
   std::string header_;           // of what came, what has not gone on yet
   std::size_t at_ = 0;           // in there: how far pass_header() is
   mail::ContentScanner scanner_; // of what goes on

@@ -136,11 +136,11 @@ std::string Intake::make_head(queue::Id id) {
   facts.client_name = peer_.name;
   facts.client_address = peer_.address;
   const PeerTls& tls = peer_.tls;
-  const std::string tls_text = tls.protocol + " with cipher " + tls.cipher + " (" +
-                               std::to_string(tls.bits) + "/" + std::to_string(tls.algorithm_bits) +
-                               " bits)";
-  const std::string certificate = certificate_of(tls);
+  std::string tls_text, certificate;
   if (config_.tls.received_header && !tls.protocol.empty()) {
+    tls_text = tls.protocol + " with cipher " + tls.cipher + " (" + std::to_string(tls.bits) + "/" +
+               std::to_string(tls.algorithm_bits) + " bits)";
+    certificate = certificate_of(tls);
     facts.tls = tls_text;
     facts.tls_details = tls.details;
     facts.certificate = certificate;

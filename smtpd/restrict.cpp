@@ -148,6 +148,18 @@ Walk::Verdict Walk::doubt_refusal(int code, std::string_view dsn, std::string te
 
 // --- the walk ----------------------------------------------------------------------------------
 
+bool Rules::asks(Stage stage) const {
+  switch (stage) {
+  case Stage::client: return !client.empty();
+  case Stage::helo: return !helo.empty();
+  case Stage::sender: return !sender.empty() || reject_unlisted_sender;
+  case Stage::recipient: return !relay.empty() || !recipient.empty() || reject_unlisted_recipient;
+  case Stage::data: return !data.empty();
+  case Stage::end_of_data: return !end_of_data.empty();
+  }
+  return true;
+}
+
 ev::Task<std::optional<smtp::Refusal>> Walk::run(Stage stage, Deferral& carried) {
   stage_ = stage;
   defer_if_permit_ = carried;

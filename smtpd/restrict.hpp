@@ -72,6 +72,9 @@ struct Rules {
   // A question for maps::ask(). Empty: every address counts as listed.
   std::function<Result<std::optional<smtp::Refusal>>(const std::string& address, bool is_sender)>
       unlisted;
+
+  // Whether a walk of this stage could find anything.
+  bool asks(Stage stage) const;
 };
 
 // The facts. Owner: the session; they stay as they are during a walk.

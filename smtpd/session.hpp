@@ -151,6 +151,7 @@ class Session {
   // it was refused, and answered.
   ev::Task<bool> allow(Stage stage, std::string_view where, std::string_view subject);
   Situation situation(std::string_view where) const;
+  bool may_object(Stage first, Stage last) const;
   std::string new_instance();
   void apply_effects(); // REDIRECT, BCC, HOLD
   static std::string_view first_word(std::string_view line);

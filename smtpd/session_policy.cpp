@@ -35,9 +35,20 @@ std::string Session::new_instance() {
   return text;
 }
 
+// Whether restrictions are set for these stages, or an earlier one left open what the last has to
+// settle. Without either there is nothing to walk through.
+bool Session::may_object(Stage first, Stage last) const {
+  for (int i = static_cast<int>(first); i <= static_cast<int>(last); ++i)
+    if (config_->rules->asks(static_cast<Stage>(i))) return true;
+  return last == Stage::recipient && doubts_.back();
+}
+
 ev::Task<bool> Session::allow(Stage last, std::string_view where, std::string_view subject) {
   if (peer_.local) co_return true; // a process of this host is no client
   const Rules& rules = *config_->rules;
+  const bool all = last == Stage::recipient && rules.delay_reject;
+  const Stage first = all ? Stage::client : last;
+  if (!may_object(first, last)) co_return true;
   if (transaction_ && transaction_->instance.empty()) transaction_->instance = new_instance();
   Situation at = situation(where);
   at.server_address = peer_.server_address;
@@ -51,10 +62,10 @@ ev::Task<bool> Session::allow(Stage last, std::string_view where, std::string_vi
     log::event(action, "NOQUEUE", log_line(at, action, text),
                {{"client", peer_.name}, {"address", peer_.address}, {"text", text}});
   };
-  const bool all = last == Stage::recipient && rules.delay_reject;
-  for (int i = static_cast<int>(all ? Stage::client : last); i <= static_cast<int>(last); ++i) {
+  for (int i = static_cast<int>(first); i <= static_cast<int>(last); ++i) {
     const auto stage = static_cast<Stage>(i);
     if (stage == Stage::helo && helo_.empty()) continue;
+    if (!may_object(stage, stage)) continue;
     const bool carries = stage > Stage::client && stage <= Stage::recipient;
     Deferral doubt;
     if (carries) doubt = doubts_[static_cast<std::size_t>(i) - 1];
