@@ -49,6 +49,13 @@ ubsan:  ## the same with the undefined-behaviour sanitizer
 	cmake --build build-ubsan -j $(JOBS)
 	$(call CTEST,build-ubsan) -L 'unit|integration|fault' -LE long
 
+figures: build-tests  ## run what doc/figures.md counts (kills, crash states, rows of faults) and write it
+	tools/run_crash_states.py build
+	tools/run_fault_rows.py build
+	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/fault/kill_under_load.py --kills $(KILLS)
+	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/bench/bench.py crowd --rounds 1
+	tools/make_figures.py
+
 lint:  ## format, clang-tidy on changed files, layers, coroutine rules, headers alone, documents
 	$(DEPS) build test lint
 	tools/lint.sh
@@ -66,4 +73,4 @@ conformance: build-tests  ## the same mail through Debian's Postfix: compare wha
 install: all  ## install below $(DESTDIR)$(PREFIX)
 	DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
-.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan lint fmt bench conformance install
+.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan figures lint fmt bench conformance install

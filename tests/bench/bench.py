@@ -34,6 +34,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 import crowd as slow_clients  # noqa: E402
+import figures
 import ports
 import postfix_peer
 import procs
@@ -383,6 +384,14 @@ def crowd(args, directory, record):
               f"{median(runs, 'p50_ms'):.2f} ms, at most {median(runs, 'memory_mb'):.0f} MB", flush=True)
     print(f"  {100 * median(results['crowd'], 'rate') / median(results['alone'], 'rate'):.0f} % of the "
           "rate without them", flush=True)
+    figures.record(postrider.BUILD, "crowd", f"tests/bench/bench.py crowd --crowd {args.crowd}", [
+        (f"slow clients with an open session, {what}", value) for what, value in (
+            ("number", args.crowd),
+            ("rate of 20 good sessions without them", f"{median(results['alone'], 'rate'):.0f}/s"),
+            ("rate beside them", f"{median(results['crowd'], 'rate'):.0f}/s"),
+            ("share", f"{100 * median(results['crowd'], 'rate') / median(results['alone'], 'rate'):.0f} %"),
+            ("250 to 99 % of the good after", f"{median(results['crowd'], 'p99_ms'):.1f} ms"),
+            ("most memory", f"{median(results['crowd'], 'memory_mb'):.0f} MB"))])
 
 
 def main():

@@ -30,6 +30,7 @@ import subprocess
 import sys
 import time
 
+import figures
 import judge
 import ports
 import procs
@@ -420,6 +421,14 @@ class Run:
         print(f"{sum(map(len, self.back.values()))} kills in all\n{verdict}\n"
               f"bound on duplicates: {bound}, {each} per kill; most of one kill: "
               f"{max(by_kill.values(), default=0)}; without a kill: {len(unexplained)}")
+        figures.record(postrider.BUILD, "kills", f"tests/fault/kill_under_load.py --kills {self.kills}", [
+            ("programs killed", sum(map(len, self.back.values()))), ("acknowledged", verdict.acked),
+            ("delivered", verdict.delivered), ("bounced", verdict.bounced), ("lost", len(verdict.lost)),
+            ("corrupt, phantom or crossed", len(verdict.corrupt + verdict.phantom + verdict.crossed)),
+            ("duplicates", f"{verdict.duplicates} (bound {bound})"),
+            ("most duplicates of one kill", f"{max(by_kill.values(), default=0)} (bound {each})"),
+            ("delivered but not acknowledged", verdict.unacked_delivered),
+            ("longest time until mail flowed again", f"{max(max(t) for t in self.back.values()):.2f} s")])
         # The judge can see a loss in these very books: hide one delivery from it.
         tokens = {x.split()[1] for x in injector if x.startswith("A")}
         hidden = next(x for x in sink if x.startswith("D") and x.split()[1] in tokens
