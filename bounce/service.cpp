@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/random.hpp"
 #include "ipc/channel.hpp"
+#include "ipc/colleagues.hpp"
 
 namespace postrider::bounce {
 
@@ -56,7 +57,7 @@ Service::~Service() { group_.tear_down(); }
 void Service::accept(daemon::Client client) {
   auto talk = std::make_shared<Conversation>(loop_, std::move(client));
   const uid_t uid = talk->channel.peer().uid;
-  if (uid != ::geteuid() && uid != 0) {
+  if (!ipc::is_colleague(uid)) {
     log::warning("bounce: refused a client of uid " + std::to_string(uid));
     return;
   }

@@ -10,7 +10,7 @@ else()
   add_library(test_support INTERFACE)
   target_include_directories(test_support INTERFACE ${CMAKE_SOURCE_DIR}/tests)
 endif()
-foreach(lib base ev mail config smtp mime db net milter tls sasl http ipc dns queue maps route proto service
+foreach(lib base sandbox ev mail config smtp mime db net milter tls sasl http ipc dns queue maps route proto service
         smtpclient daemon submit forward)
   postrider_test(${lib})
 endforeach()

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <pwd.h>
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "forward/setup.hpp"
 #include "init.hpp"
 #include "maps/ask.hpp"
+#include "sandbox/domain.hpp"
 #include "smtpclient/tls_client.hpp"
 #include "text.hpp"
 
@@ -99,13 +99,15 @@ void check_transports(const config::Settings& settings, const config::MasterCf& 
 }
 
 void check_host(const config::Settings& settings, Collector& out) {
-  const std::string& owner = settings.text("mail_owner");
-  if (::geteuid() == 0) {
-    const passwd* user = ::getpwnam(owner.c_str());
-    if (user == nullptr)
-      out.error("mail_owner = " + owner + ": there is no such user; make it, or name another");
-    else if (user->pw_uid == 0)
-      out.error("mail_owner = " + owner + ": mail must belong to a user without privileges");
+  if (::geteuid() == 0) {           // otherwise everything has the caller's uid
+    std::set<std::string> troubles; // a wrong mail_owner is one for every domain
+    for (const sandbox::Domain domain : sandbox::kDomains)
+      if (const auto user = sandbox::identity_of(domain, settings); !user)
+        troubles.insert(user.error().text());
+    for (const std::string& trouble : troubles)
+      out.error(trouble);
+    const std::string shared = sandbox::sharing_warning(settings);
+    if (!shared.empty()) out.warning(shared);
   }
   const std::string& queue = settings.text("queue_directory");
   struct stat now {};

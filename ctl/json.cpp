@@ -240,6 +240,7 @@ std::string of(const proto::MasterStatus* master, const proto::StatusAnswer* que
     m["generation"] = master->generation;
     m["uptime"] = master->uptime_seconds;
     m["stopping"] = master->stopping;
+    m["sharing"] = master->sharing;
     m["services"] = Json::array();
     for (const proto::MasterService& s : master->services) {
       Json one;

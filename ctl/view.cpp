@@ -156,6 +156,7 @@ std::string view(const proto::MasterStatus& m, std::int64_t now) {
                     " for " + show_duration(static_cast<std::int64_t>(m.uptime_seconds)) +
                     ", master is process " + std::to_string(m.pid) + ", configuration " +
                     std::to_string(m.generation) + "\n\n";
+  if (!m.sharing.empty()) out += "Warning: " + shown(m.sharing, 1000) + "\n\n";
   Table table({"SERVICE", "STATE", "PROCESSES", "CLIENTS", "DEATHS", "LISTENS ON"});
   for (const std::size_t column : {2U, 3U, 4U})
     table.align_right(column);
@@ -227,10 +228,10 @@ std::string view_sessions(const proto::MasterStatus& m, const proto::StatusAnswe
             delivering = std::to_string(a.in_flight) + "/" + std::to_string(a.capacity);
       table.add({std::to_string(c.pid), shown(s.name, 40), shown(c.state),
                  std::to_string(c.clients), delivering,
-                 show_duration(static_cast<std::int64_t>(c.uptime_seconds)), shown(c.jail)});
+                 show_duration(static_cast<std::int64_t>(c.uptime_seconds)), shown(c.jail, 200)});
     }
   }
-  return table.text();
+  return table.text() + (m.sharing.empty() ? "" : "\nWarning: " + shown(m.sharing, 1000) + "\n");
 }
 
 std::string view_envelope(const proto::CatAnswer& a) {

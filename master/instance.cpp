@@ -4,29 +4,34 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
 #include "base/ascii.hpp"
+#include "sandbox/profile.hpp"
 
 namespace postrider::master {
 
 namespace {
 
+struct Owner {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
 // Makes `path` unless it is there, with the mode, and for mail_owner when `owner` is given.
 // A symbolic link in its place is refused: others may write where it stands.
-Result<void> ensure_directory(const std::string& path, mode_t mode, const passwd* owner) {
+Result<void> ensure_directory(const std::string& path, mode_t mode, const Owner* owner) {
   const bool made = ::mkdir(path.c_str(), mode) == 0;
   if (!made && errno != EEXIST) return Error::from_errno("mkdir " + path, errno);
   const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd) return Error::from_errno("open directory " + path, errno);
   struct stat now {};
   if (::fstat(fd.get(), &now) != 0) return Error::from_errno("stat " + path, errno);
-  if (owner != nullptr && now.st_uid != owner->pw_uid &&
-      ::fchown(fd.get(), owner->pw_uid, owner->pw_gid) != 0)
+  if (owner != nullptr && (now.st_uid != owner->uid || now.st_gid != owner->gid) &&
+      ::fchown(fd.get(), owner->uid, owner->gid) != 0)
     return Error::from_errno("chown " + path, errno);
   if (owner == nullptr && now.st_uid != ::geteuid())
     return Error(ErrorKind::config, path + " belongs to another user");
@@ -36,16 +41,57 @@ Result<void> ensure_directory(const std::string& path, mode_t mode, const passwd
 }
 
 // Directories above it are the administrator's; only the last one is made.
-Result<void> ensure_top_directory(const std::string& path, const passwd* owner) {
+Result<void> ensure_top_directory(const std::string& path, const Owner* owner) {
   struct stat now {};
   if (::stat(path.c_str(), &now) == 0 && S_ISDIR(now.st_mode)) {
     // May stay closed to others, when no one else shall submit mail.
-    if (owner != nullptr && now.st_uid != owner->pw_uid &&
-        ::chown(path.c_str(), owner->pw_uid, owner->pw_gid) != 0)
+    if (owner != nullptr && now.st_uid != owner->uid &&
+        ::chown(path.c_str(), owner->uid, owner->gid) != 0)
       return Error::from_errno("chown " + path, errno);
     return {};
   }
   return ensure_directory(path, 0755, owner);
+}
+
+// A database of a program that has a user of its own, made while it had another one of the suite's:
+// it is given to it. Nothing else in there is touched.
+Result<void> give_database(const std::string& path, const sandbox::Identity& owner,
+                           const std::vector<uid_t>& suite) {
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat now {};
+  if (!fd || ::fstat(fd.get(), &now) != 0) return {}; // not made yet
+  const bool ours = S_ISREG(now.st_mode) && now.st_nlink == 1 &&
+                    std::find(suite.begin(), suite.end(), now.st_uid) != suite.end();
+  if (!ours || now.st_uid == owner.uid) return {};
+  if (::fchown(fd.get(), owner.uid, owner.gid) != 0)
+    return Error::from_errno("chown " + path, errno);
+  return {};
+}
+
+// Several users have files in data_directory: each may make its own there, and remove no other's.
+Result<void> share_data(const config::Settings& settings, const Owner& mail) {
+  std::vector<uid_t> suite;
+  for (const sandbox::Domain domain : sandbox::kDomains) {
+    POSTRIDER_TRY(const sandbox::Identity user, sandbox::identity_of(domain, settings));
+    suite.push_back(user.uid);
+  }
+  const std::string& path = settings.text("data_directory");
+  struct stat now {};
+  if (::stat(path.c_str(), &now) != 0) return Error::from_errno("stat " + path, errno);
+  const mode_t mode = (now.st_mode & 07777) | 01770;
+  if (now.st_gid != mail.gid && ::chown(path.c_str(), mail.uid, mail.gid) != 0)
+    return Error::from_errno("chown " + path, errno);
+  if (mode != (now.st_mode & 07777) && ::chmod(path.c_str(), mode) != 0)
+    return Error::from_errno("chmod " + path, errno);
+  for (const std::string_view program : sandbox::profiled_programs()) {
+    const auto profile = sandbox::find_profile(program, settings);
+    if (!profile || profile->databases.empty()) continue;
+    POSTRIDER_TRY(const sandbox::Identity user, sandbox::identity_of(profile->domain, settings));
+    for (const std::string& database : profile->databases)
+      for (const char* ending : {"", "-lock"})
+        POSTRIDER_TRY_VOID(give_database(database + ending, user, suite));
+  }
+  return {};
 }
 
 mode_t octal(std::int64_t digits) {
@@ -105,23 +151,23 @@ std::string pid_path(const config::Settings& settings) {
 }
 
 Result<void> prepare_directories(const config::Settings& settings, bool root) {
-  const passwd* owner = nullptr;
+  Owner mail;
   if (root) {
-    const std::string& name = settings.text("mail_owner");
-    owner = ::getpwnam(name.c_str());
-    if (owner == nullptr) return Error(ErrorKind::config, "mail_owner: there is no user " + name);
-    if (owner->pw_uid == 0) return Error(ErrorKind::config, "mail_owner must not be root");
+    POSTRIDER_TRY(const sandbox::Identity owner,
+                  sandbox::identity_of(sandbox::Domain::queue, settings));
+    mail = {owner.uid, owner.gid};
   }
+  const Owner* owner = root ? &mail : nullptr;
   const std::string& queue = settings.text("queue_directory");
   POSTRIDER_TRY_VOID(ensure_top_directory(queue, owner));
   POSTRIDER_TRY_VOID(ensure_top_directory(settings.text("data_directory"), owner));
+  if (root) POSTRIDER_TRY_VOID(share_data(settings, mail));
   if (::chdir(queue.c_str()) != 0) return Error::from_errno("chdir " + queue, errno);
-  POSTRIDER_TRY_VOID(ensure_directory("private", 0700, owner));
+  // Open to the group that all programs of the suite are in; services look who asks.
+  POSTRIDER_TRY_VOID(ensure_directory("private", root ? 0710 : 0700, owner));
   POSTRIDER_TRY_VOID(ensure_directory("public", 0755, owner));
   // Owned by root when master is root's, so that no worker can put another lock in its place.
-  passwd self{};
-  self.pw_uid = ::geteuid();
-  self.pw_gid = ::getegid();
+  const Owner self{::geteuid(), ::getegid()};
   return ensure_directory(settings.text("process_id_directory"), 0755, root ? &self : nullptr);
 }
 
@@ -140,10 +186,12 @@ Result<Fd> open_log_file(const config::Settings& settings, bool foreground, bool
   if (fd) {
     if (::fchmod(fd.get(), mode) != 0) return Error::from_errno("chmod " + path, errno);
     // Workers that stay through a reload open it anew after a rotation.
-    if (root)
-      if (const passwd* owner = ::getpwnam(settings.text("mail_owner").c_str()))
-        if (::fchown(fd.get(), owner->pw_uid, owner->pw_gid) != 0)
-          return Error::from_errno("chown " + path, errno);
+    if (root) {
+      POSTRIDER_TRY(const sandbox::Identity owner,
+                    sandbox::identity_of(sandbox::Domain::queue, settings));
+      if (::fchown(fd.get(), owner.uid, owner.gid) != 0)
+        return Error::from_errno("chown " + path, errno);
+    }
     return fd;
   }
   if (errno == EEXIST) fd = Fd(::open(path.c_str(), kFlags));

@@ -13,6 +13,8 @@
 #include "daemon/jail.hpp"
 #include "daemon/logging.hpp"
 #include "net/tcp_stream.hpp"
+#include "sandbox/domain.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace postrider::master {
 
@@ -53,6 +55,8 @@ Result<void> Master::prepare(std::vector<std::string>& problems) {
   settings_.emplace(std::move(loaded->settings));
   plan_.emplace(std::move(loaded->plan));
 
+  if (host_.root) sharing_ = sandbox::sharing_warning(*settings_);
+  if (!sharing_.empty()) problems.push_back("warning: " + sharing_);
   ::umask(077);
   POSTRIDER_TRY_VOID(prepare_directories(*settings_, host_.root));
   POSTRIDER_TRY(lock_, InstanceLock::take(pid_path(*settings_), kLockPatience));
@@ -170,6 +174,9 @@ int Master::run(const std::function<void()>& ready) {
   sockets_.clear();
   log::info("daemon started -- version " POSTRIDER_VERSION ", configuration " +
             options_.config_directory);
+  log::info("sandbox of the processes: " + sandbox::describe_kernel() +
+            (host_.root ? "" : "; all with the uid of this one"));
+  if (!sharing_.empty()) log::warning(sharing_);
   for (auto& service : services_)
     service->start();
   ready();
@@ -215,10 +222,13 @@ Result<void> Master::reload() {
     log::error("reload refused: the running configuration is kept");
     return Error(ErrorKind::config, all.empty() ? loaded.error().text() : all);
   }
-  if (loaded->settings.text("queue_directory") != settings_->text("queue_directory") ||
-      loaded->settings.text("mail_owner") != settings_->text("mail_owner"))
-    return refuse(
-        Error(ErrorKind::config, "a new queue_directory or mail_owner needs stop and start"));
+  if (loaded->settings.text("queue_directory") != settings_->text("queue_directory"))
+    return refuse(Error(ErrorKind::config, "a new queue_directory needs stop and start"));
+  for (const sandbox::Domain domain : sandbox::kDomains) { // files and processes are theirs
+    const std::string name(sandbox::owner_parameter(domain));
+    if (loaded->settings.find(name)->text != settings_->find(name)->text)
+      return refuse(Error(ErrorKind::config, "a new " + name + " needs stop and start"));
+  }
   auto log_file = open_log_file(loaded->settings, options_.foreground, host_.root);
   if (!log_file) return refuse(log_file.error());
   auto fresh = open_listeners(loaded->plan, Duration::zero());
@@ -278,6 +288,7 @@ proto::MasterStatus Master::status() {
   out.uptime_seconds = static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(loop_->now() - started_).count());
   out.stopping = stopping_;
+  out.sharing = sharing_;
   for (const auto& service : services_)
     out.services.push_back(service->report());
   for (const auto& service : leaving_)

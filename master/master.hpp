@@ -67,6 +67,7 @@ class Master final : public Control::Mediator {
   std::vector<std::unique_ptr<Service>> services_;
   std::vector<std::unique_ptr<Service>> leaving_; // no longer in master.cf, children drain
   std::unique_ptr<Control> control_;
+  std::string sharing_; // a warning, from the start on
   SteadyTime started_{};
   bool stopping_ = false;
 };

@@ -2,6 +2,7 @@
 #include "qmgr.hpp"
 
 #include "base/log.hpp"
+#include "ipc/colleagues.hpp"
 
 namespace postrider::qmgr {
 
@@ -119,7 +120,7 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
   switch (open->role) {
   case proto::Role::intake: {
     const std::uint32_t uid = channel.peer().uid;
-    if (uid != 0 && uid != params_.owner) {
+    if (!ipc::is_colleague(uid)) {
       log::warning("intake refused to user " + std::to_string(uid));
       co_return;
     }

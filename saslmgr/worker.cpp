@@ -2,11 +2,13 @@
 #include "worker.hpp"
 
 #include <cerrno>
+#include <cstdio>
 #include <map>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fields.hpp"
+#include "sandbox/filter.hpp"
 
 namespace postrider::saslmgr {
 namespace {
@@ -94,6 +96,10 @@ class Worker {
       if (type == DoBegin::kType) begin(wire_.as<DoBegin>());
       if (type == DoStep::kType) step(wire_.as<DoStep>());
       if (type == Forget::kType) logins_.erase(wire_.as<Forget>().login);
+      // The log is saslmgr's; standard error leads there as well, where it is a file.
+      for (const std::string& name : sandbox::take_refused())
+        std::fprintf(stderr, "saslmgr: warning: sandbox: the system call %s was refused\n",
+                     name.c_str());
     }
   }
 

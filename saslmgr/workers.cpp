@@ -23,7 +23,7 @@ namespace {
   if (raw != kSocket && ::dup2(raw, kSocket) < 0) ::_exit(1);
   if (::close_range(kSocket + 1, ~0U, 0) != 0) ::_exit(1);
   for (int signal = 1; signal < NSIG; ++signal)
-    if (signal != SIGPIPE) ::signal(signal, SIG_DFL);
+    if (signal != SIGPIPE && signal != SIGSYS) ::signal(signal, SIG_DFL); // SIGSYS: lib/sandbox
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -21,7 +21,7 @@ THIRD_PARTY = [
     (r"boost/", ("lib/daemon/options.cpp", "ctl/"), "Boost"),
     (r"nlohmann/", ("ctl/json.cpp", "tokenmgr/json.cpp", "tlsrpt/json.cpp"), "nlohmann-json"),
     (r"idn2\.h$", ("lib/mail/domain.cpp",), "libidn2"),
-    (r"seccomp\.h$", ("lib/daemon/jail.cpp",), "libseccomp"),
+    (r"seccomp\.h$", ("lib/sandbox/filter.cpp",), "libseccomp"),
     (r"gnutls/", ("lib/tls/",), "GnuTLS"),
     (r"sasl/", ("lib/sasl/",), "Cyrus SASL"),
     (r"curl/", ("lib/http/",), "libcurl"),

@@ -5,10 +5,12 @@
 #include <array>
 #include <cerrno>
 #include <grp.h>
-#include <pwd.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#include <vector>
 
 #include "proto/child_status.hpp"
 
@@ -32,16 +34,43 @@ Result<void> set_limits() {
   return {};
 }
 
-Result<void> become(const passwd& user, bool all_groups) {
-  const gid_t group = user.pw_gid;
-  if (all_groups ? ::initgroups(user.pw_name, group) != 0 : ::setgroups(1, &group) != 0)
-    return Error::from_errno("setgroups", errno);
-  if (::setresgid(group, group, group) != 0) return Error::from_errno("setresgid", errno);
-  if (::setresuid(user.pw_uid, user.pw_uid, user.pw_uid) != 0)
-    return Error::from_errno("setresuid", errno);
-  if (user.pw_uid != 0 && ::setuid(0) == 0)
-    return Error(ErrorKind::io, "root could be regained after setresuid");
+// None to be had from a file that is executed either, nor kept for a child.
+Result<void> drop_capabilities() {
+  constexpr int kMost = 64; // of 41 today
+  for (int capability = 0; capability < kMost; ++capability)
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL)
+      return Error::from_errno("prctl(PR_CAPBSET_DROP)", errno);
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
+    return Error::from_errno("prctl(PR_CAP_AMBIENT)", errno);
   return {};
+}
+
+Result<void> become(const sandbox::Identity& user, bool all_groups) {
+  std::vector<gid_t> groups = {user.mail_group};
+  if (user.gid != user.mail_group) groups.insert(groups.begin(), user.gid);
+  if (all_groups && !user.name.empty()) {
+    std::array<gid_t, 256> more{};
+    int count = more.size();
+    if (::getgrouplist(user.name.c_str(), user.gid, more.data(), &count) >= 0)
+      groups.insert(groups.end(), more.begin(), more.begin() + count);
+    std::sort(groups.begin(), groups.end());
+    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+  }
+  if (::setgroups(groups.size(), groups.data()) != 0) return Error::from_errno("setgroups", errno);
+  if (::setresgid(user.gid, user.gid, user.gid) != 0) return Error::from_errno("setresgid", errno);
+  if (::setresuid(user.uid, user.uid, user.uid) != 0) return Error::from_errno("setresuid", errno);
+  if (::setuid(0) == 0) return Error(ErrorKind::io, "root could be regained after setresuid");
+  return {};
+}
+
+// An ordinary user has none, unless the service manager left some.
+Result<bool> has_no_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capset, &header, &data) != 0) return Error::from_errno("capset", errno);
+  if (::syscall(SYS_capget, &header, &data) != 0) return Error::from_errno("capget", errno);
+  return (data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective |
+          data[1].permitted | data[1].inheritable) == 0;
 }
 
 } // namespace
@@ -61,26 +90,26 @@ std::uint64_t raise_descriptor_limit(std::uint64_t wanted) {
   return limit.rlim_cur;
 }
 
-Result<std::uint16_t> enter_jail(const Jail& jail) {
+Result<std::uint16_t> enter_jail(const Jail& jail, sandbox::Sandbox& sandbox) {
   std::uint16_t reached = 0;
   POSTRIDER_TRY_VOID(set_limits());
   reached |= proto::kJailLimits;
-  if (::geteuid() == 0) {
-    const passwd* user = nullptr;
-    if (jail.change_user) { // before chroot, which hides the user database
-      user = ::getpwnam(jail.owner.c_str());
-      if (user == nullptr) return Error(ErrorKind::config, "mail_owner: no user " + jail.owner);
-      if (user->pw_uid == 0) return Error(ErrorKind::config, "mail_owner must not be root");
-    }
-    if (jail.change_root) {
-      if (::chroot(jail.root_directory.c_str()) != 0 || ::chdir("/") != 0)
-        return Error::from_errno("chroot " + jail.root_directory, errno);
-      reached |= proto::kJailChroot;
-    }
-    if (user != nullptr) {
-      POSTRIDER_TRY_VOID(become(*user, jail.all_groups));
-      reached |= proto::kJailUser;
-    }
+  const bool was_root = ::geteuid() == 0;
+  if (was_root && jail.change_root) {
+    if (::chroot(jail.root_directory.c_str()) != 0 || ::chdir("/") != 0)
+      return Error::from_errno("chroot " + jail.root_directory, errno);
+    reached |= proto::kJailChroot;
+  }
+  if (was_root && jail.change_user) {
+    POSTRIDER_TRY_VOID(drop_capabilities());
+    POSTRIDER_TRY_VOID(become(jail.identity, jail.all_groups));
+    reached |= proto::kJailUser;
+    if (!jail.identity.shared) reached |= proto::kJailOwnUser;
+  }
+  if (::geteuid() != 0) {
+    POSTRIDER_TRY(const bool none, has_no_capabilities());
+    if (!none) return Error(ErrorKind::io, "capabilities cannot be given up");
+    reached |= proto::kJailCapabilities;
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return Error::from_errno("prctl(PR_SET_NO_NEW_PRIVS)", errno);
@@ -88,16 +117,31 @@ Result<std::uint16_t> enter_jail(const Jail& jail) {
   if (::prctl(PR_SET_DUMPABLE, kMayHideFromTracers ? 0 : 1, 0, 0, 0) != 0)
     return Error::from_errno("prctl(PR_SET_DUMPABLE)", errno);
   if (kMayHideFromTracers) reached |= proto::kJailNotDumpable;
+  POSTRIDER_TRY(const sandbox::Level level, sandbox.enter());
+  if (level.files) reached |= proto::kJailFiles;
+  if (level.bind) reached |= proto::kJailBind;
+  if (level.ports) reached |= proto::kJailPorts;
+  if (level.scopes) reached |= proto::kJailScopes;
+  if (level.never_calls) reached |= proto::kJailNeverCalls;
+  if (level.calls) reached |= proto::kJailCalls;
   return reached;
 }
 
 std::string describe_jail(std::uint16_t bits) {
-  constexpr std::array<std::pair<std::uint16_t, std::string_view>, 5> kWords = {{
+  constexpr std::array<std::pair<std::uint16_t, std::string_view>, 13> kWords = {{
       {proto::kJailLimits, "limits"},
       {proto::kJailUser, "user"},
+      {proto::kJailOwnUser, "own_user"},
+      {proto::kJailCapabilities, "no_capabilities"},
       {proto::kJailChroot, "chroot"},
       {proto::kJailNoNewPrivileges, "no_new_privs"},
       {proto::kJailNotDumpable, "not_dumpable"},
+      {proto::kJailFiles, "files"},
+      {proto::kJailBind, "bind"},
+      {proto::kJailPorts, "ports"},
+      {proto::kJailScopes, "scopes"},
+      {proto::kJailNeverCalls, "killing_calls"},
+      {proto::kJailCalls, "listed_calls"},
   }};
   std::string out;
   for (const auto& [bit, word] : kWords)

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: MIT
 // What a worker gives up before it reads its first byte of input, in this order: resource limits,
-// root directory, user and groups, the right to gain privileges, being dumpable. Fails closed: a
-// step that was asked for and cannot be taken is an Error, and the worker does not start.
+// root directory, capabilities, user and groups, the right to gain privileges, being dumpable, and
+// what the sandbox of its program closes (lib/sandbox). Fails closed: a step that was asked for,
+// and that the kernel has, is taken or is an Error, and the worker does not start.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "base/result.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace postrider::daemon {
 
 struct Jail {
-  bool change_user = false; // no effect unless the process is root's
-  bool change_root = false; // the same
-  std::string owner;        // user name
-  bool all_groups = false;  // of the owner, rather than the first one alone
+  bool change_user = false;   // no effect unless the process is root's
+  bool change_root = false;   // the same
+  bool all_groups = false;    // of the user, besides those of the suite
+  sandbox::Identity identity; // for change_user
   std::string root_directory;
 };
 
 // The bits of proto/child_status.hpp that were reached.
-Result<std::uint16_t> enter_jail(const Jail& jail);
+Result<std::uint16_t> enter_jail(const Jail& jail, sandbox::Sandbox& sandbox);
 
 // "limits, user, no_new_privs": for the log and for status.
 std::string describe_jail(std::uint16_t bits);

@@ -74,12 +74,13 @@ struct Needs {
   // (Context::set_busy).
   std::size_t clients = 0;
   std::size_t offload_threads = 2;
-  // Keeps the further groups that mail_owner is a member of: for the sockets of other software.
+  // Keeps the further groups that its user is a member of: for the sockets of other software.
   bool groups = false;
 };
 
 struct Program {
   std::string_view name;
+  std::string_view sandbox = {}; // of which program, where it is not its own (tests)
   Needs needs = {};
   bool takes_words = false; // of its own, behind the options
   // Opens what needs privilege, before the jail; may be empty.

@@ -11,6 +11,7 @@
 
 #include "base/check.hpp"
 #include "daemon/acceptor.hpp"
+#include "daemon/confine.hpp"
 #include "daemon/inherit.hpp"
 #include "daemon/jail.hpp"
 #include "daemon/logging.hpp"
@@ -100,6 +101,7 @@ class Runner {
   std::vector<std::string> listener_names_;
   Context context_{*this};
 
+  std::unique_ptr<sandbox::Sandbox> sandbox_;
   std::unique_ptr<ev::Loop> loop_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<StatusReporter> status_;
@@ -169,12 +171,10 @@ Result<void> Runner::prepare_stdio() {
 
 Result<void> Runner::enter() {
   if (program_.open) POSTRIDER_TRY_VOID(program_.open(context_));
-  POSTRIDER_TRY(const std::uint16_t reached,
-                enter_jail({.change_user = options_.change_user,
-                            .change_root = options_.change_root,
-                            .owner = settings_->text("mail_owner"),
-                            .all_groups = program_.needs.groups,
-                            .root_directory = settings_->text("queue_directory")}));
+  const std::string_view name = program_.sandbox.empty() ? program_.name : program_.sandbox;
+  POSTRIDER_TRY(Confined confined, confine(name, *settings_, options_, program_.needs));
+  const std::uint16_t reached = confined.reached;
+  sandbox_ = std::make_unique<sandbox::Sandbox>(std::move(confined.sandbox));
   log::debug("jail: " + describe_jail(reached));
   loop_ = std::make_unique<ev::Loop>();
   watchdog_ = std::make_unique<Watchdog>(settings_->time("daemon_timeout"));
@@ -295,11 +295,11 @@ void Runner::begin_drain(Drain reason) {
 
 void Runner::new_configuration() {
   if (drain_reason_) return;
-  // Master has validated it. When this process can no longer read it (user, chroot) a fresh one
-  // will.
+  // Master has validated it. When this process can no longer read it (user, chroot), or may not
+  // reach what it names (sandbox), a fresh one will.
   auto old = std::move(settings_);
   auto loaded = configure();
-  if (loaded && service_->reload(*settings_)) {
+  if (loaded && sandbox_->covers(*settings_) && service_->reload(*settings_)) {
     reopen_log();
     log::start(log_setup(*settings_, program_.name, inherited_.log.get(), false, options_.verbose));
     status_->say(ChildState::reloaded);
@@ -332,6 +332,11 @@ void Runner::lifeline_readable() {
 void Runner::beat() {
   watchdog_->pat();
   status_->beat();
+  tell_refused_calls();
+  // What it may no longer read, a successor can.
+  if (program_.needs.lifetime == Lifetime::worker && !options_.stdio && sandbox_->is_stale() &&
+      !drain_reason_)
+    begin_drain(Drain::retire);
   beat_timer_->arm(loop_->after(proto::kAlivePeriod));
 }
 
@@ -350,6 +355,7 @@ void Runner::check_idle() {
 }
 
 void Runner::end_of_turn() {
+  tell_refused_calls();
   if (!drain_reason_ && (retire_asked_ || (retirement_->used_up() && retirement_->clients() == 0)))
     begin_drain(Drain::retire);
   const bool over = drain_reason_ || (stdio_ && stdio_->is_done());

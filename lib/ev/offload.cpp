@@ -74,6 +74,7 @@ Offload::Offload(Loop& loop, Limits limits) : loop_(loop), impl_(std::make_uniqu
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  sigdelset(&all, SIGSYS); // of the thread that it is about: a refused call (lib/sandbox)
   pthread_sigmask(SIG_BLOCK, &all, &before);
   for (std::size_t i = 0; i < limits.threads; ++i)
     impl_->threads.emplace_back([impl = impl_.get()] { impl->serve(); });

@@ -65,6 +65,14 @@ enum JailBit : std::uint16_t {
   kJailChroot = 4,
   kJailNoNewPrivileges = 8,
   kJailNotDumpable = 16,
+  kJailOwnUser = 32,      // of its trust domain alone; without it the domain shares mail_owner
+  kJailCapabilities = 64, // none, and none to be had
+  kJailFiles = 128,       // Landlock
+  kJailPorts = 256,       // TCP: connects to those of the configuration alone
+  kJailScopes = 512,
+  kJailNeverCalls = 1024, // seccomp: some kill
+  kJailCalls = 2048,      // and all but those of a list are refused
+  kJailBind = 4096,       // Landlock: listens on no TCP port
 };
 
 struct StatusRecord {

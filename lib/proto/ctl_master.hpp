@@ -100,6 +100,7 @@ struct MasterStatus {
   std::uint32_t generation = 0;
   std::uint64_t uptime_seconds = 0;
   bool stopping = false;
+  std::string sharing; // which programs share mail_owner's uid for want of users; empty: none
   std::vector<MasterService> services;
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -108,6 +109,7 @@ struct MasterStatus {
     v("generation", s.generation);
     v("uptime_seconds", s.uptime_seconds);
     v.optional("stopping", s.stopping);
+    v.optional("sharing", s.sharing);
     v.optional("services", s.services);
   }
 };

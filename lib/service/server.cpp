@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "ipc/colleagues.hpp"
 
 namespace postrider::service {
 
@@ -18,7 +19,7 @@ Server::~Server() {
 
 void Server::accept(daemon::Client client) {
   const uid_t uid = ipc::peer_credentials(client.fd.get()).uid;
-  if (uid != 0 && uid != ::geteuid()) {
+  if (!ipc::is_colleague(uid)) {
     log::warning("refused a client of uid " + std::to_string(uid));
     return;
   }

@@ -9,6 +9,7 @@
 #include "daemon/run.hpp"
 #include "dns/self_test.hpp"
 #include "ipc/channel.hpp"
+#include "ipc/colleagues.hpp"
 #include "smtpclient/agent.hpp"
 #include "smtpclient/dane.hpp"
 #include "smtpclient/setup.hpp"
@@ -35,7 +36,7 @@ class Service final : public daemon::Service {
 
   void accept(daemon::Client client) override {
     const uid_t uid = ipc::peer_credentials(client.fd.get()).uid;
-    if (uid != ::geteuid() && uid != 0) {
+    if (!ipc::is_colleague(uid)) {
       log::warning("refused a client of uid " + std::to_string(uid));
       return;
     }

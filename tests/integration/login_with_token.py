@@ -136,7 +136,7 @@ with tempfile.TemporaryDirectory() as directory:
                 "scope": "https://outlook.office.com/SMTP.Send offline_access", "refresh_token": "RT-1",
                 "comment": {"kept": True}}))
             office.chmod(0o600)
-            owner = (suite.dir / "spool").stat().st_uid
+            owner = suite.owner("authentication_owner")
             for path in (private, office):
                 os.chown(path, owner, -1)
             suite.configure(oauth_token_sources=f"inline:{{office=refresh:{office}}}")
@@ -173,7 +173,7 @@ with tempfile.TemporaryDirectory() as directory:
             suite.configure(oauth_token_sources=f"inline:{{office=refresh:{office}}}")
             office_copy = suite.write("office.json", office.read_text() if office.exists() else json.dumps(
                 {"token_endpoint": endpoint.url, "client_id": "me", "refresh_token": "RT-1"}))
-            os.chown(office_copy, (suite.dir / "spool").stat().st_uid, -1)
+            os.chown(office_copy, suite.owner("authentication_owner"), -1)
             office_copy.chmod(0o600)
             suite.configure(oauth_token_sources=f"inline:{{office=refresh:{office_copy}}}")
             suite.start()

@@ -29,13 +29,14 @@ with EchoSuite("plain unix n - n - - echo_worker", "jailed unix n - y - - echo_w
         assert status(pid, "Gid") == [str(nobody.pw_gid)] * 4
         assert status(pid, "Groups") == [str(nobody.pw_gid)]
         assert status(pid, "NoNewPrivs") == ["1"]
-        assert status(pid, "CapEff") == ["0" * 16] and status(pid, "CapPrm") == ["0" * 16]
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert status(pid, capabilities) == ["0" * 16], capabilities
         root = os.readlink(f"/proc/{pid}/root")
         assert root == (str(suite.queue) if name == "jailed" else "/"), root
         with open(f"/proc/{pid}/limits", encoding="ascii") as f:
             assert re.search(r"Max core file size\s+0\s+0", f.read())
     assert status(int(suite.greeting("public/root")["pid"]), "Uid")[0] == "0"
-    assert os.stat(suite.queue / "private").st_mode & 0o777 == 0o700
+    assert os.stat(suite.queue / "private").st_mode & 0o777 == 0o710
     assert os.stat(suite.queue / "private").st_uid == nobody.pw_uid
     assert os.stat(suite.queue / "pid").st_uid == 0
     # A reload works for a worker that cannot read the configuration any more: it makes room.

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <linux/sched.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <set>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <thread>
+#include <tuple>
+
+#include "in_child.hpp"
+#include "sandbox/filter.hpp"
+#include "sandbox/sandbox.hpp"
+#include "support/scratch_dir.hpp"
+
+namespace postrider::sandbox {
+namespace {
+
+using test::in_child;
+using test::settings_of;
+
+constexpr int kKilled = 1000 + SIGSYS;
+
+// An instance in a scratch directory: etc/, spool/ with a file in it, data/.
+struct Instance {
+  Instance() { // one queue, one table, one file of somebody else
+    for (const char* name : {"etc", "spool", "data", "elsewhere"})
+      std::filesystem::create_directory(path(name));
+    for (const char* name : {"etc/main.cf", "etc/table", "spool/message", "elsewhere/secret"})
+      std::ofstream(path(name)) << "x y\n";
+  }
+  std::string path(const std::string& name) const { return directory.path() + "/" + name; }
+  config::Settings settings(const std::string& more = "") const {
+    return settings_of("queue_directory = " + path("spool") + "\ndata_directory = " + path("data") +
+                           "\nmaillog_file = " + path("log") + "\n" + more,
+                       path("etc"));
+  }
+  postrider::test::ScratchDir directory;
+};
+
+// Runs `body` in the sandbox of the program; its result is the child's exit status, 99 when the
+// sandbox could not be entered.
+template <typename Body>
+int inside(const std::string& program, const config::Settings& settings, Body body) {
+  return in_child([&] {
+    auto profile = find_profile(program, settings);
+    if (!profile || ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 99;
+    auto sandbox = Sandbox::prepare(std::move(*profile), settings, ::geteuid());
+    if (!sandbox || !sandbox->enter()) return 99;
+    return body();
+  });
+}
+
+int error_of(long result) { return result < 0 ? errno : 0; }
+int opened(const std::string& path, int flags) {
+  return error_of(::open(path.c_str(), flags, 0600));
+}
+
+TEST(Profile, ExistsForEachProgramAndGivesReasons) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  EXPECT_EQ(profiled_programs().size(), 11u);
+  for (const std::string_view program : profiled_programs()) {
+    const auto profile = find_profile(program, settings);
+    ASSERT_TRUE(profile) << program;
+    EXPECT_EQ(profile->program, program);
+    EXPECT_FALSE(profile->calls.empty()) << program;
+    std::set<std::string> never;
+    for (const Call& call : kNever)
+      never.insert(call.name);
+    for (const Calls list : profile->calls)
+      for (const Call& call : list) {
+        EXPECT_FALSE(call.reason.empty()) << call.name;
+        EXPECT_FALSE(never.contains(call.name)) << program << " " << call.name;
+        EXPECT_NE(seccomp_syscall_resolve_name(call.name), __NR_SCMP_ERROR) << call.name;
+      }
+  }
+  EXPECT_FALSE(find_profile("no-such-program", settings));
+}
+
+TEST(Filter, KillsForWhatNoProgramEverDoes) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  for (const Call& call : kNever) {
+    const int number = seccomp_syscall_resolve_name(call.name);
+    if (number < 0) continue; // of other architectures
+    EXPECT_EQ(inside("scache", settings,
+                     [&] { return ::syscall(number, 0, 0, 0, 0, 0, 0) == 0 ? 0 : 1; }),
+              kKilled)
+        << call.name;
+  }
+}
+
+TEST(Filter, KillsForExecAndNamespacesAndRawSocketsInEveryProgram) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  for (const std::string_view name : profiled_programs()) {
+    const std::string program(name);
+    const auto run = [&](auto body) { return inside(program, settings, body); };
+    EXPECT_EQ(run([] {
+                char path[] = "/bin/true";
+                char* arguments[] = {path, nullptr};
+                return error_of(::execve(path, arguments, environ));
+              }),
+              kKilled)
+        << program;
+    EXPECT_EQ(run([] {
+                return error_of(
+                    ::syscall(SYS_execveat, AT_FDCWD, "/bin/true", nullptr, nullptr, 0));
+              }),
+              kKilled)
+        << program;
+    EXPECT_EQ(run([] {
+                return error_of(
+                    ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, 0));
+              }),
+              kKilled)
+        << program;
+    EXPECT_EQ(run([] { return error_of(::socket(AF_PACKET, SOCK_RAW, 0)); }), kKilled) << program;
+    EXPECT_EQ(
+        run([] { return error_of(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP)); }),
+        kKilled)
+        << program;
+    EXPECT_EQ(run([] { return error_of(::socket(AF_NETLINK, SOCK_RAW, 0)); }), EAFNOSUPPORT)
+        << program;
+  }
+}
+
+TEST(Filter, RefusesWhatIsNotListedAndRemembersIt) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  EXPECT_EQ(inside("smtpd", settings,
+                   [&] {
+                     if (error_of(::syscall(SYS_mkdir, "x", 0700)) != ENOSYS) return 1;
+                     if (error_of(::syscall(SYS_rename, "x", "y")) != ENOSYS) return 2;
+                     if (error_of(::syscall(SYS_rename, "x", "y")) != ENOSYS) return 3;
+                     const std::vector<std::string> wanted = {"mkdir", "rename"};
+                     if (take_refused() != wanted) return 4;
+                     return take_refused().empty() ? 0 : 5;
+                   }),
+            0);
+}
+
+TEST(Filter, LetsProcessesBeMadeWhereTheProfileSaysSo) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  const auto forks = [] {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(7);
+    int status = 0;
+    if (child < 0) return 1;
+    return ::waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7 ? 0 : 2;
+  };
+  for (const std::string_view program : profiled_programs()) {
+    const bool may = find_profile(program, settings)->forks;
+    EXPECT_EQ(inside(std::string(program), settings, forks), may ? 0 : 1) << program;
+    EXPECT_EQ(inside(std::string(program), settings,
+                     [] {
+                       int seen = 0;
+                       std::thread([&seen] { seen = 1; }).join();
+                       return seen == 1 ? 0 : 1;
+                     }),
+              0)
+        << program;
+  }
+}
+
+TEST(Filter, AllowsTheSocketsOfEachProgram) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  struct Case {
+    int family, type, protocol;
+    bool local, internet; // whether it is allowed there
+  };
+  constexpr int kMptcp = 262;
+  const Case cases[] = {
+      {AF_UNIX, SOCK_STREAM, 0, true, true},
+      {AF_UNIX, SOCK_DGRAM, 0, true, true},
+      {AF_INET, SOCK_STREAM, 0, false, true},
+      {AF_INET, SOCK_STREAM, IPPROTO_TCP, false, true},
+      {AF_INET6, SOCK_DGRAM, 0, false, true},
+      {AF_INET, SOCK_DGRAM, IPPROTO_UDP, false, true},
+      {AF_INET, SOCK_STREAM, kMptcp, false, false},
+      {AF_INET, SOCK_STREAM, IPPROTO_SCTP, false, false},
+      {AF_VSOCK, SOCK_STREAM, 0, false, false},
+      {AF_ALG, SOCK_SEQPACKET, 0, false, false},
+  };
+  for (const std::string_view program : profiled_programs()) {
+    const bool internet = find_profile(program, settings)->sockets == Sockets::internet;
+    for (const Case& c : cases) {
+      const int got = inside(std::string(program), settings,
+                             [&] { return error_of(::socket(c.family, c.type, c.protocol)); });
+      EXPECT_EQ(got == 0, internet ? c.internet : c.local)
+          << program << " " << c.family << " " << c.type << " " << c.protocol << ": " << got;
+    }
+  }
+}
+
+TEST(Sandbox, OpensWhatTheConfigurationNamesAndNothingElse) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "no Landlock here";
+  const Instance instance;
+  const auto settings = instance.settings(
+      "smtpd_client_restrictions = check_client_access texthash:" + instance.path("etc/table") +
+      "\n");
+  for (const std::string_view name : profiled_programs()) {
+    const std::string program(name);
+    if (program == "saslmgr") continue; // left open: see its profile
+    const auto run = [&](auto body) { return inside(program, settings, body); };
+    EXPECT_EQ(run([&] { return opened(instance.path("etc/main.cf"), O_RDONLY); }), 0) << program;
+    EXPECT_EQ(run([&] { return opened(instance.path("etc/main.cf"), O_WRONLY); }), EACCES)
+        << program;
+    EXPECT_EQ(run([&] { return opened(instance.path("elsewhere/secret"), O_RDONLY); }), EACCES)
+        << program;
+    EXPECT_EQ(run([&] { return opened("/proc/self/environ", O_RDONLY); }), EACCES) << program;
+    EXPECT_EQ(run([&] { return opened(instance.path("etc/new"), O_WRONLY | O_CREAT); }), EACCES)
+        << program;
+    const int queue = program == "qmgr" ? 0 : EACCES;
+    EXPECT_EQ(run([&] { return opened(instance.path("spool/message"), O_RDWR); }), queue)
+        << program;
+    EXPECT_EQ(run([&] { return opened(instance.path("spool"), O_RDONLY | O_DIRECTORY); }), queue)
+        << program;
+  }
+}
+
+TEST(Sandbox, KeepsADirectoryClosedThatHoldsTheQueue) {
+  if (landlock_abi() == 0) GTEST_SKIP() << "no Landlock here";
+  Instance instance;
+  std::ofstream(instance.path("table")) << "x y\n";
+  const auto settings =
+      instance.settings("relay_domains = texthash:" + instance.path("table") + "\n");
+  EXPECT_EQ(inside("smtpd", settings, [&] { return opened(instance.path("table"), O_RDONLY); }), 0);
+  EXPECT_EQ(
+      inside("smtpd", settings, [&] { return opened(instance.path("spool/message"), O_RDONLY); }),
+      EACCES);
+  // What takes the name of a file that is reached by itself is not reached: a successor is needed.
+  auto sandbox = Sandbox::prepare(*find_profile("smtpd", settings), settings, ::geteuid());
+  ASSERT_TRUE(sandbox) << sandbox.error().text();
+  EXPECT_FALSE(sandbox->is_stale());
+  EXPECT_TRUE(sandbox->covers(settings));
+  std::ofstream(instance.path("fresh")) << "x z\n";
+  std::filesystem::rename(instance.path("fresh"), instance.path("table"));
+  EXPECT_TRUE(sandbox->is_stale());
+  EXPECT_FALSE(sandbox->covers(settings));
+}
+
+TEST(Sandbox, NeedsASuccessorForAConfigurationThatReachesMore) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  auto sandbox = Sandbox::prepare(*find_profile("smtpd", settings), settings, ::geteuid());
+  ASSERT_TRUE(sandbox) << sandbox.error().text();
+  EXPECT_TRUE(sandbox->covers(instance.settings("myhostname = other.example\n")));
+  EXPECT_FALSE(sandbox->covers(
+      instance.settings("relay_domains = texthash:" + instance.path("elsewhere/secret") + "\n")));
+  EXPECT_FALSE(sandbox->covers(instance.settings("smtpd_milters = inet:127.0.0.1:8891\n")));
+}
+
+// A port of 127.0.0.1 on which somebody listens.
+struct Listening {
+  Listening() : fd(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(fd, 100) != 0 ||
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+      std::abort();
+    port = ntohs(address.sin_port);
+  }
+  ~Listening() { ::close(fd); }
+  int fd;
+  int port = 0;
+};
+
+int connected(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return error_of(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address));
+}
+
+int bound(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return error_of(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address));
+}
+
+TEST(Sandbox, ConnectsToPortsOfTheConfigurationAlone) {
+  if (landlock_abi() < 4) GTEST_SKIP() << "no ports in the Landlock of this kernel";
+  const Instance instance;
+  const Listening listening;
+  const std::string place = "127.0.0.1:" + std::to_string(listening.port);
+  const std::tuple<std::string, std::string, int> cases[] = {
+      {"smtpd", "", EACCES},
+      {"smtpd", "smtpd_milters = inet:" + place + "\n", 0},
+      {"smtpd", "smtpd_recipient_restrictions = check_policy_service inet:" + place + "\n", 0},
+      {"smtpd",
+       "smtpd_recipient_restrictions = check_policy_service { inet:" + place + ", timeout=3s }\n",
+       0},
+      {"smtpd", "relay_domains = socketmap:inet:" + place + ":name\n", 0},
+      {"smtpd", "smtpd_forward = smtp:[127.0.0.1]:1\n", 0}, // tables may name any
+      {"qmgr", "", EACCES},
+      {"qmgr", "transport_maps = socketmap:inet:" + place + ":name\n", 0},
+      {"tlsmgr", "", EACCES},
+      {"tlsmgr", "mta_sts_port = " + std::to_string(listening.port) + "\n", 0},
+      {"smtp", "", 0},
+      {"tlsrpt", "", 0},
+  };
+  for (const auto& [program, main_cf, wanted] : cases)
+    EXPECT_EQ(
+        inside(program, instance.settings(main_cf), [&] { return connected(listening.port); }),
+        wanted)
+        << program << " " << main_cf;
+  for (const std::string_view name : profiled_programs()) {
+    const std::string program(name);
+    if (find_profile(program, instance.settings())->sockets != Sockets::internet) continue;
+    EXPECT_EQ(inside(program, instance.settings(), [] { return bound(2525); }), EACCES) << program;
+    EXPECT_EQ(inside(program, instance.settings(), [] { return bound(0); }), 0) << program;
+  }
+}
+
+TEST(Sandbox, SignalsAndAbstractSocketsEndAtItsBorder) {
+  if (landlock_abi() < 6) GTEST_SKIP() << "no scopes in the Landlock of this kernel";
+  const Instance instance;
+  const auto settings = instance.settings();
+  const pid_t parent = ::getpid();
+  EXPECT_EQ(inside("tlsmgr", settings, [&] { return error_of(::kill(parent, 0)); }), EPERM);
+  EXPECT_EQ(inside("tlsmgr", settings, [] { return error_of(::kill(::getpid(), 0)); }), 0);
+
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "postrider-test-" + std::to_string(parent);
+  name.copy(address.sun_path + 1, name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(fd, 1), 0);
+  EXPECT_EQ(inside("smtpd", settings,
+                   [&] {
+                     const int mine = ::socket(AF_UNIX, SOCK_STREAM, 0);
+                     return error_of(::connect(mine, reinterpret_cast<sockaddr*>(&address), size));
+                   }),
+            EPERM);
+  ::close(fd);
+}
+
+TEST(Sandbox, NamesOfHostsAndServicesAreStillFound) {
+  const Instance instance;
+  EXPECT_EQ(inside("smtpd", instance.settings(),
+                   [] {
+                     addrinfo hints{};
+                     hints.ai_socktype = SOCK_STREAM;
+                     addrinfo* found = nullptr;
+                     if (::getaddrinfo("localhost", "25", &hints, &found) != 0) return 1;
+                     ::freeaddrinfo(found);
+                     if (::getservbyname("smtp", "tcp") == nullptr) return 2;
+                     return take_refused().empty() ? 0 : 3;
+                   }),
+            0);
+}
+
+TEST(Sandbox, UsersAreFoundWhereTheyCount) {
+  const Instance instance;
+  const auto finds = [] { return ::getpwnam("nobody") != nullptr ? 0 : 1; };
+  EXPECT_EQ(inside("qmgr", instance.settings(), finds), 0);
+  EXPECT_EQ(inside("smtpd", instance.settings("smtpd_local_submission = yes\n"), finds), 0);
+}
+
+} // namespace
+} // namespace postrider::sandbox
