@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "base/ascii.hpp"
+#include "base/display.hpp"
 #include "mail/address.hpp"
 
 namespace postrider::bounce {
@@ -16,32 +17,21 @@ constexpr std::size_t kWrapAt = 76;     // columns of text and folded fields
 constexpr std::size_t kHardLimit = 900; // a word longer than a line may be (RFC 5322 2.1.1: 998)
 constexpr std::size_t kMaxText = 4096;  // of one reply
 
-bool is_text_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
-
-// C1 controls and the Unicode line breaks are lines to some readers.
-bool is_harmless_utf8(std::string_view character) {
-  if (character.size() == 2 && character[0] == '\xc2')
-    return static_cast<unsigned char>(character[1]) >= 0xa0;
-  return character != "\xe2\x80\xa8" && character != "\xe2\x80\xa9";
-}
-
 } // namespace
 
 std::string safe_text(std::string_view text, bool utf8) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const auto c = static_cast<unsigned char>(text.front());
+    const char c = text.front();
     const std::size_t length = utf8_length(text);
-    if (c == '\t' || c == '\r' || c == '\n') {
+    const std::string_view character = text.substr(0, length);
+    if (c == '\t' || c == '\r' || c == '\n')
       out.push_back(' ');
-    } else if (length == 1) {
-      out.push_back(is_text_control(c) ? '?' : text.front());
-    } else if (length > 1 && utf8 && is_harmless_utf8(text.substr(0, length))) {
-      out.append(text.substr(0, length));
-    } else {
+    else if (length == 0 || (length > 1 && !utf8) || is_control_character(character))
       out.push_back('?');
-    }
+    else
+      out.append(character);
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;

@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "base/ascii.hpp"
+#include "base/display.hpp"
 
 namespace postrider::ctl {
 
@@ -23,23 +24,20 @@ std::string escaped(std::string_view text, Breaks breaks) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const auto c = static_cast<unsigned char>(text.front());
-    std::size_t length = utf8_length(text);
-    const bool control = c < 0x20 || c == 0x7f;
-    // C1 controls (U+0080 to U+009F) move cursors as well.
-    const bool c1 = length == 2 && c == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+    const char c = text.front();
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
     const bool kept = breaks == Breaks::keep && (c == '\n' || c == '\t');
-    if (length == 0 || (control && !kept) || c1) {
-      length = c1 ? 2 : 1;
-      for (std::size_t i = 0; i < length; ++i) {
+    if (length == 0 || (is_control_character(character) && !kept)) {
+      for (const char byte : character) {
         char hex[8];
-        std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned char>(text[i]));
+        std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned char>(byte));
         out.append(hex);
       }
     } else {
-      out.append(text.substr(0, length));
+      out.append(character);
     }
-    text.remove_prefix(length);
+    text.remove_prefix(character.size());
   }
   return out;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/log.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/ascii.hpp"
+#include "base/display.hpp"
 
 namespace postrider::log {
 
@@ -217,17 +219,14 @@ void fatal(std::string_view text) {
 std::string printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text.substr(i));
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (length == 0 || byte < 0x20 || byte == 0x7f ||
-        (length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0)) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, length);
+    if (length == 0 || is_control_character(character))
       out += '?';
-      i += length == 0 ? 1 : length;
-    } else {
-      out.append(text, i, length);
-      i += length;
-    }
+    else
+      out.append(character);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
 }

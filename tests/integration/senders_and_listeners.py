@@ -2,9 +2,11 @@
 """swaks, smtp-source, smtplib and s-nail send through each kind of listener (in the clear, STARTTLS,
 TLS from the first byte, AUTH, submission, a UNIX socket, standard input) in each mode (queued, forwarded
 with recipients asked at RCPT, forwarded after the content) to Debian's Postfix and to Dovecot's LMTP.
-Each message arrives once."""
+Each message arrives once. Of the senders, s-nail knows no socket, and smtp-source, smtplib and s-nail no
+program to talk to; s-nail uses sendmail, and a plain dialogue is held with both."""
 import os
 import pathlib
+import shlex
 import shutil
 import smtplib
 import socket
@@ -19,7 +21,7 @@ import ports
 import postfix_peer
 import sasl_accounts
 import sinks
-from suite import BUILD, Suite, expect_equal, skip
+from suite import BUILD, SENDMAIL, Suite, expect_equal, skip
 
 SWAKS, NAIL = shutil.which("swaks"), shutil.which("s-nail")
 SOURCE = shutil.which("smtp-source", path="/usr/sbin:/usr/bin")
@@ -93,11 +95,80 @@ def by_source(port, kind, recipient, subject, _authority):
 SENDERS = {"swaks": by_swaks, "smtplib": by_smtplib, "s-nail": by_nail, "smtp-source": by_source}
 
 
+def socket_by_swaks(path, recipient, subject):
+    run(SWAKS, "--silent", "2", "--socket", path, "--from", "from@sender.example", "--to", recipient,
+        "--header", f"Subject: {subject}")
+
+
+class UnixSmtp(smtplib.SMTP):
+    def _get_socket(self, host, port, timeout):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        connection.connect(host)
+        return connection
+
+
+def socket_by_smtplib(path, recipient, subject):
+    client = UnixSmtp(timeout=60)
+    client.connect(path, -1)
+    client.sendmail("from@sender.example", [recipient], f"Subject: {subject}\n\ntext\n")
+    client.quit()
+
+
+def socket_by_source(path, recipient, subject):
+    run(SOURCE, "-f", "from@sender.example", "-t", recipient, "-S", subject, f"unix:{path}")
+
+
+def socket_by_dialogue(path, recipient, subject):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        file = client.makefile("rb")
+        dialogue(file.readline, client.sendall, recipient, subject)
+
+
+SOCKET_SENDERS = {"swaks": socket_by_swaks, "smtplib": socket_by_smtplib, "smtp-source": socket_by_source,
+                  "dialogue": socket_by_dialogue}
+CLIENT = {**os.environ, "PROTO": "TCP", "TCPREMOTEIP": "127.0.0.1", "TCPREMOTEHOST": "localhost",
+          "TCPLOCALHOST": "mx.example"}
+
+
+def stdin_by_swaks(command, recipient, subject):
+    run(SWAKS, "--silent", "2", "--pipe", shlex.join(command), "--from", "from@sender.example", "--to", recipient,
+        "--header", f"Subject: {subject}", env=CLIENT)
+
+
+def stdin_by_dialogue(command, recipient, subject):
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=CLIENT) as smtpd:
+        def write(data):
+            smtpd.stdin.write(data)
+            smtpd.stdin.flush()
+        dialogue(smtpd.stdout.readline, write, recipient, subject)
+    expect_equal(smtpd.returncode, 0, "the end of smtpd -S")
+
+
+STDIN_SENDERS = {"swaks": stdin_by_swaks, "dialogue": stdin_by_dialogue}
+
+
+def as_options(settings):
+    return "".join(f"  -o {{ {name} = {value} }}\n" for name, value in settings.items())
+
+
 def listen(suite, number, port, settings):
     with (suite.dir / "master.cf").open("a") as file:
-        file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n" + f"  -o syslog_name=postrider/l{number}\n" +
-                   "".join(f"  -o {{ {name} = {value} }}\n" for name, value in settings.items()))
+        file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=postrider/l{number}\n" +
+                   as_options(settings))
     return port
+
+
+def listen_at_socket(suite, name, settings):
+    with (suite.dir / "master.cf").open("a") as file:
+        file.write(f"{name} unix n - n - - smtpd\n" + as_options({"smtpd_local_submission": "yes", **settings}))
+    return str(suite.dir / "spool/public" / name)
+
+
+def on_stdin(suite, settings):
+    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    return [str(BUILD / "libexec/postrider/smtpd"), "-S", "-c", str(suite.config), *options]
 
 
 def main(directory):
@@ -115,12 +186,16 @@ def main(directory):
                    "dovecot": f"lmtp:unix:{dovecot.socket}"}
         suite.configure(transport_maps="inline:{" + ", ".join(
             "{%s.example = %s}" % pair for pair in targets.items()) + "}")
-        ways, free = [], ports.free_ports(len(targets) * len(MODES) * len(kinds(certificate)))
+        ways, without_port = [], []
+        free = ports.free_ports(len(targets) * len(MODES) * len(kinds(certificate)))
         for target, forward in targets.items():
             for mode, how in MODES.items():
                 how = {**how, "smtpd_forward": forward} if mode != "queued" else how
                 for kind, what in kinds(certificate).items():
                     ways.append((target, mode, kind, listen(suite, len(ways), free[len(ways)], {**what, **how})))
+                without_port.append((target, mode, "socket", SOCKET_SENDERS,
+                                     listen_at_socket(suite, f"{mode}-{target}", how)))
+                without_port.append((target, mode, "stdin", STDIN_SENDERS, on_stdin(suite, how)))
         suite.start()
         for target, mode, kind, port in ways:
             for name, send in SENDERS.items():
@@ -130,13 +205,19 @@ def main(directory):
                         sent[target].append(subject)
                 except Exception as error:
                     raise AssertionError(f"{subject}: {error}") from error
+        for target, mode, kind, senders, place in without_port:
+            for name, send in senders.items():
+                subject = f"{target}-{mode}-{kind}-{name}"
+                try:
+                    send(place, f"amy@{target}.example", subject)
+                except Exception as error:
+                    raise AssertionError(f"{subject}: {error}") from error
+                sent[target].append(subject)
         for target in targets:
-            subject = f"{target}-socket"
-            by_socket(suite, f"amy@{target}.example", subject)
-            sent[target].append(subject)
-            subject = f"{target}-stdin"
-            by_stdin(suite, f"amy@{target}.example", subject)
-            sent[target].append(subject)
+            sent[target].append(f"{target}-sendmail-s-nail")
+            run(NAIL, "-n", "-S", "sendwait", "-r", "from@sender.example", "-S", f"mta={SENDMAIL}",
+                "-S", "v15-compat=yes", "-s", sent[target][-1], f"amy@{target}.example", text="text\n",
+                env={**os.environ, "MAILRC": "/dev/null", "HOME": "/nonexistent", "MAIL_CONFIG": str(suite.config)})
         behind.wait(len(sent["postfix"]))
         suite.wait_empty()
         came = [line[9:] for m in behind.messages for line in m.header.splitlines()
@@ -164,25 +245,6 @@ def dialogue(read, write, recipient, subject):
                          (b"Subject: " + subject.encode() + b"\r\n\r\ntext\r\n.", b"250"),
                          (b"QUIT", b"221")):
         ask(line, wanted)
-
-
-def by_socket(suite, recipient, subject):
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(suite.dir / "spool/public/submit"))
-        file = client.makefile("rb")
-        dialogue(file.readline, client.sendall, recipient, subject)
-
-
-def by_stdin(suite, recipient, subject):
-    with subprocess.Popen([BUILD / "libexec/postrider/smtpd", "-S", "-c", suite.config],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          env={**os.environ, "PROTO": "TCP", "TCPREMOTEIP": "127.0.0.1",
-                               "TCPREMOTEHOST": "localhost", "TCPLOCALHOST": "mx.example"}) as smtpd:
-        def write(data):
-            smtpd.stdin.write(data)
-            smtpd.stdin.flush()
-        dialogue(smtpd.stdout.readline, write, recipient, subject)
-    expect_equal(smtpd.returncode, 0, "the end of smtpd -S")
 
 
 with tempfile.TemporaryDirectory() as top:

@@ -59,6 +59,12 @@ TEST(DecimalTest, WholeTextNoSignNoOverflow) {
 TEST(LogText, CannotForgeALine) {
   EXPECT_EQ(log::printable("a\r\nb\tc\x1b[31m\x7f"), "a??b?c?[31m?");
   EXPECT_EQ(log::printable("caf\xc3\xa9 \xff \xc2\x9b"), "caf\xc3\xa9 ? ?");
+  EXPECT_EQ(log::printable("a\xe2\x80\xa8"
+                           "b\xe2\x80\xae"
+                           "c\xe2\x81\xa7\xc2\x85"),
+            "a?b?c??");
+  EXPECT_EQ(log::printable("\xc2\xa0\xe2\x80\xaf\xe2\x81\xaa\xf0\x9f\x93\xa7"),
+            "\xc2\xa0\xe2\x80\xaf\xe2\x81\xaa\xf0\x9f\x93\xa7");
 }
 
 Result<int> half(int n) {

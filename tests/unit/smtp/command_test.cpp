@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "smtp/command.hpp"
 
+#include <functional>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -129,6 +131,38 @@ TEST(Xtext, RoundTripsAndRefusesControls) {
   EXPECT_EQ(from_xtext("a+2Bb+3Dc+20d"), "a+b=c d");
   for (const auto bad : {"+", "+0", "+GG", "a+2b", "+00", "+0A", "+7F", "a=b", "\t"})
     EXPECT_EQ(from_xtext(bad), std::nullopt) << bad;
+}
+
+// All that can be said with a few bytes, against RFC 3461 section 4 as an expression. In memory of
+// just that size, so that a byte too far is seen.
+TEST(Xtext, EveryShortTextIsReadAsTheStandardSays) {
+  const std::regex allowed(R"(([!-*,-<>-~]|\+[0-9A-F]{2})*)");
+  constexpr std::string_view kBytes("+02AGa=\0\n ~", 11);
+  std::size_t good = 0;
+  std::vector<char> text;
+  const std::function<void()> extend = [&] {
+    const std::vector<char> exact(text.begin(), text.end());
+    const auto read = from_xtext({exact.data(), exact.size()});
+    const std::string all(text.begin(), text.end());
+    std::string wanted;
+    bool fits = std::regex_match(all, allowed);
+    for (std::size_t i = 0; fits && i < all.size(); ++i) {
+      char c = all[i];
+      if (c == '+') c = static_cast<char>(std::stoi(all.substr(i + 1, 2), nullptr, 16)), i += 2;
+      fits = static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+      wanted.push_back(c);
+    }
+    ASSERT_EQ(read, fits ? std::optional(wanted) : std::nullopt) << testing::PrintToString(all);
+    good += fits ? 1 : 0;
+    if (text.size() == 4) return;
+    for (const char c : kBytes) {
+      text.push_back(c);
+      extend();
+      text.pop_back();
+    }
+  };
+  extend();
+  EXPECT_GT(good, 1000U);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the client hears when the next server says, or does not say, anything at any step; which
 // server is asked; whose mail is queued instead.
+#include "endings.hpp"
 #include "forwarding.hpp"
 #include "support/run_task.hpp"
 
@@ -195,11 +196,8 @@ TEST_F(ForwardTest, ARefusalInTheMiddleOfTheContentIsHeardAtItsEnd) {
 
 // --- smuggling ---------------------------------------------------------------------------------
 
-struct Ending {
-  std::string name, bytes;
-};
 class EndOfData : public ForwardingTest,
-                  public testing::WithParamInterface<std::tuple<Ending, bool, bool>> {};
+                  public testing::WithParamInterface<std::tuple<test::Ending, bool, bool>> {};
 TEST_P(EndOfData, IsTheDotBetweenLineEndsAndNothingElse) {
   const auto& [ending, after_content, chunked] = GetParam();
   setup.rules.after_content = after_content;
@@ -221,27 +219,22 @@ TEST_P(EndOfData, IsTheDotBetweenLineEndsAndNothingElse) {
   ASSERT_EQ(next.messages().size(), 1U);
   EXPECT_THAT(next.messages()[0], HasSubstr("behind\r\n"));
   EXPECT_THAT(next.messages()[0], HasSubstr("MAIL FROM:<evil@x.example>"));
+  const std::string& sent = next.messages()[0];
+  EXPECT_EQ(sent.find('\0'), std::string::npos);
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    EXPECT_TRUE(sent[i] != '\n' || sent[i - 1] == '\r');
+    EXPECT_TRUE(sent[i] != '\r' || sent[i + 1] == '\n');
+  }
   EXPECT_EQ(next.lines().size(), 4U); // EHLO MAIL RCPT DATA
 }
-INSTANTIATE_TEST_SUITE_P(
-    Smuggling, EndOfData,
-    testing::Combine(testing::ValuesIn<Ending>({{"LfDotLf", "\n.\n"},
-                                                {"LfDotCrLf", "\n.\r\n"},
-                                                {"CrLfDotLf", "\r\n.\n"},
-                                                {"CrDotCr", "\r.\r"},
-                                                {"CrDotCrLf", "\r.\r\n"},
-                                                {"CrLfDotCr", "\r\n.\r"},
-                                                {"LfDotCr", "\n.\r"},
-                                                {"CrDotLf", "\r.\n"},
-                                                {"CrCrLfDot", "\r\r\n.\r\r\n"},
-                                                {"NulBehindDot", std::string("\r\n.\0\r\n", 6)},
-                                                {"NulBeforeDot", std::string("\r\n\0.\r\n", 6)},
-                                                {"CrNulLf", std::string("\r\0\n.\r\n", 6)}}),
-                     testing::Bool(), testing::Bool()),
-    [](const auto& row) {
-      return std::get<0>(row.param).name + (std::get<1>(row.param) ? "AfterContent" : "") +
-             (std::get<2>(row.param) ? "Chunked" : "");
-    });
+INSTANTIATE_TEST_SUITE_P(Smuggling, EndOfData,
+                         testing::Combine(testing::ValuesIn(test::kFalseEndings), testing::Bool(),
+                                          testing::Bool()),
+                         [](const auto& row) {
+                           return std::get<0>(row.param).name +
+                                  (std::get<1>(row.param) ? "AfterContent" : "") +
+                                  (std::get<2>(row.param) ? "Chunked" : "");
+                         });
 
 TEST_F(ForwardTest, ADotAloneInAChunkIsContent) {
   set_targets(next_smtp());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "dialogue.hpp"
+#include "endings.hpp"
 
 namespace postrider::smtpd {
 namespace {
@@ -9,51 +10,95 @@ using test::turn_until;
 class SmtpContent : public DialogueTest {};
 
 // Only CR LF . CR LF ends content, however the bytes are cut.
-struct Ending {
-  std::string_view name, bytes;
+class Endings : public DialogueTest, public testing::WithParamInterface<test::Ending> {
+ protected:
+  // Sends in two pieces, so that they are read apart.
+  void send_cut(const std::string& all, std::size_t cut) {
+    send(std::string_view(all).substr(0, cut));
+    for (int i = 0; i < 3; ++i)
+      loop.turn(false);
+    send(std::string_view(all).substr(cut));
+  }
+  void say_envelope() {
+    EXPECT_EQ(ask("MAIL FROM:<a@b.example>"), "250 2.1.0 Ok");
+    EXPECT_EQ(ask("RCPT TO:<u@ours.example>"), "250 2.1.5 Ok");
+  }
+  // All that was queued is one and the same message, with the rest of it behind the trick.
+  void check_mails(std::size_t count) {
+    wait_for_mail(count);
+    for (std::size_t i = 0; i < count; ++i)
+      EXPECT_EQ(content_of(i), content_of(0));
+    const std::string content = content_of(0);
+    EXPECT_NE(content.find("evil@x.example"), std::string::npos);
+    EXPECT_TRUE(content.ends_with("\r\nDATA\r\nbehind\r\n"));
+    EXPECT_EQ(content.find('\0'), std::string::npos);
+    for (std::size_t i = 0; i < content.size(); ++i) {
+      EXPECT_TRUE(content[i] != '\n' || content[i - 1] == '\r');
+      EXPECT_TRUE(content[i] != '\r' || content[i + 1] == '\n');
+    }
+  }
+  const std::string front = "Subject: s\r\n\r\none";
+  const std::string text = front + GetParam().bytes +
+                           "MAIL FROM:<evil@x.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n"
+                           "behind\r\n";
 };
-class Endings : public DialogueTest, public testing::WithParamInterface<Ending> {};
 
 TEST_P(Endings, NoOtherBytesEndContent) {
-  const std::string trick(GetParam().bytes);
-  const std::string content = "Subject: s\r\n\r\none" + trick +
-                              "MAIL FROM:<evil@x.example>\r\nRCPT TO:<u@ours.example>\r\nDATA\r\n";
   begin();
-  const std::string whole = send_mail(content + "\r\n.\r\n");
-  ASSERT_EQ(whole.substr(0, 3), "250");
-  ASSERT_EQ(ask("EHLO x").substr(0, 3), "250");
-  EXPECT_EQ(ask("MAIL FROM:<a@b.example>"), "250 2.1.0 Ok");
-  EXPECT_EQ(ask("RCPT TO:<u@ours.example>"), "250 2.1.5 Ok");
+  std::size_t count = 0;
+  const std::size_t last = front.size() + GetParam().bytes.size() + 2;
+  for (std::size_t cut = front.size() - 2; cut <= last; ++cut, ++count) {
+    say_envelope();
+    EXPECT_EQ(ask("DATA").substr(0, 3), "354");
+    send_cut(text + ".\r\nNOOP\r\n", cut);
+    EXPECT_EQ(reply().substr(0, 3), "250");
+    EXPECT_EQ(reply(), "250 2.0.0 Ok");
+  }
+  say_envelope();
   EXPECT_EQ(ask("DATA").substr(0, 3), "354");
-  for (const char c : content + "\r\n.\r\n") {
+  for (const char c : text + ".\r\n") {
     send(std::string_view(&c, 1));
     loop.turn(false);
   }
   EXPECT_EQ(reply().substr(0, 3), "250");
-  wait_for_mail(2);
-  EXPECT_EQ(content_of(0), content_of(1));
-  EXPECT_NE(content_of(0).find("evil@x.example"), std::string::npos);
-  for (std::size_t i = 0; i < content_of(0).size(); ++i)
-    EXPECT_TRUE(content_of(0)[i] != '\n' || content_of(0)[i - 1] == '\r');
+  check_mails(count + 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Smuggling, Endings,
-                         testing::ValuesIn<Ending>({
-                             {"lf_lf", "\n.\n"},
-                             {"cr_cr", "\r.\r"},
-                             {"cr_lf", "\r.\n"},
-                             {"lf_cr", "\n.\r"},
-                             {"lf_crlf", "\n.\r\n"},
-                             {"crlf_lf", "\r\n.\n"},
-                             {"cr_crlf", "\r.\r\n"},
-                             {"crlf_cr", "\r\n.\r"},
-                             {"nul_before", std::string_view("\r\n\0.\r\n", 6)},
-                             {"nul_behind", std::string_view("\r\n.\0\r\n", 6)},
-                             {"crlf_crcrlf", "\r\n.\r\r\n"},
-                             {"crcrlf", "\r\r\n.\r\r\n"},
-                             {"two_dots", "\r\n..\r\n"},
-                         }),
-                         [](const auto& c) { return std::string(c.param.name); });
+// In a chunk it is octets, also where it lies across two chunks.
+TEST_P(Endings, NoBytesAtAllEndAChunk) {
+  begin();
+  std::size_t count = 0;
+  const std::size_t last = front.size() + GetParam().bytes.size() + 2;
+  for (std::size_t cut = front.size() - 2; cut <= last; ++cut, ++count) {
+    say_envelope();
+    send("BDAT " + std::to_string(cut) + "\r\n" + text.substr(0, cut));
+    EXPECT_EQ(reply(), "250 2.0.0 Ok: " + std::to_string(cut) + " bytes");
+    send_cut("BDAT " + std::to_string(text.size() - cut) + " LAST\r\n" + text.substr(cut) +
+                 "NOOP\r\n",
+             20);
+    EXPECT_EQ(reply().substr(0, 23), "250 2.0.0 Ok: queued as");
+    EXPECT_EQ(reply(), "250 2.0.0 Ok");
+  }
+  check_mails(count);
+}
+
+INSTANTIATE_TEST_SUITE_P(Smuggling, Endings, testing::ValuesIn(test::kFalseEndings),
+                         [](const auto& c) { return c.param.name; });
+
+// The dots of a client go, its others stay, wherever a piece of the stream ends: two lines have
+// nine bytes, so that pieces of 2^n bytes end at each place of them.
+TEST_F(SmtpContent, DotsAreRemovedAtEveryBoundary) {
+  config->message_size = 0;
+  begin();
+  std::string wire, content;
+  for (int i = 0; i < 200'000; ++i) {
+    wire += i % 2 == 0 ? "..\r\n" : "...\r\n";
+    content += i % 2 == 0 ? ".\r\n" : "..\r\n";
+  }
+  EXPECT_EQ(send_mail("\r\n" + wire + ".\r\n").substr(0, 3), "250");
+  wait_for_mail(1);
+  EXPECT_TRUE(content_of() == "\r\n" + content); // no diff of 700 KB
+}
 
 TEST_F(SmtpContent, BareNewlineCanBeRefused) {
   config->bare_newline = smtp::BareNewline::reject;

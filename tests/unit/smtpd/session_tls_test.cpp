@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "dialogue.hpp"
+#include "endings.hpp"
 #include "support/certs.hpp"
 #include "support/memory_stream.hpp"
 #include "support/run_task.hpp"
@@ -217,12 +218,8 @@ TEST_F(TlsSession, RecordsMakeNoDifferenceToTheEndOfData) {
   open();
   ASSERT_TRUE(start_tls());
   std::size_t mails = 0;
-  const std::vector<std::string> ends = {
-      "\n.\n",      "\r.\r",       "\r.\n",         "\n.\r",
-      "\n.\r\n",    "\r\n.\n",     "\r.\r\n",       "\r\n.\r",
-      "\r\n..\r\n", "\r\n.\r\r\n", "\r\r\n.\r\r\n", std::string("\r\n\0.\r\n", 6)};
-  for (const std::string& end : ends) {
-    const std::string all = "x: y\r\n\r\nz" + end + "RSET\r\n\r\n.\r\nNOOP\r\n";
+  for (const test::Ending& ending : test::kFalseEndings) {
+    const std::string all = "x: y\r\n\r\nz" + ending.bytes + "RSET\r\n\r\n.\r\nNOOP\r\n";
     std::string wanted;
     for (std::size_t cut = 0; cut < all.size(); ++cut) {
       envelope();
