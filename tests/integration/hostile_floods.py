@@ -5,12 +5,9 @@ import os
 
 import procs
 import sinks
-import suite as postrider
-from suite import Suite, expect, expect_match
+from suite import ASAN, Suite, expect, expect_match
 
-CACHE = postrider.BUILD / "CMakeCache.txt"
-ADDRESS = CACHE.exists() and "POSTRIDER_SANITIZE:STRING=address" in CACHE.read_text()
-MOST_GROWTH_KB = 12_000 if ADDRESS else 3000  # AddressSanitizer multiplies what a program holds at a moment
+MOST_GROWTH_KB = 12_000 if ASAN else 3000
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + \
     ":quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 LIMIT = 1_000_000

@@ -10,9 +10,7 @@ from suite import Suite, expect
 
 # 2 MB for 8,000 messages would be 250 bytes a message. AddressSanitizer multiplies what a program holds
 # at a moment, and keeps freed memory aside: up to 256 MB of it would look like growth.
-CACHE = postrider.BUILD / "CMakeCache.txt"
-ADDRESS = CACHE.exists() and "POSTRIDER_SANITIZE:STRING=address" in CACHE.read_text()
-MOST_GROWTH_KB = 8192 if ADDRESS else 2048
+MOST_GROWTH_KB = 8192 if postrider.ASAN else 2048
 os.environ["ASAN_OPTIONS"] += ":quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 
 

@@ -32,6 +32,9 @@ POSTRIDER = BUILD / "bin/postrider"
 SENDMAIL = BUILD / "bin/sendmail"
 BENCH_SOURCE = BUILD / "tests/bench_source"
 BENCH_SINK = BUILD / "tests/bench_sink"
+# AddressSanitizer multiplies what a program holds, and keeps freed memory aside.
+ASAN = (BUILD / "CMakeCache.txt").exists() and \
+    "POSTRIDER_SANITIZE:STRING=address" in (BUILD / "CMakeCache.txt").read_text()
 CRASHED = r"killed by signal \d+ \(SIG(?:ABRT|BUS|FPE|ILL|SEGV|SYS|TRAP)\)"
 WORKERS = ("smtpd", "qmgr", "smtp", "lmtp", "bounce", "tlsmgr", "scache", "tokenmgr", "saslmgr",
            "tlsrpt", "anvil")
