@@ -71,6 +71,9 @@ add_test(NAME tree.parameter_table_self_test
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/gen_parameter_table.py --self-test)
 add_test(NAME tree.parameter_table
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/gen_parameter_table.py --check)
+add_test(NAME tree.figures
+         COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/make_figures.py --check)
+set_tests_properties(tree.figures PROPERTIES LABELS unit)
 set_tests_properties(tree.parameter_table tree.parameter_table_self_test PROPERTIES LABELS unit)
 
 # Programs that master starts in tests.

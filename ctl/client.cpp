@@ -78,7 +78,7 @@ Error Client::explained(const Error& error) const {
 }
 
 Result<void> Client::hello(std::string_view protocol, std::uint32_t version) {
-  const ev::Deadline deadline = loop_.after(kAnswerLimit);
+  const ev::Deadline deadline = loop_.after(limit_);
   auto done = finish<Result<void>>(
       loop_, [&] { return ipc::expect_hello(*channel_, protocol, version, deadline); });
   if (!done) return explained(done.error());
@@ -151,10 +151,11 @@ Result<void> Client::reopen() {
   return open_qmgr();
 }
 
-Result<std::unique_ptr<Client>> Client::to_qmgr(const std::string& directory) {
+Result<std::unique_ptr<Client>> Client::to_qmgr(const std::string& directory, Duration limit) {
   POSTRIDER_TRY(Fd fd, connect_qmgr(directory));
   std::unique_ptr<Client> client(new Client(std::move(fd), "qmgr"));
   client->directory_ = directory;
+  client->limit_ = limit;
   Result<void> opened = client->open_qmgr();
   for (int again = 0; again < kAskAgain && is_closed(opened); ++again)
     opened = client->reopen();

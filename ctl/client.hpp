@@ -20,7 +20,9 @@ class Client {
   static constexpr std::chrono::seconds kAnswerLimit{60};
 
   // Error closed: nobody listens there. Error refused: the system, or the service, does not let us.
-  static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory);
+  // `limit`: for the greeting, and for each answer.
+  static Result<std::unique_ptr<Client>> to_qmgr(const std::string& queue_directory,
+                                                 Duration limit = kAnswerLimit);
   static Result<std::unique_ptr<Client>> to_master(const std::string& queue_directory);
   static Result<std::unique_ptr<Client>> to_tlsmgr(const std::string& queue_directory,
                                                    const std::string& service);
@@ -42,7 +44,7 @@ class Client {
   template <typename Answer, typename Request>
   Result<Answer> order(const Request& request) {
     channel_->send(request);
-    Result<void> received = receive(kAnswerLimit);
+    Result<void> received = receive(limit_);
     if (!received) return received.error();
     if (frame_.type == proto::Refused::kType) return refusal();
     return ipc::as<Answer>(frame_);
@@ -73,6 +75,7 @@ class Client {
 
   std::string who_;       // "qmgr", for messages
   std::string directory_; // where it can be found again; empty: it is asked once
+  Duration limit_ = kAnswerLimit;
   ev::Loop loop_;
   std::unique_ptr<ipc::Channel> channel_;
   ipc::Frame frame_;

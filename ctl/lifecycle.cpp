@@ -21,6 +21,8 @@ namespace {
 
 // master's drain limit and kill come well before.
 constexpr std::chrono::seconds kStopLimit{60};
+// Status is asked for when something is wrong: a qmgr that hangs must not keep the rest from the reader.
+constexpr std::chrono::seconds kStatusLimit{5};
 
 Result<std::string> master_program(const config::Settings& settings) {
   const std::string path = settings.text("daemon_directory") + "/master";
@@ -158,7 +160,7 @@ int run_status(const Invocation& in) {
   if (!master) complain(master.error().text());
   std::optional<proto::StatusAnswer> queue;
   std::string queue_trouble;
-  if (auto client = Client::to_qmgr(*directory)) {
+  if (auto client = Client::to_qmgr(*directory, kStatusLimit)) {
     proto::AskStatus request;
     request.destinations = static_cast<std::uint32_t>(*destinations);
     auto answer = (*client)->ask<proto::StatusAnswer>(request);
