@@ -176,17 +176,55 @@ def run_as_root():
         expect(done.returncode != 0 and "cache_owner" in done.stderr, done)
 
 
+def run_in_chroot():
+    """The queue directory as root costs nothing of the rest."""
+    global suite
+    with Suite(start=False) as suite:
+        master_cf = suite.dir / "master.cf"
+        text, count = re.subn(r"(?m)^((?:scache|anvil|bounce)\s+unix\s+\S\s+\S\s+)n", r"\1y",
+                              master_cf.read_text())
+        expect_equal(count, 3, "services")
+        master_cf.write_text(text)
+        suite.start()
+        for name in ("scache", "anvil", "bounce"):
+            answers(name)
+        ports.wait_until(lambda: {"scache", "anvil", "bounce"} <= set(processes()),
+                         what="the processes")
+        for name in ("scache", "anvil", "bounce"):
+            pid, level = processes()[name]
+            expect_equal(level, wanted(name, True) | {"chroot"}, name)
+            expect_equal(os.readlink(f"/proc/{pid}/root"), str(suite.dir / "spool"), name)
+
+
+def answer_to(recipient):
+    client = suite.smtp()
+    client.ehlo()
+    client.mail("from@example.org")
+    code, _ = client.rcpt(recipient)
+    client.close()
+    return code
+
+
 def run_as_anybody():
     global suite
-    with Suite() as suite:
-        expect_equal(suite.send("from@example.org", ["to@[127.0.0.1]"]) != "", True, "a message")
+    with Suite(start=False, mynetworks="192.0.2.0/24") as suite:
+        table = suite.write("relays", "one.example x\n")
+        suite.configure(relay_domains=f"texthash:{table}")
+        suite.start()
         check(root=False)
+        # The table is in a directory that holds the queue, so it is reached by itself. What takes its
+        # place is read by a process that begins then.
+        expect_equal((answer_to("a@one.example"), answer_to("a@two.example")), (250, 554), "the table")
+        suite.write("fresh", "two.example x\n").rename(table)
+        ports.wait_until(lambda: answer_to("a@two.example") == 250, what="the table that replaced it")
+        expect_equal(answer_to("a@one.example"), 554, "what is no more in the table")
 
 
 if os.geteuid() != 0:
     run_as_anybody()
     sys.exit(0)
 run_as_root()
+run_in_chroot()
 try:
     subprocess.run([POSTRIDER, "--help"], capture_output=True, check=True, user=65534)
 except PermissionError:
