@@ -34,11 +34,12 @@ Result<void> set_limits() {
   return {};
 }
 
-// None to be had from a file that is executed either, nor kept for a child.
+// None to be had from a file that is executed either, nor kept for a child. Where root may not
+// change the bounding set (a container that has no CAP_SETPCAP), no_new_privs alone does that.
 Result<void> drop_capabilities() {
   constexpr int kMost = 64; // of 41 today
   for (int capability = 0; capability < kMost; ++capability)
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL)
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL && errno != EPERM)
       return Error::from_errno("prctl(PR_CAPBSET_DROP)", errno);
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL)
     return Error::from_errno("prctl(PR_CAP_AMBIENT)", errno);

@@ -119,6 +119,7 @@ class Runner {
   std::optional<Drain> drain_reason_;
   bool accepting_paused_ = false;
   bool retire_asked_ = false;
+  bool follows_files_ = false; // lets a successor begin when a file that it reaches is replaced
 };
 
 Result<void> Runner::configure() {
@@ -176,6 +177,9 @@ Result<void> Runner::enter() {
   const std::uint16_t reached = confined.reached;
   sandbox_ = std::make_unique<sandbox::Sandbox>(std::move(confined.sandbox));
   log::debug("jail: " + describe_jail(reached));
+  // In a chroot their names say nothing.
+  follows_files_ = program_.needs.lifetime == Lifetime::worker && !options_.stdio &&
+                   (reached & proto::kJailChroot) == 0;
   loop_ = std::make_unique<ev::Loop>();
   watchdog_ = std::make_unique<Watchdog>(settings_->time("daemon_timeout"));
   status_ = std::make_unique<StatusReporter>(std::move(inherited_.status), inherited_.generation);
@@ -334,9 +338,7 @@ void Runner::beat() {
   status_->beat();
   tell_refused_calls();
   // What it may no longer read, a successor can.
-  if (program_.needs.lifetime == Lifetime::worker && !options_.stdio && sandbox_->is_stale() &&
-      !drain_reason_)
-    begin_drain(Drain::retire);
+  if (follows_files_ && !drain_reason_ && sandbox_->is_stale()) begin_drain(Drain::retire);
   beat_timer_->arm(loop_->after(proto::kAlivePeriod));
 }
 

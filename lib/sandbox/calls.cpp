@@ -299,7 +299,6 @@ constexpr Call kPlugInsList[] = {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr Call kSanitizerList[] = {
     {"ptrace", "the search for leaks stops the other threads"},
-    {"process_vm_readv", "the search for leaks"},
     {"personality", "the sanitizer switches off random addresses"},
     {"wait4", "the search for leaks waits for its tracer"},
     {"kill", "the search for leaks"},

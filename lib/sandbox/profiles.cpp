@@ -2,6 +2,7 @@
 // One entry per program. What each is for, and what it must never do, is in ARCHITECTURE.md.
 #include "sandbox/profile.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace postrider::sandbox {
@@ -73,14 +74,19 @@ Profile lmtp(const Settings& settings) {
 }
 
 // ---- qmgr: the queue
-Profile qmgr(const Settings&) {
+bool asks_network(const Settings& settings) {
+  const auto rows = settings.all();
+  return std::any_of(rows.begin(), rows.end(), [](const Settings::Row& row) {
+    return row.value->text.find("socketmap:inet:") != std::string::npos;
+  });
+}
+Profile qmgr(const Settings& now) {
   return {.program = "qmgr",
           .domain = Domain::queue,
           .clients = {Domain::network_in, Domain::network_out, Domain::bounce},
-          .sockets = Sockets::internet,
+          .sockets = asks_network(now) ? Sockets::internet : Sockets::local,
           .calls = {kBasic, kReadFiles, kWriteFiles, kSync},
-          .open = "sockets of the internet, for tables of type socketmap:inet: alone; their ports "
-                  "are those of the configuration",
+          .open = "sockets of the internet where a table is socketmap:inet:, to its port",
           .look_around = [](const Settings& settings, Reach& reach) {
             reach.directory(settings.text("queue_directory"), Access::own); // first: it is its own
             reach_configuration(reach, settings, "qmgr");

@@ -44,13 +44,14 @@ std::vector<std::string> words_of(std::string_view text) {
   return out;
 }
 
-// "/etc/x", "texthash:/etc/x", "pipemap:texthash:/etc/x", "dir=/etc/x".
+// "/etc/x", "texthash:/etc/x", "pipemap:texthash:/etc/x", "dir=/etc/x". A socket needs no file
+// rights.
 std::string path_in(const std::string& word) {
   if (word.front() == '/') return word;
+  if (word.starts_with("unix:")) return {};
   const std::size_t at = word.find_first_of(":=");
   if (at == std::string::npos || at + 1 >= word.size()) return {};
-  const std::string rest = word.substr(at + 1);
-  return rest.starts_with("unix:") ? std::string() : path_in(rest);
+  return path_in(word.substr(at + 1));
 }
 
 // Places of the suite, which are nobody's tables.
@@ -105,7 +106,12 @@ void Reach::replaceable(const std::string& path, Access access) {
       if (place.empty()) continue;
       if (place != "/" && !holds_queue(place)) add(directories_, place, access);
     }
-    if (!real.empty() && !is_directory && (parent_of(real) == "/" || holds_queue(parent_of(real))))
+    if (is_directory) continue;
+    const std::string holder = real.empty() ? real_path(parent_of(name)) : parent_of(real);
+    if (holder != "/" && !holds_queue(holder)) continue;
+    if (real.empty())
+      pins_[name] = {}; // when it comes, a successor is needed
+    else
       file(name, access);
   }
 }
@@ -114,8 +120,8 @@ bool Reach::is_stale() const {
   return std::any_of(pins_.begin(), pins_.end(), [](const auto& pinned) {
     const auto& [path, pin] = pinned;
     struct stat now {};
-    return pin.access == Access::read &&
-           (::stat(path.c_str(), &now) != 0 || !(Pin{now.st_dev, now.st_ino} == pin));
+    const bool there = ::stat(path.c_str(), &now) == 0;
+    return pin.access == Access::read && pin != (there ? Pin{now.st_dev, now.st_ino} : Pin{});
   });
 }
 

@@ -22,7 +22,8 @@ enum class Access : std::uint8_t {
   own,   // and to create, rename, remove
 };
 
-// One file that is reached by itself. When another one takes its name, it is out of reach.
+// One file that is reached by itself. When another one takes its name, that is out of reach. All
+// zero: there is none yet.
 struct Pin {
   dev_t device = 0;
   ino_t number = 0;
@@ -56,8 +57,8 @@ class Reach {
   const std::set<std::uint16_t>& ports() const { return ports_; }
   bool any_port() const { return any_port_; }
   bool files_open() const { return files_open_; }
-  // Whether a pinned file that is read has been replaced or removed. (One that is written, the log,
-  // is open already.)
+  // Whether a pinned file that is read has been made, replaced or removed. (One that is written,
+  // the log, is open already.)
   bool is_stale() const;
 
  private:

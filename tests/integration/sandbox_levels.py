@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import smtplib
 import socket
 import subprocess
 import sys
@@ -197,12 +198,14 @@ def run_in_chroot():
 
 
 def answer_to(recipient):
-    client = suite.smtp()
-    client.ehlo()
-    client.mail("from@example.org")
-    code, _ = client.rcpt(recipient)
-    client.close()
-    return code
+    """0 when the process that was asked makes room for its successor."""
+    try:
+        with suite.smtp() as client:
+            client.ehlo()
+            client.mail("from@example.org")
+            return client.rcpt(recipient)[0]
+    except (smtplib.SMTPServerDisconnected, smtplib.SMTPConnectError):
+        return 0
 
 
 def run_as_anybody():
@@ -214,10 +217,10 @@ def run_as_anybody():
         check(root=False)
         # The table is in a directory that holds the queue, so it is reached by itself. What takes its
         # place is read by a process that begins then.
-        expect_equal((answer_to("a@one.example"), answer_to("a@two.example")), (250, 554), "the table")
+        expect_equal((answer_to("a@one.example"), answer_to("a@two.example")), (250, 454), "the table")
         suite.write("fresh", "two.example x\n").rename(table)
         ports.wait_until(lambda: answer_to("a@two.example") == 250, what="the table that replaced it")
-        expect_equal(answer_to("a@one.example"), 554, "what is no more in the table")
+        expect_equal(answer_to("a@one.example"), 454, "what is no more in the table")
 
 
 if os.geteuid() != 0:
