@@ -23,8 +23,6 @@ DOMAINS = {"smtpd": "network_in_owner", "anvil": "network_in_owner", "smtp": "ne
 ANYBODY = {"limits", "no_capabilities", "no_new_privs", "killing_calls", "listed_calls"}
 OPEN_FILES = {"saslmgr"}
 OPEN_PORTS = {"smtp", "lmtp", "tlsrpt", "saslmgr", "tokenmgr"}
-SANITIZED = "address" in (_suite.BUILD / "CMakeCache.txt").read_text().partition(
-    "POSTRIDER_SANITIZE:STRING=")[2].partition("\n")[0]
 
 
 def landlock():
@@ -35,7 +33,7 @@ def landlock():
 
 def wanted(program, root):
     out = set(ANYBODY)
-    if not SANITIZED:
+    if not _suite.ASAN:
         out.add("not_dumpable")
     if root:
         out |= {"user", "own_user"}
