@@ -3,6 +3,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc)
 KILLS ?= 300
+FUZZ_SECONDS ?= 60
 CTEST = ctest --test-dir $(1) --output-on-failure -j $(JOBS) --no-tests=error
 DEPS = tools/install_deps.sh
 
@@ -56,6 +57,12 @@ figures: build-tests  ## run what doc/figures.md counts (kills, crash states, ro
 	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/bench/bench.py crowd --rounds 1
 	tools/make_figures.py
 
+fuzz:  ## FUZZ_SECONDS=60 of each fuzz target, JOBS at a time; stops at a finding
+	$(DEPS) build test fuzz
+	cmake --preset fuzz --log-level=WARNING
+	cmake --build build-fuzz --target fuzz_targets -j $(JOBS)
+	python3 tools/fuzz.py --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(TARGETS)
+
 lint:  ## format, clang-tidy on changed files, layers, coroutine rules, headers alone, documents
 	$(DEPS) build test lint
 	tools/lint.sh
@@ -73,4 +80,4 @@ conformance: build-tests  ## the same mail through Debian's Postfix: compare wha
 install: all  ## install below $(DESTDIR)$(PREFIX)
 	DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
-.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan figures lint fmt bench conformance install
+.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan figures fuzz lint fmt bench conformance install

@@ -195,7 +195,7 @@ ev::Task<bool> Session::next_line() {
       stream_->consume(end + 1);
       co_return true;
     }
-    if (have.size() > config_->line_length) {
+    if (have.size() > config_->line_length + 1) { // a CR may be there, and its LF come later
       fail(500, "5.5.2", "Error: command line too long");
       log::info("command line too long after " + std::string(where_) + " from " + peer_.shown());
       end_ = End::error;

@@ -48,6 +48,9 @@ class Reader {
     if (take('@')) {
       out.push_back('@');
       POSTRIDER_TRY_VOID(domain(&out));
+    } else if (out.find('@') != std::string::npos) {
+      // What is quoted behind it would pass for a domain that nobody has looked at.
+      return bad("'@' in the local part, and no domain");
     }
     return out;
   }

@@ -193,6 +193,22 @@ TEST_F(SmtpSession, EndlessCommandLine) {
   EXPECT_EQ(reply(), "");
 }
 
+// However it is cut into pieces.
+TEST_F(SmtpSession, TheLongestCommandLineIsNotTooLong) {
+  config->line_length = 100;
+  const std::string line = "NOOP " + std::string(95, 'x') + "\r";
+  for (std::size_t cut = 98; cut <= line.size(); ++cut) {
+    begin();
+    send(line.substr(0, cut));
+    for (int turn = 0; turn < 10; ++turn)
+      loop.turn(false);
+    EXPECT_EQ(ask(line.substr(cut) + "\nQUIT"), "250 2.0.0 Ok") << cut;
+    EXPECT_EQ(reply(), "221 2.0.0 Bye");
+  }
+  begin();
+  EXPECT_EQ(ask(line + "x"), "500 5.5.2 Error: command line too long");
+}
+
 TEST_F(SmtpSession, ErrorLimitEndsTheSession) {
   config->hard_errors = 5;
   begin();

@@ -101,6 +101,16 @@ class FakeQmgr {
   int dropped() const { return dropped_; }
   int files_open() const { return static_cast<int>(files_.size()); }
   const std::vector<std::string>& problems() const { return problems_; }
+  // Those that were read back, and the files of all segments but the two lent last.
+  void forget_mails() {
+    for (const Mail& mail : mails_)
+      if (mail.in_file) ::unlink((directory_ + "/" + mail.id.text()).c_str());
+    mails_.clear();
+    while (readers_.size() > 2) {
+      ::unlink(segment_path(readers_.begin()->first - kFirstLoan).c_str());
+      readers_.erase(readers_.begin());
+    }
+  }
 
   std::uint64_t segment_size = 1U << 20;
   bool refuse_segments = false;
@@ -228,6 +238,10 @@ class FakeQmgr {
     }
   }
 
+  static constexpr std::uint64_t kFirstLoan = 1'000'000;
+  std::string segment_path(std::uint64_t number) const {
+    return directory_ + "/" + std::to_string(number) + ".seg";
+  }
   void lend(ipc::Channel& channel) {
     if (!answer_segments) return;
     if (refuse_segments) {
@@ -240,10 +254,10 @@ class FakeQmgr {
     proto::SegmentLent lent;
     lent.info.pool = 7;
     lent.info.segment = static_cast<std::uint32_t>(last_loan_);
-    lent.info.loan = 1'000'000 + last_loan_;
+    lent.info.loan = kFirstLoan + last_loan_;
     lent.info.tag = 0x1234'5678'0000'0000 + last_loan_;
     lent.info.size = segment_size;
-    const std::string path = directory_ + "/" + std::to_string(last_loan_) + ".seg";
+    const std::string path = segment_path(last_loan_);
     Fd writer(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     (void)!::ftruncate(writer.get(), static_cast<off_t>(segment_size));
     Reader reader;

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Addresses and domains: of envelopes, of sockets, of tables. What was parsed can be written and
+// parsed again, and is the same.
+#include "mail/address.hpp"
+#include "base/ascii.hpp"
+#include "fuzz/target.hpp"
+#include "mail/domain.hpp"
+#include "maps/cidr.hpp"
+#include "maps/keys.hpp"
+#include "net/address.hpp"
+
+namespace {
+using namespace postrider;
+
+void check_address(const std::string& address, mail::Utf8 utf8) {
+  POSTRIDER_CHECK(mail::local_part(address).size() +
+                      (address.find('@') == std::string::npos ? 0 : 1) +
+                      mail::domain_part(address).size() ==
+                  address.size());
+  for (const char c : address)
+    POSTRIDER_CHECK(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f, address);
+  POSTRIDER_CHECK(utf8 == mail::Utf8::yes ? is_valid_utf8(address) : is_ascii(address));
+  const auto again = mail::parse_path("<" + mail::to_external(address) + ">", utf8);
+  POSTRIDER_CHECK(again && again->address == address, address);
+}
+
+void check_keys(const std::string& address) {
+  maps::KeyRules rules;
+  rules.delimiters = "+-";
+  for (const bool parents : {false, true}) {
+    rules.parents_match = parents;
+    for (const auto& keys :
+         {maps::transport_keys(address, rules), maps::access_keys(address, rules),
+          maps::address_keys(address, rules), maps::generic_keys(address, rules, parents),
+          maps::domain_keys(mail::domain_part(address), rules)})
+      POSTRIDER_CHECK(keys.size() < 1000);
+  }
+}
+
+} // namespace
+
+FUZZ(input) {
+  const std::string text(input);
+  for (const auto utf8 : {mail::Utf8::no, mail::Utf8::yes}) {
+    if (const auto path = mail::parse_path(text, utf8)) {
+      POSTRIDER_CHECK(path->length <= text.size());
+      if (!path->address.empty()) check_address(path->address, utf8);
+      check_keys(path->address);
+    }
+    if (const auto mailbox = mail::parse_mailbox(text, utf8)) check_address(*mailbox, utf8);
+  }
+  check_keys(text.substr(0, 300));
+  if (const auto ascii = mail::to_ascii(text)) {
+    POSTRIDER_CHECK(is_ascii(*ascii) && lowercase(*ascii) == *ascii && mail::is_domain(*ascii));
+    const auto again = mail::to_ascii(*ascii);
+    POSTRIDER_CHECK(again && *again == *ascii, *ascii);
+  }
+  if (mail::is_hostname(text)) POSTRIDER_CHECK(mail::is_domain(text) && is_ascii(text));
+  if (mail::is_address_literal(text)) POSTRIDER_CHECK(!mail::literal_address(text).empty(), text);
+  if (const auto ip = net::Address::parse_ip(text, 25)) {
+    POSTRIDER_CHECK(ip->is_ip() && ip->port() == 25);
+    const auto again = net::Address::parse_ip(ip->text(), 25);
+    POSTRIDER_CHECK(again && again->text() == ip->text(), ip->text());
+    const auto known = maps::parse_address(ip->text());
+    POSTRIDER_CHECK(known || text.find('%') != text.npos, ip->text());
+  }
+  if (const auto network = maps::parse_network(text))
+    POSTRIDER_CHECK(network->bits <= network->base.size * 8U && network->contains(network->base));
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// Frames out of a socket: whatever the other process writes, and however it is cut, the channel
+// gives out the same whole frames and then an Error.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fuzz/target.hpp"
+#include "ipc/channel.hpp"
+#include "net/tcp_stream.hpp"
+#include "support/run_task.hpp"
+
+namespace {
+using namespace postrider;
+
+struct Got {
+  std::string frames;
+  ErrorKind end = ErrorKind::io;
+  bool operator==(const Got&) const = default;
+};
+
+ev::Task<Got> receive_all(ipc::Channel& channel) {
+  Got got;
+  while (true) {
+    Result<ipc::Frame> frame = co_await channel.receive(ev::Deadline::never());
+    if (!frame) {
+      got.end = frame.error().kind();
+      co_return got;
+    }
+    got.frames += std::to_string(frame->type) + ":" + std::string(frame->body) + "\n";
+    POSTRIDER_CHECK(frame->fds.empty(), "nobody sent descriptors");
+    (void)ipc::as<ipc::Hello>(*frame);
+  }
+}
+
+Got run(const std::vector<std::string>& pieces) {
+  static ev::Loop loop;
+  auto fds = net::socket_pair();
+  POSTRIDER_CHECK(fds.ok());
+  Fd writer = std::move(fds->first);
+  ipc::Limits limits;
+  limits.frame = 4096;
+  ipc::Channel channel(loop, std::move(fds->second), limits);
+  for (const std::string& piece : pieces) {
+    if (::send(writer.get(), piece.data(), piece.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) break;
+    loop.turn(false);
+    (void)channel.has_frame();
+  }
+  writer.reset();
+  return test::run_task<Got>(loop, [&] { return receive_all(channel); });
+}
+
+} // namespace
+
+FUZZ(input) {
+  const std::vector<std::string> pieces = fuzz::cut(input.substr(0, 60'000));
+  const Got got = run(pieces);
+  POSTRIDER_CHECK(got == run({fuzz::joined(pieces)}), "cut into pieces");
+}

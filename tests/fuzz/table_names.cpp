@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// type:name, and lists of them, as main.cf has them: tables without a file. The first line is a
+// key.
+#include "base/ascii.hpp"
+#include "fuzz/target.hpp"
+#include "maps/map.hpp"
+#include "maps/match_list.hpp"
+
+FUZZ(input) {
+  using namespace postrider;
+  const unsigned options = fuzz::take_byte(input);
+  const std::size_t end = std::min(input.find('\n'), input.size());
+  const std::string key(input.substr(0, end));
+  const std::string spec(input.substr(std::min(input.size(), end + 1)).substr(0, 1000));
+  // Files of this host, and hosts, are none of an input's business.
+  const bool has_file = spec.find('/') != spec.npos && spec.find('{') == spec.npos;
+  for (const std::string_view type : {"socketmap", "hash", "btree", "dbm", "cdb", "lmdb"})
+    if (lowercase(spec).find(type) != spec.npos) return;
+  if (has_file) return;
+  for (std::size_t at = spec.find(":/"); at != spec.npos; at = spec.find(":/", at + 1))
+    return;
+
+  maps::MapOptions map_options;
+  map_options.warn = [](std::string_view text) { POSTRIDER_CHECK(!text.empty()); };
+  map_options.substitution = (options & 1) != 0;
+  if (auto list = maps::open_maps(spec, map_options)) {
+    if ((options & 2) != 0) list->take_empty_answers();
+    for (const maps::Key kind : {maps::Key::whole, maps::Key::part}) {
+      const auto answer = list->lookup(key, kind);
+      if (!answer) POSTRIDER_CHECK(!answer.error().text().empty());
+      if (answer && *answer && (options & 2) == 0) POSTRIDER_CHECK(!(*answer)->empty());
+    }
+  }
+  if (auto one = maps::open_map(spec, map_options))
+    (void)(*one)->list([](std::string_view, std::string_view) {}).ok();
+  if (spec.find('/') != spec.npos) return; // of a list it may be a file's name
+  if (auto list = maps::MatchList::open(spec, {.parents_match = (options & 4) != 0}, map_options)) {
+    (void)list->matches_domain(key).ok();
+    (void)list->matches_address(key).ok();
+    (void)list->matches_host(key, "192.0.2.1").ok();
+  }
+}
