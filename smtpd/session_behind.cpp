@@ -50,7 +50,7 @@ ev::Task<void> Session::xclient(std::string_view arguments) {
   doubts_ = {};
   early_ = {};
   if (!config_->rules->delay_reject) {
-    const bool welcome = co_await allow(Stage::client, "CONNECT", "");
+    const bool welcome = co_await allow(Stage::client, where_, "");
     denied_ = !welcome;
     if (denied_) co_return;
   }

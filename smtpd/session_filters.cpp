@@ -56,7 +56,7 @@ ev::Task<void> Session::meet_filters() {
   const std::string name = peer_.name == "unknown" ? "[" + address + "]" : peer_.name;
   const milter::Event event =
       milter::connect_event(name, net::Address::parse_ip(address, port).value_or(net::Address()));
-  std::optional<smtp::Refusal> refusal = co_await filters_->tell("CONNECT", event);
+  std::optional<smtp::Refusal> refusal = co_await filters_->tell(where_, event);
   if (!refusal && peer_.local) { // what comes from here has said no HELO
     const milter::Event helo = milter::helo_event("localhost");
     refusal = co_await filters_->tell("HELO", helo);

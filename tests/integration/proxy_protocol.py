@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: MIT
 """A service behind a proxy: the client is whom the proxy's header names, in either version of the
-PROXY protocol, by a script and by haproxy. Other clients, and headers that are none, are turned away.
+PROXY protocol, by a script and by haproxy, and also where TLS begins with the connection. Other clients,
+and headers that are none, are turned away.
 
 # shows: smtpd_upstream_proxy_protocol
 # shows: smtpd_upstream_proxy_timeout
 # shows: smtpd_upstream_proxy_hosts
 """
+import pathlib
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
+import tempfile
 
+import certs
 import ports
 import sinks
-from suite import RawClient, Suite, expect, expect_equal
+from suite import RawClient, Suite, expect, expect_equal, expect_match
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -60,15 +65,51 @@ def is_cut(client):
         return True
 
 
-with sinks.Sink() as sink:
+def talk_tls(port, header, together):
+    """A session behind TLS, which begins right behind the header; `together`: in one packet with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        if not together:
+            client.sendall(header)
+            header = b""
+
+        def step(act):
+            nonlocal header
+            while True:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    client.sendall(header + outgoing.read())
+                    header = b""
+                    more = client.recv(65536)
+                    incoming.write(more) if more else incoming.write_eof()
+
+        step(tls.do_handshake)
+        said = [step(lambda: tls.read(4096)).decode()]
+        for line in ("EHLO c.example", "MAIL FROM:<a@b.example>", "RCPT TO:<u@far.example>", "DATA",
+                     "Subject: wrapped\r\n\r\ntext\r\n.", "QUIT"):
+            tls.write(line.encode() + b"\r\n")
+            said.append(step(lambda: tls.read(4096)).decode())
+        return said
+
+
+with sinks.Sink() as sink, tempfile.TemporaryDirectory(prefix="postrider-test-") as directory:
+    certificate = certs.Authority(pathlib.Path(directory)).issue("mail.postrider.example")
     suite = Suite(start=False, relayhost=sink.place, smtpd_peername_lookup="no", mynetworks="127.0.0.0/8, 192.0.2.1")
-    proxied, open_one = ports.free_port(), ports.free_port()
+    proxied, open_one, wrapped = ports.free_port(), ports.free_port(), ports.free_port()
     with (suite.config / "master.cf").open("a") as master_cf:
         master_cf.write(f"127.0.0.1:{proxied} inet n - n - - smtpd\n"
                         " -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_upstream_proxy_timeout=1s\n"
                         " -o smtpd_upstream_proxy_hosts=127.0.0.1\n"
                         f"127.0.0.1:{open_one} inet n - n - - smtpd\n"
-                        " -o smtpd_upstream_proxy_protocol=haproxy\n")
+                        " -o smtpd_upstream_proxy_protocol=haproxy\n"
+                        f"127.0.0.1:{wrapped} inet n - n - - smtpd\n"
+                        " -o smtpd_upstream_proxy_protocol=haproxy -o smtpd_tls_wrappermode=yes\n"
+                        f" -o smtpd_tls_chain_files={certificate.both} -o smtpd_tls_loglevel=1\n"
+                        " -o smtpd_tls_received_header=yes\n")
     suite.start_at_enter = True
     with suite:
         for header, address in GOOD.items():
@@ -97,6 +138,23 @@ with sinks.Sink() as sink:
             client.write(GOOD_FOUR + b"EHLO client.example\r\n")
             expect(client.reply().startswith("554 5.5.0"), "early talk")
 
+        # TLS from the first byte behind the header: to the byte, in whatever pieces it comes.
+        for n, (header, together) in enumerate(((GOOD_FOUR, False), (GOOD_FOUR, True),
+                                                (binary(0x21, 0x11, FOUR), True)), 2):
+            said = talk_tls(wrapped, header, together)
+            expect_equal([reply[:3] for reply in said], ["220", "250", "250", "250", "354", "250", "221"], f"{header}")
+            expect_match(r"Received: from c\.example \(unknown \[192\.0\.2\.1\]\)\s+\(using TLSv1", sink.wait(n)[-1].header)
+        suite.wait_log(r"TLS connection established from unknown\[192\.0\.2\.1\]", count=3)
+        # No header, and TLS at once: nothing is said, since it may be anybody.
+        with connect(wrapped) as client:
+            client.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 64)
+            expect(is_cut(client), "TLS without a header")
+        # A header, and no TLS behind it.
+        with connect(wrapped) as client:
+            client.write(GOOD_FOUR + b"EHLO client.example\r\n")
+            expect(not client.file.read().startswith(b"2"), "no TLS behind the header")
+        suite.wait_log(r"SSL_accept error from unknown\[192\.0\.2\.1\]")
+
         for header in BAD:
             with connect(proxied) as client:
                 client.write(header)
@@ -105,7 +163,7 @@ with sinks.Sink() as sink:
                 except OSError:
                     pass  # cut already
                 expect(is_cut(client), f"{header}")
-        suite.wait_log(r"cannot serve unknown\[127\.0\.0\.1\]: bad PROXY header", count=len(BAD))
+        suite.wait_log(r"cannot serve unknown\[127\.0\.0\.1\]: bad PROXY header", count=len(BAD) + 1)
         with connect(proxied) as client:
             client.write("PROXY TC")
             expect(is_cut(client), "silence")
