@@ -1,35 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "milter/options.hpp"
 
-#include <netdb.h>
-
 #include "base/ascii.hpp"
 #include "base/words.hpp"
 #include "config/units.hpp"
+#include "net/host.hpp"
 
 namespace postrider::milter {
 
 namespace {
-
-Result<void> find_host(const std::string& host, std::uint16_t port, FilterOptions& filter) {
-  if (const auto address = net::Address::parse_ip(host, port)) {
-    filter.addresses.push_back(*address);
-    return {};
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  if (const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &list); failed != 0) {
-    filter.trouble = "host " + host + ": " + ::gai_strerror(failed);
-    return {};
-  }
-  for (const addrinfo* at = list; at != nullptr; at = at->ai_next) {
-    filter.addresses.push_back(net::Address::from_sockaddr(at->ai_addr, at->ai_addrlen));
-    filter.addresses.back().set_port(port);
-  }
-  ::freeaddrinfo(list);
-  return {};
-}
 
 Result<void> parse_endpoint(std::string_view text, FilterOptions& filter) {
   filter.name = text;
@@ -47,7 +26,11 @@ Result<void> parse_endpoint(std::string_view text, FilterOptions& filter) {
   if (colon == text.npos || colon == 0) return syntax;
   const auto port = parse_decimal(text.substr(colon + 1));
   if (!port || *port == 0 || *port > 65535) return syntax;
-  return find_host(std::string(text.substr(0, colon)), static_cast<std::uint16_t>(*port), filter);
+  net::Host host =
+      net::find_host(std::string(text.substr(0, colon)), static_cast<std::uint16_t>(*port));
+  filter.addresses = std::move(host.addresses);
+  filter.trouble = std::move(host.trouble);
+  return {};
 }
 
 Result<void> parse_setting(std::string_view text, FilterOptions& filter) {

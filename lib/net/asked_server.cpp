@@ -5,6 +5,7 @@
 #include <netdb.h>
 
 #include "base/ascii.hpp"
+#include "net/host.hpp"
 
 namespace postrider::net {
 
@@ -40,24 +41,9 @@ Result<std::unique_ptr<AskedServer>> AskedServer::open(std::string_view address,
     return Error(ErrorKind::config, "\"" + std::string(address.substr(0, 200)) +
                                         "\" is neither inet:host:port nor unix:path");
   POSTRIDER_TRY(const std::uint16_t port, parse_port(std::string(address.substr(colon + 1))));
-  const std::string host(address.substr(5, colon - 5));
-  if (const auto ip = Address::parse_ip(host, port)) {
-    server->addresses_.push_back(*ip);
-    return server;
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  const int failed = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
-  if (failed != 0) {
-    server->trouble_ = "host " + host + ": " + ::gai_strerror(failed);
-    return server;
-  }
-  for (const addrinfo* at = list; at != nullptr; at = at->ai_next) {
-    server->addresses_.push_back(Address::from_sockaddr(at->ai_addr, at->ai_addrlen));
-    server->addresses_.back().set_port(port);
-  }
-  ::freeaddrinfo(list);
+  Host host = find_host(std::string(address.substr(5, colon - 5)), port);
+  server->addresses_ = std::move(host.addresses);
+  server->trouble_ = std::move(host.trouble);
   return server;
 }
 
