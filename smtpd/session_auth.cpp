@@ -59,6 +59,7 @@ proto::LoginFacts Session::login_facts() const {
   facts.hostname = config_->hostname;
   facts.realm = auth.realm;
   facts.client = peer_.address;
+  facts.server = peer_.server_address;
   facts.security = tls ? auth.tls_security : auth.security;
   const std::string& subject = peer_.tls.subject;
   if (peer_.tls.trusted && subject.size() <= proto::kLongestLoginText &&

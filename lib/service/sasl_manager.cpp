@@ -44,6 +44,7 @@ SaslManager::mechanisms(ev::Lent<const proto::LoginFacts> facts) {
   proto::ListMechanisms request;
   request.facts = *facts;
   request.facts.client.clear();
+  request.facts.server.clear();
   const std::string key = encode(request.facts);
   const auto found = known_.find(key);
   if (found != known_.end() && loop_.now() - found->second.since < kFresh)
