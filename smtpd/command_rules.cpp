@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "base/log.hpp"
+#include "config.hpp"
 #include "config/expand.hpp"
 #include "config/settings.hpp"
 #include "mail/address.hpp"
@@ -73,6 +74,11 @@ Result<std::shared_ptr<CommandRules>> CommandRules::open(const Texts& texts,
   POSTRIDER_TRY_VOID(list(rules->without_effect_, "smtpd_noop_commands", texts.without_effect));
   POSTRIDER_TRY_VOID(table(rules->filter_, "smtpd_command_filter", texts.filter));
   POSTRIDER_TRY_VOID(table(rules->footers_, "smtpd_reject_footer_maps", texts.footer_tables));
+  for (const auto& [name, waits] :
+       {std::pair("smtpd_forbidden_commands", rules->forbidden_.may_wait()),
+        std::pair("smtpd_noop_commands", rules->without_effect_.may_wait()),
+        std::pair("smtpd_reject_footer_maps", rules->footers_.may_wait())})
+    if (waits) return must_not_wait().in(name);
   return rules;
 }
 

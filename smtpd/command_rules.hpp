@@ -34,7 +34,8 @@ class CommandRules {
   // smtpd_forbidden_commands, smtpd_noop_commands. Trouble with a table: no.
   bool forbids(std::string_view word);
   bool ignores(std::string_view word);
-  // smtpd_command_filter: what to read instead; nullopt: the line itself. Error: 451.
+  // smtpd_command_filter: what to read instead; nullopt: the line itself. Error: 451. A question
+  // for maps::ask(); the other functions are none, and open() refuses tables that make them wait.
   maps::Answer replace(std::string_view line);
   // smtpd_unimplemented_command_limit; 0: none.
   std::int64_t unimplemented_limit() const { return texts_.unimplemented_limit; }

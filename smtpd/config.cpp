@@ -28,6 +28,11 @@ Error in_parameter(const config::Settings& settings, std::string_view name, cons
   return Error(ErrorKind::config, where + ": " + error.text());
 }
 
+Error must_not_wait() {
+  return Error(ErrorKind::config, "a socketmap: table would have to be waited for here; copy it "
+                                  "into a table of this host (postrider-tables(5))");
+}
+
 namespace {
 
 class TableLists final : public Lists {

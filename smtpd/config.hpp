@@ -99,6 +99,9 @@ struct Config {
 // "main.cf:12: smtpd_relay_restrictions = ...: what is wrong".
 Error in_parameter(const config::Settings& settings, std::string_view name, const Error& error);
 
+// Of a table that another process answers, where there is no time for that.
+Error must_not_wait();
+
 // smtpd_*_restrictions, with the tables and services that they name opened.
 Result<std::shared_ptr<const Rules>> load_rules(const config::Settings& settings,
                                                 std::shared_ptr<Lists> lists,

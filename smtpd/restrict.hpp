@@ -169,8 +169,10 @@ class Walk {
   ev::Task<Verdict> dns_list_domain(ev::Lent<const Restriction> one);
   ev::Task<Verdict> dns_list_verdict(ev::Lent<const Restriction> one, const std::string& query,
                                      const std::string& what, const View& about);
-  Result<std::string> dns_list_reply(const std::string& list, const std::string& what,
-                                     std::string_view cls, const std::string& reason);
+  ev::Task<Result<std::string>> dns_list_form(const std::string& list);
+  Result<std::string> dns_list_reply(const std::string& form, const std::string& list,
+                                     const std::string& what, std::string_view cls,
+                                     const std::string& reason);
 
   // --- access tables (restrict_access.cpp)
   ev::Task<Verdict> access(ev::Lent<const Restriction> one);

@@ -110,7 +110,9 @@ ev::Task<Walk::Verdict> Walk::dns_list_verdict(ev::Lent<const Restriction> one,
   if (permits) co_return permit(one->row->name, about, one->argument);
   const dns::Answer why = co_await query(name, dns::Type::txt);
   const std::string reason = why.records.empty() ? "" : text_of_txt(why.records.front().data);
-  const Result<std::string> reply = dns_list_reply(one->argument, what, about.cls, reason);
+  Result<std::string> form = co_await dns_list_form(one->argument);
+  const Result<std::string> reply =
+      form ? dns_list_reply(*form, one->argument, what, about.cls, reason) : form.error();
   if (!reply) co_return misconfigured(reply.error().text());
   int code = rules_.codes.dns_list;
   std::string_view text = *reply;
@@ -124,19 +126,25 @@ ev::Task<Walk::Verdict> Walk::dns_list_verdict(ev::Lent<const Restriction> one,
   co_return reject(code, dsn.empty() ? "4.7.1" : dsn, std::string(text));
 }
 
-Result<std::string> Walk::dns_list_reply(const std::string& list, const std::string& what,
-                                         std::string_view cls, const std::string& reason) {
-  std::string form = rules_.dns_list_reply.empty() ? std::string(kReply) : rules_.dns_list_reply;
+// rbl_reply_maps by the list as it is named in main.cf, then by its domain; or default_rbl_reply.
+ev::Task<Result<std::string>> Walk::dns_list_form(const std::string& list) {
+  const std::vector<maps::SearchKey> keys{{list, maps::Key::whole},
+                                          {list.substr(0, list.find('=')), maps::Key::whole}};
+  const std::function<maps::Answer()> question = [&]() -> maps::Answer {
+    if (!rules_.dns_list_replies) return std::optional<std::string>();
+    return maps::search(*rules_.dns_list_replies, keys);
+  };
+  maps::Answer own = co_await maps::ask<std::optional<std::string>>(loop_, question,
+                                                                    loop_.after(rules_.dns_limit));
+  if (!own) co_return own.error();
+  if (*own) co_return std::move(**own);
+  co_return rules_.dns_list_reply.empty() ? std::string(kReply) : rules_.dns_list_reply;
+}
+
+Result<std::string> Walk::dns_list_reply(const std::string& form, const std::string& list,
+                                         const std::string& what, std::string_view cls,
+                                         const std::string& reason) {
   const std::string domain = list.substr(0, list.find('='));
-  if (rules_.dns_list_replies) {
-    for (const std::string& key : {list, domain}) {
-      const maps::Answer own = rules_.dns_list_replies->lookup(key);
-      if (!own) return own.error();
-      if (!*own) continue;
-      form = **own;
-      break;
-    }
-  }
   const auto part = [](const std::optional<std::string>& address, bool of_domain) {
     const std::string_view text = address ? std::string_view(*address) : std::string_view();
     return std::string(of_domain ? mail::domain_part(text) : mail::local_part(text));

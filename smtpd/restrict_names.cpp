@@ -87,7 +87,11 @@ ev::Task<Walk::Verdict> Walk::mx_backup(const View& view) {
         for (const std::string& mine : *own)
           is_mx = is_mx || mine == address;
       if (record.preference != best || !rules_.mx_backup_networks) continue;
-      const Result<bool> inside = rules_.mx_backup_networks->matches_address(address);
+      const std::function<Result<bool>()> question = [&] {
+        return rules_.mx_backup_networks->matches_address(address);
+      };
+      Result<bool> inside =
+          co_await maps::ask<bool>(loop_, question, loop_.after(rules_.dns_limit));
       primaries_allowed = primaries_allowed && inside && *inside;
     }
   }

@@ -95,6 +95,19 @@ constexpr auto kWords = std::to_array<WordRow>({
     {"reject_maps_rbl", Word::not_here},
 });
 
+// Of Word::not_here: what to do instead.
+std::string_view remedy_for(std::string_view name) {
+  if (name == "reject_unverified_sender")
+    return "use reject_unknown_sender_domain and, for addresses of ours, reject_unlisted_sender";
+  if (name == "reject_unverified_recipient")
+    return "list recipients in relay_recipient_maps, or let the next server say at RCPT who exists "
+           "(smtpd_forward)";
+  if (name == "check_etrn_access") return "there is no ETRN here; take it out";
+  if (name == "check_relay_domains") return "use permit_auth_destination, reject";
+  if (name == "reject_maps_rbl") return "use reject_rbl_client for each list";
+  return "take it out";
+}
+
 constexpr int kDeepest = 100; // classes within classes
 
 constexpr WordRow kClass{"", Word::restriction_class};
@@ -233,7 +246,8 @@ Result<Restrictions> parse_restrictions(const std::vector<std::string>& words,
     } else if (const WordRow* row = find_word(word)) {
       one.row = row;
       if (row->word == Word::not_here)
-        return config_error(quoted(word) + " is not in this version; take it out");
+        return config_error(quoted(word) + " is not in this version; " +
+                            std::string(remedy_for(row->name)));
       if (takes_argument(row->word)) {
         if (i + 1 == words.size() || find_word(words[i + 1]) != nullptr)
           return config_error(quoted(word) + " needs something behind it");

@@ -173,6 +173,8 @@ Result<std::shared_ptr<const Rules>> load_rules(const config::Settings& settings
   POSTRIDER_TRY(rules->logged_permits,
                 opener.matches("smtpd_log_access_permit_actions",
                                settings.list("smtpd_log_access_permit_actions")));
+  if (rules->logged_permits && rules->logged_permits->may_wait())
+    return in_parameter(settings, "smtpd_log_access_permit_actions", must_not_wait());
   POSTRIDER_TRY_VOID(load_classes(settings, opener, rules->classes));
   const auto load = [&](Restrictions& into, std::string_view name,
                         const std::vector<std::string>& words, Subject bare) -> Result<void> {

@@ -123,7 +123,10 @@ ev::Task<void> Session::converse() {
     const bool more = co_await next_line();
     if (!more) break;
     failed_ = false;
-    if (config_->commands && takes_other_line()) continue;
+    if (config_->commands) {
+      const bool answered = co_await takes_other_line();
+      if (answered) continue;
+    }
     const smtp::Command command = smtp::parse_command(line_);
     const CommandRow& row = kCommands[row_of(command.verb)];
     if (command.verb != smtp::Verb::unknown) where_ = row.reply_name;

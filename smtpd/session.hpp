@@ -153,10 +153,10 @@ class Session {
   Situation situation(std::string_view where) const;
   bool may_object(Stage first, Stage last) const;
   std::string new_instance();
-  void apply_effects(); // REDIRECT, BCC, HOLD
+  void apply_effects(); // REDIRECT, BCC, HOLD, FILTER
   static std::string_view first_word(std::string_view line);
   // smtpd_command_filter, smtpd_noop_commands. True: the line is answered.
-  bool takes_other_line();
+  ev::Task<bool> takes_other_line(); // WAITS for a table
   void count_unimplemented();
   std::string refusal_with_footer(int code, std::string_view dsn, std::string_view text) const;
 

@@ -7,6 +7,7 @@
 
 #include "base/ascii.hpp"
 #include "base/log.hpp"
+#include "maps/ask.hpp"
 #include "session.hpp"
 
 namespace postrider::smtpd {
@@ -117,24 +118,27 @@ std::string_view Session::first_word(std::string_view line) {
   return line.substr(0, line.find_first_of(" \t"));
 }
 
-bool Session::takes_other_line() {
-  const maps::Answer other = config_->commands->replace(trim(line_));
+ev::Task<bool> Session::takes_other_line() {
+  const std::string line(trim(line_));
+  const std::function<maps::Answer()> question = [&] { return config_->commands->replace(line); };
+  maps::Answer other =
+      co_await maps::ask<std::optional<std::string>>(shared_.loop, question, limit());
   if (!other) {
     log::warning("smtpd_command_filter: " + other.error().text());
     fail(451, "4.3.0", "Temporary lookup error");
-    return true;
+    co_return true;
   }
   if (*other) {
     log::info(peer_.shown() + ": replacing command \"" + line_.substr(0, 100) + "\" with \"" +
               (*other)->substr(0, 100) + "\"");
     line_ = **other;
   }
-  if (!config_->commands->ignores(first_word(line_))) return false;
+  if (!config_->commands->ignores(first_word(line_))) co_return false;
   reply(250, "2.0.0", "Ok");
-  if (++junk_ <= config_->junk_limit || ++errors_ < config_->hard_errors) return true;
+  if (++junk_ <= config_->junk_limit || ++errors_ < config_->hard_errors) co_return true;
   reply(421, "4.7.0", config_->hostname + " Error: too many errors");
   end_ = End::error;
-  return true;
+  co_return true;
 }
 
 void Session::count_unimplemented() {

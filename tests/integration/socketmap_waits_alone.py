@@ -7,6 +7,7 @@ import pathlib
 import socket
 import threading
 
+import ports
 import sinks
 from suite import Suite, expect, expect_equal, expect_match
 
@@ -157,3 +158,23 @@ with sinks.Sink() as general, sinks.Sink() as special, \
     session.close()
     expect(all(key.count("@") == (1 if table == "transport" else 0) for table, key in server.asked),
            f"whole keys only: {server.asked}")
+
+# A command line that is looked up before it is read: whoever is asked about waits, and nobody else.
+with Suite(start=False) as suite:
+    server = Server(suite.top / "socket")
+    suite.configure(smtpd_command_filter=f"socketmap:unix:{suite.top}/socket:command")
+    gate = threading.Event()
+    server.answers["command", "HELLO slow.example"] = gate
+    server.answers["command", "HELLO slow.example", "then"] = "OK HELO slow.example"
+    server.answers["command", "NOOP please"] = "TEMP later"
+    suite.start()
+    slow, quick = suite.raw(), suite.raw()
+    slow.write(b"HELLO slow.example\r\n")
+    ports.wait_until(lambda: ("command", "HELLO slow.example") in server.asked, 20, "the question")
+    expect_match("^250", quick.command("HELO quick.example"), "the other session")
+    expect(slow.silent(), "the first session waits")
+    gate.set()
+    expect_match("^250", slow.reply(), "the answer came")
+    expect_match("^451 4.3.0", quick.command("NOOP please"), "no answer")
+    slow.close()
+    quick.close()
