@@ -16,7 +16,7 @@ postrider_program(saslmgr USES base sandbox ev config net sasl ipc proto service
 postrider_program(tlsrpt USES base ev mail config db net dns http ipc queue proto service daemon submit
                   LINKS nlohmann_json::nlohmann_json PkgConfig::ZLIB)
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/main.cpp)
-  postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit forward
+  postrider_program(postrider FOLDER ctl DESTINATION bin USES ${all_l4} smtpclient daemon submit
                     LINKS nlohmann_json::nlohmann_json)
 endif()
 if(EXISTS ${CMAKE_SOURCE_DIR}/ctl/sendmail.cpp)

@@ -3,13 +3,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <set>
+#include <spawn.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/ascii.hpp"
+#include "base/fd.hpp"
 #include "base/text_file.hpp"
 #include "config/master_cf.hpp"
-#include "forward/setup.hpp"
 #include "init.hpp"
 #include "maps/ask.hpp"
 #include "sandbox/domain.hpp"
@@ -146,9 +150,51 @@ void check_client(const config::Settings& settings, const std::string& program,
   }
 }
 
-void check_server(const config::Settings& settings, const std::string& where, Collector& out) {
-  const auto forward = forward::Setup::load(settings, "smtpd");
-  if (!forward) out.error(where + forward.error().text());
+// What the program says of its line: its parameters are its own business, and so are the files that
+// they name.
+void ask_program(const std::string& program, const std::string& directory,
+                 const config::ServiceEntry& service, const std::string& where, Collector& out) {
+  std::vector<std::string> words{program, "--check", "-c", directory, "-n", service.name};
+  for (const auto& [name, value] : service.overrides) {
+    words.emplace_back("-o");
+    words.push_back(name + "=" + value);
+  }
+  std::vector<char*> arguments;
+  for (std::string& word : words)
+    arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return out.error(Error::from_errno("pipe", errno).text());
+  Fd reading(ends[0]), writing(ends[1]);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, writing.get(), STDERR_FILENO);
+  pid_t pid = 0;
+  const int failed =
+      ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  writing.reset();
+  if (failed != 0) return out.error(where + Error::from_errno(program, failed).text());
+  std::string said;
+  char buffer[4096];
+  for (ssize_t got; (got = ::read(reading.get(), buffer, sizeof buffer)) != 0;) {
+    if (got > 0) said.append(buffer, static_cast<std::size_t>(got));
+    if (got < 0 && errno != EINTR) break;
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  bool explained = false;
+  for (const std::string_view line : split(said, "\n")) {
+    constexpr std::string_view kError = "error: ", kWarning = "warning: ";
+    if (line.starts_with(kError))
+      out.error(where + shown(line.substr(kError.size())));
+    else if (const std::size_t at = line.find(kWarning); at != std::string_view::npos)
+      out.warning(where + shown(line.substr(at + kWarning.size())));
+    explained = explained || line.starts_with(kError);
+  }
+  if (status != 0 && !explained) out.error(where + program + " --check failed: " + shown(said));
 }
 
 } // namespace
@@ -183,13 +229,13 @@ Report check_configuration(const std::string& directory) {
     if (!own && findings.errors.empty()) findings.errors.push_back(own.error().text());
     out.take(findings, where);
     if (own) check_client(*own, service.command, where, out);
-    if (own && service.command == "smtpd") check_server(*own, where, out);
-    if (settings) {
-      const std::string program = settings->text("daemon_directory") + "/" + service.command;
-      if (::access(program.c_str(), X_OK) != 0)
-        out.error(where + Error::from_errno(program, errno).text() +
-                  "; remove the line, or install the program");
-    }
+    if (!settings) continue;
+    const std::string program = settings->text("daemon_directory") + "/" + service.command;
+    if (::access(program.c_str(), X_OK) != 0)
+      out.error(where + Error::from_errno(program, errno).text() +
+                "; remove the line, or install the program");
+    else if (own && findings.errors.empty() && service.command == "smtpd")
+      ask_program(program, directory, service, where, out);
   }
   if (settings) {
     check_tables(*settings, out);

@@ -5,6 +5,7 @@
 // of its own message, or, where mail is forwarded in the session, the next server; then it also
 // holds what it says to be let in there.
 #include "base/log.hpp"
+#include "check.hpp"
 #include "daemon/run.hpp"
 #include "service.hpp"
 
@@ -28,5 +29,6 @@ int main(int argc, char** argv) {
   program.start = [&](daemon::Context& context) {
     return smtpd::Service::create(context, servers, std::move(tls), std::move(forward));
   };
+  program.check = smtpd::check;
   return daemon::run(argc, argv, program);
 }

@@ -86,6 +86,8 @@ struct Program {
   // Opens what needs privilege, before the jail; may be empty.
   std::function<Result<void>(Context&)> open = {};
   std::function<Result<std::unique_ptr<Service>>(Context&)> start;
+  // What --check looks at besides main.cf's own rules; may be empty. Warnings are logged.
+  std::function<Result<void>(const config::Settings&)> check = {};
 };
 
 class Context {

@@ -74,6 +74,7 @@ class Runner {
   friend class Client;
 
   Result<void> configure();
+  int check();
   Result<void> prepare();
   Result<void> enter();
   void serve();
@@ -195,12 +196,20 @@ Result<void> Runner::enter() {
   return {};
 }
 
+int Runner::check() {
+  log::start(log_setup(*settings_, program_.name, -1, true, options_.verbose));
+  if (!program_.check) return 0;
+  const Result<void> good = program_.check(*settings_);
+  if (!good) print({good.error().text()}, "error");
+  return good ? 0 : 1;
+}
+
 int Runner::run() {
   if (auto configured = configure(); !configured) {
     if (options_.check) return 1;
     log::fatal(configured.error().text());
   }
-  if (options_.check) return 0;
+  if (options_.check) return check();
   if (auto prepared = prepare(); !prepared) log::fatal(prepared.error().text());
   if (auto entered = enter(); !entered) log::fatal(entered.error().text());
   auto service = program_.start(context_);
