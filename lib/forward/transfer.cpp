@@ -122,9 +122,39 @@ ev::Task<std::optional<Trouble>> Transfer::introduce() {
   co_return std::nullopt;
 }
 
+struct Transfer::Ahead {
+  Ahead(const std::vector<mail::Recipient>& r, std::vector<Answer>& a)
+      : recipients(r), answers(a) {}
+  const std::vector<mail::Recipient>& recipients;
+  std::vector<Answer>& answers;
+  std::vector<std::size_t> said; // of these, in the group of MAIL
+};
+
 ev::Task<Answer> Transfer::mail(ev::Lent<const mail::ContentFacts> facts, bool size_known) {
   facts_ = *facts;
   what_.converted = !size_known;
+  std::vector<Answer> none;
+  Ahead nobody(nobody_, none);
+  co_return co_await begin(nobody);
+}
+
+ev::Task<Answer> Transfer::mail_to_all(ev::Lent<const mail::ContentFacts> facts,
+                                       const std::vector<mail::Recipient>& recipients,
+                                       std::vector<Answer>& answers) {
+  facts_ = *facts;
+  what_.converted = false;
+  Ahead all(recipients, answers);
+  Answer answer = co_await begin(all);
+  if (!is_yes(answer) || !answers.empty()) co_return answer;
+  for (const mail::Recipient& recipient : recipients) {
+    Answer one = co_await rcpt(recipient);
+    answers.push_back(std::move(one));
+  }
+  co_return answer;
+}
+
+// Each may try again: an idle connection may be at its end, and then nothing has happened yet.
+ev::Task<Answer> Transfer::begin(Ahead& ahead) {
   sent_ = envelope_;
   sent_.recipients.clear();
   bool mapped = false;
@@ -136,7 +166,6 @@ ev::Task<Answer> Transfer::mail(ev::Lent<const mail::ContentFacts> facts, bool s
       if (!done) co_return give_up(smtpclient::trouble_from(done.error(), Step::mail));
       mapped = true;
     }
-    // Over an idle connection: it may be at its end, and then nothing has happened yet.
     const bool reused = connection_->reused;
     const std::optional<Answer> obstacle = obstacle_to(nobody_);
     if (obstacle) co_return *obstacle;
@@ -144,10 +173,22 @@ ev::Task<Answer> Transfer::mail(ev::Lent<const mail::ContentFacts> facts, bool s
     uses_ = session().uses();
     std::optional<Trouble> trouble = co_await introduce();
     if (!trouble) {
-      const std::string line = smtp::mail_command(what_, session().features());
+      std::string lines = smtp::mail_command(what_, session().features());
+      ahead.said.clear();
+      ahead.answers.clear();
+      if (session().features().pipelining) ahead.answers.resize(ahead.recipients.size());
+      for (std::size_t i = 0; i < ahead.answers.size(); ++i) {
+        std::optional<Answer> unsaid = co_await add_rcpt(ahead.recipients[i], lines);
+        if (unsaid)
+          ahead.answers[i] = std::move(*unsaid);
+        else
+          ahead.said.push_back(i);
+      }
       session().needs_reset = true;
-      Result<smtp::Reply> reply = co_await command(line, Step::mail);
-      if (reply && reply->ok()) {
+      Result<smtp::Reply> reply = co_await command(lines, Step::mail);
+      const bool taken = reply && reply->ok();
+      if (reply) co_await hear(ahead, taken);
+      if (taken) {
         stage_ = Stage::envelope;
         co_return answer_of(*reply);
       }
@@ -160,28 +201,52 @@ ev::Task<Answer> Transfer::mail(ev::Lent<const mail::ContentFacts> facts, bool s
   }
 }
 
-ev::Task<Answer> Transfer::rcpt(ev::Lent<const mail::Recipient> recipient) {
+// The replies to RCPT behind that to MAIL. They come whatever that one was, and count only when it
+// was a yes.
+ev::Task<void> Transfer::hear(Ahead& ahead, bool counts) {
+  for (const std::size_t i : ahead.said) {
+    if (session().broken()) {
+      ahead.answers[i] = {451, "4.4.2", std::string(kTryAgain)};
+      continue;
+    }
+    Result<smtp::Reply> reply = co_await session().read_reply(Step::rcpt);
+    if (counts) ahead.answers[i] = take_rcpt(ahead.recipients[i], reply);
+  }
+}
+
+// Adds the command for it, or says why it cannot be said.
+ev::Task<std::optional<Answer>> Transfer::add_rcpt(ev::Lent<const mail::Recipient> recipient,
+                                                   std::string& lines) {
   mail::Recipient wanted = *recipient;
-  if (session().broken()) co_return Answer{451, "4.4.2", std::string(kTryAgain)};
   if (!engine().tables.generic.empty()) {
     wanted.orcpt = smtp::original_recipient(wanted);
     Result<void> mapped = co_await map_address(wanted.address);
     if (!mapped) co_return give_up(smtpclient::trouble_from(mapped.error(), Step::rcpt));
   }
   const std::vector<mail::Recipient> one{wanted};
-  const std::optional<Answer> obstacle = obstacle_to(one);
-  if (obstacle) co_return *obstacle;
-  const std::string line = smtp::rcpt_command(wanted, what_, session().features());
-  Result<smtp::Reply> reply = co_await command(line, Step::rcpt);
-  if (!reply) co_return give_up(smtpclient::trouble_from(reply.error(), Step::rcpt));
+  std::optional<Answer> obstacle = obstacle_to(one);
+  if (!obstacle) lines += smtp::rcpt_command(wanted, what_, session().features());
+  co_return obstacle;
+}
+
+Answer Transfer::take_rcpt(const mail::Recipient& recipient, const Result<smtp::Reply>& reply) {
+  if (!reply) return give_up(smtpclient::trouble_from(reply.error(), Step::rcpt));
   if (reply->ok()) {
-    Passed passed;
-    passed.recipient = *recipient;
-    passed_.push_back(std::move(passed));
+    passed_.emplace_back();
+    passed_.back().recipient = recipient;
   } else if (!reply->temporary() && !reply->permanent()) {
     session().mark_broken();
   }
-  co_return answer_of(*reply);
+  return answer_of(*reply);
+}
+
+ev::Task<Answer> Transfer::rcpt(ev::Lent<const mail::Recipient> recipient) {
+  if (session().broken()) co_return Answer{451, "4.4.2", std::string(kTryAgain)};
+  std::string line;
+  std::optional<Answer> unsaid = co_await add_rcpt(recipient, line);
+  if (unsaid) co_return *unsaid;
+  const Result<smtp::Reply> reply = co_await command(line, Step::rcpt);
+  co_return take_rcpt(*recipient, reply);
 }
 
 ev::Task<Answer> Transfer::data() {

@@ -36,6 +36,11 @@ class Transfer {
   // WAITS for a connection, and for the reply to MAIL. `facts`: what is known of the content, of
   // its size only with `size_known`.
   ev::Task<Answer> mail(ev::Lent<const mail::ContentFacts> facts, bool size_known);
+  // mail() and then rcpt() for each of them, without waiting in between where the server offers
+  // PIPELINING. The answer to MAIL; with 2xx, `answers` has one for each recipient.
+  ev::Task<Answer> mail_to_all(ev::Lent<const mail::ContentFacts> facts,
+                               const std::vector<mail::Recipient>& recipients,
+                               std::vector<Answer>& answers);
   // REQUIRES that mail() was answered with 2xx.
   ev::Task<Answer> rcpt(ev::Lent<const mail::Recipient> recipient);
   // REQUIRES an accepted recipient. 354, or why not.
@@ -60,6 +65,12 @@ class Transfer {
   enum class Stage : std::uint8_t { none, envelope, content, ended };
   ev::Task<Result<smtp::Reply>> command(const std::string& line, smtp::Step step);
   ev::Task<std::optional<Answer>> open();
+  struct Ahead; // recipients that go out with MAIL
+  ev::Task<Answer> begin(Ahead& ahead);
+  ev::Task<std::optional<Answer>> add_rcpt(ev::Lent<const mail::Recipient> recipient,
+                                           std::string& lines);
+  Answer take_rcpt(const mail::Recipient& recipient, const Result<smtp::Reply>& reply);
+  ev::Task<void> hear(Ahead& ahead, bool counts);
   ev::Task<std::optional<smtpclient::Trouble>> introduce();
   ev::Task<Result<void>> map_address(std::string& address);
   ev::Task<void> send(bool last);
