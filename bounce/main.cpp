@@ -43,10 +43,10 @@ submit::Options intake_from(const config::Settings& settings) {
 // The service with the outbox it writes to.
 class Program final : public daemon::Service {
  public:
-  explicit Program(daemon::Context& context)
+  Program(daemon::Context& context, route::Rewriter rewriter)
       : outbox_(context.loop(), context.offload(), real_file_system(),
-                intake_from(context.settings()), context.settings().text("myhostname"),
-                context.settings().text("mail_name")),
+                intake_from(context.settings()), std::move(rewriter),
+                context.settings().text("myhostname"), context.settings().text("mail_name")),
         service_(context.loop(), outbox_, real_file_system(), options_from(context.settings())) {
     outbox_.start();
   }
@@ -69,6 +69,8 @@ int main(int argc, char** argv) {
           .name = "bounce",
           .needs = {.lifetime = daemon::Lifetime::worker},
           .start = [](daemon::Context& context) -> Result<std::unique_ptr<daemon::Service>> {
-            return std::unique_ptr<daemon::Service>(std::make_unique<Program>(context));
+            POSTRIDER_TRY(route::Rewriter rewriter, route::Rewriter::open(context.settings()));
+            return std::unique_ptr<daemon::Service>(
+                std::make_unique<Program>(context, std::move(rewriter)));
           }});
 }

@@ -41,11 +41,12 @@ std::string status_for(ReportKind kind, const Outcome& outcome) {
   return mail::with_class(outcome.dsn, wanted);
 }
 
-std::string_view action_for(const Report& report) {
+std::string_view action_for(const Report& report, const mail::Recipient& recipient) {
   switch (report.kind) {
   case ReportKind::failed: return "failed";
   case ReportKind::delayed: return "delayed";
-  case ReportKind::success: return report.final_delivery ? "delivered" : "relayed";
+  case ReportKind::success:
+    return recipient.expanded ? "expanded" : report.final_delivery ? "delivered" : "relayed";
   }
   return "failed";
 }
@@ -112,7 +113,7 @@ std::string status_part(const Report& report, const Letterhead& head, const Circ
     const std::string orcpt = original_recipient(recipient.orcpt, utf8);
     if (!orcpt.empty()) put_field(out, "Original-Recipient", orcpt);
     put_field(out, "Final-Recipient", typed_address(recipient.address, utf8));
-    put_field(out, "Action", action_for(report));
+    put_field(out, "Action", action_for(report, recipient));
     put_field(out, "Status", status_for(report.kind, outcome));
     if (!outcome.host.empty() && outcome.host != "none")
       put_field(out, "Remote-MTA", "dns; " + safe_host(outcome.host));

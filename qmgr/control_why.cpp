@@ -91,7 +91,7 @@ proto::WhyAnswer Control::explain(const queue::MessageState& state, proto::Where
         line.gate_text = standing.text;
         line.next_try = 0;
       }
-      if (const auto route = parts_.around.route(line.address, envelope.sender); route) {
+      if (const auto route = parts_.around.route(line.address, envelope); route) {
         line.transport = route->transport;
         line.nexthop = route->nexthop;
       }

@@ -81,11 +81,15 @@ void Dispatch::route(Message& message, const Routes* known) {
   const std::size_t first = message.entries.size();
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
     if (!is_wanted(message, i)) continue;
-    if (known != nullptr && !known->contains(i)) continue;
     const mail::Envelope& envelope = message.state.envelope;
-    const Result<Route> route =
-        known != nullptr ? known->at(i)
-                         : parts_.around.route(envelope.recipients[i].address, envelope.sender);
+    if (envelope.recipients[i].expanded) {
+      parts_.finish->note_expansion(message, i);
+      continue;
+    }
+    if (known != nullptr && !known->contains(i)) continue;
+    const Result<Route> route = known != nullptr
+                                    ? known->at(i)
+                                    : parts_.around.route(envelope.recipients[i].address, envelope);
     if (route)
       place(message, i, *route);
     else

@@ -8,6 +8,7 @@
 #include "dispatch.hpp"
 #include "intake.hpp"
 #include "mail/status.hpp"
+#include "outcome.hpp"
 #include "store.hpp"
 
 namespace postrider::qmgr {
@@ -140,14 +141,17 @@ void Finish::settle_here(Message& message, std::uint32_t recipient, mail::Outcom
   settle(message, {recipient}, {std::move(outcome)}, {});
 }
 
+void Finish::note_expansion(Message& message, std::uint32_t recipient) {
+  queue::Event event;
+  event.kind = EventKind::relayed; // settled, and the sender is to be told
+  event.recipients = {recipient};
+  event.outcome = own_outcome(mail::Verdict::delivered, "2.0.0", "alias expanded", parts_.wall());
+  mark(message, event);
+}
+
 void Finish::in_doubt(Message& message, const std::vector<std::uint32_t>& recipients,
                       const std::string& text) {
-  mail::Outcome outcome;
-  outcome.verdict = mail::Verdict::in_doubt;
-  outcome.dsn = "4.3.0";
-  outcome.text = text;
-  outcome.host = "none";
-  outcome.at = parts_.wall();
+  const mail::Outcome outcome = own_outcome(mail::Verdict::in_doubt, "4.3.0", text, parts_.wall());
   for (const std::uint32_t index : recipients)
     log_recipient(message, index, outcome, outcome.at, parts_.params.log);
   settle(message, recipients, std::vector<mail::Outcome>(recipients.size(), outcome), {});

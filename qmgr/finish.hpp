@@ -29,6 +29,8 @@ class Finish {
   void tell_postmaster(const Message& message, const proto::Delivered& told);
   // By qmgr itself, with a line in the log: final, or for now.
   void settle_here(Message& message, std::uint32_t recipient, mail::Outcome outcome);
+  // Of an alias that became others: only the sender is to be told.
+  void note_expansion(Message& message, std::uint32_t recipient);
   // An attempt that may have delivered.
   void in_doubt(Message& message, const std::vector<std::uint32_t>& recipients,
                 const std::string& text);

@@ -138,10 +138,13 @@ ev::RootTask Intake::route_slowly(queue::Id id, std::uint64_t number) {
       co_return;
     }
     if (!parts_.dispatch->is_wanted(*message, i)) continue;
+    if (message->state.envelope.recipients[i].expanded) continue; // goes nowhere
     const std::string recipient = message->state.envelope.recipients[i].address;
-    const std::string sender = message->state.envelope.sender;
+    mail::Envelope envelope; // what of it counts for a route
+    envelope.sender = message->state.envelope.sender;
+    envelope.filter = message->state.envelope.filter;
     const std::function<Result<Route>()> question = [&] {
-      return parts_.around.route(recipient, sender);
+      return parts_.around.route(recipient, envelope);
     };
     const ev::Deadline deadline = parts_.loop.after(kRouteLimit);
     Result<Route> route = co_await maps::ask<Route>(parts_.loop, question, deadline);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "message.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 
 namespace postrider::qmgr {
@@ -51,7 +53,9 @@ bool has_notify(const mail::Recipient& recipient, mail::NotifyBit bit) {
 
 void log_active(const Message& message, const mail::LogStyle& style) {
   const std::string size = std::to_string(message.state.facts.size);
-  const std::string count = std::to_string(message.state.recipients.size());
+  const auto& all = message.state.envelope.recipients;
+  const std::string count = std::to_string(
+      std::count_if(all.begin(), all.end(), [](const auto& one) { return !one.expanded; }));
   const std::string sender = mail::log_address(message.state.envelope.sender, style);
   std::string line;
   line.reserve(64 + sender.size());

@@ -40,8 +40,8 @@ struct Route {
 
 // The seams of the surroundings: tests put their own in.
 struct Surroundings {
-  // Where a recipient goes. Error: cannot be said now.
-  std::function<Result<Route>(const std::string& recipient, const std::string& sender)> route;
+  // Where a recipient of the message goes. Error: cannot be said now.
+  std::function<Result<Route>(const std::string& recipient, const mail::Envelope& envelope)> route;
   bool routes_wait = false; // whether `route` is a question for maps::ask()
   // A connected, non-blocking socket to a process of the service. Error not_found or refused: there
   // is no such service.

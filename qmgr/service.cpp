@@ -180,8 +180,8 @@ class Service final : public daemon::Service {
     options.ledger.max_delay = settings.time("ledger_sync_window");
     options.ledger.max_marks = small(settings.number("ledger_sync_count"));
     Surroundings around;
-    around.route = [this](const std::string& recipient, const std::string& sender) {
-      return resolve(recipient, sender);
+    around.route = [this](const std::string& recipient, const mail::Envelope& envelope) {
+      return resolve(recipient, envelope);
     };
     around.routes_wait = router_.may_wait();
     around.connect = [directory](const std::string& service) {
@@ -206,8 +206,10 @@ class Service final : public daemon::Service {
   }
 
  private:
-  Result<Route> resolve(const std::string& recipient, const std::string& sender) {
-    POSTRIDER_TRY(route::Route found, router_.resolve(recipient, sender));
+  Result<Route> resolve(const std::string& recipient, const mail::Envelope& envelope) {
+    POSTRIDER_TRY(route::Route found, envelope.filter.empty()
+                                          ? router_.resolve(recipient, envelope.sender)
+                                          : router_.resolve_filter(envelope.filter, recipient));
     return Route{.transport = std::move(found.transport),
                  .nexthop = std::move(found.nexthop),
                  .recipient = std::move(found.recipient)};

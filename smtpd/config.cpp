@@ -103,7 +103,8 @@ class TableLists final : public Lists {
     return found.has_value();
   }
   Result<bool> is_final(const std::string& domain) override {
-    return local_->matches_domain(domain);
+    POSTRIDER_TRY(const bool local, local_->matches_domain(domain));
+    return local ? Result<bool>(true) : aliases_->matches_domain(domain);
   }
   Result<bool> may_submit(const std::string& user) override { return users_->matches_domain(user); }
   Result<bool> may_xclient(const Peer& client) override {

@@ -27,9 +27,9 @@ class Seen {
 
 } // namespace
 
-EnvelopeSink::EnvelopeSink(ev::Loop& loop, submit::Submitter& submitter, Addresses& addresses,
+EnvelopeSink::EnvelopeSink(ev::Loop& loop, submit::Submitter& submitter, route::Rewriter& rewriter,
                            const mail::Envelope& envelope, const submit::MakeHead& make_head)
-    : loop_(loop), addresses_(addresses), envelope_(envelope),
+    : loop_(loop), rewriter_(rewriter), envelope_(envelope),
       make_head_([this, &make_head](queue::Id id) {
         std::string head = make_head(id);
         rewritten_.message_id = envelope_.message_id;
@@ -60,11 +60,11 @@ ev::Task<Result<void>> EnvelopeSink::rewrite() {
   if (is_rewritten_) co_return Result<void>();
   is_rewritten_ = true;
   rewritten_ = envelope_;
-  const std::function<Result<Addresses::Sender>()> question = [&] {
-    return addresses_.sender(envelope_.sender);
+  const std::function<Result<route::Rewriter::Sender>()> question = [&] {
+    return rewriter_.sender(envelope_.sender);
   };
-  Result<Addresses::Sender> sender =
-      co_await maps::ask<Addresses::Sender>(loop_, question, loop_.after(kPatience));
+  Result<route::Rewriter::Sender> sender =
+      co_await maps::ask<route::Rewriter::Sender>(loop_, question, loop_.after(kPatience));
   if (!sender) co_return sender.error();
   rewritten_.sender = std::move(sender->address);
   rewritten_.recipients.clear();
@@ -77,16 +77,16 @@ ev::Task<Result<void>> EnvelopeSink::rewrite() {
   };
   for (const mail::Recipient& recipient : envelope_.recipients) {
     const std::function<Result<Recipients>()> about = [&] {
-      return addresses_.recipients(recipient);
+      return rewriter_.recipients(recipient);
     };
     Result<Recipients> found = co_await maps::ask<Recipients>(loop_, about, loop_.after(kPatience));
     if (!found) co_return found.error();
     add(*found);
   }
-  const std::string copies[] = {addresses_.always_copy(), sender->copy.value_or("")};
+  const std::string copies[] = {rewriter_.always_copy(), sender->copy.value_or("")};
   for (const std::string& to : copies) {
     if (to.empty()) continue;
-    const std::function<Result<Recipients>()> about = [&] { return addresses_.copies(to); };
+    const std::function<Result<Recipients>()> about = [&] { return rewriter_.copies(to); };
     Result<Recipients> found = co_await maps::ask<Recipients>(loop_, about, loop_.after(kPatience));
     if (!found) co_return found.error();
     add(*found);

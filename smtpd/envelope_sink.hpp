@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // In front of the queue: a copy of the envelope, once it is complete, is rewritten as main.cf's
-// tables say (addresses.hpp); the content goes straight through.
+// tables say (route/rewriter.hpp); the content goes straight through.
 #pragma once
 
-#include "addresses.hpp"
+#include "route/rewriter.hpp"
 #include "sink.hpp"
 
 namespace postrider::smtpd {
@@ -11,7 +11,7 @@ namespace postrider::smtpd {
 class EnvelopeSink final : public Sink {
  public:
   // All of these outlive it. `make_head` may complete the envelope.
-  EnvelopeSink(ev::Loop& loop, submit::Submitter& submitter, Addresses& addresses,
+  EnvelopeSink(ev::Loop& loop, submit::Submitter& submitter, route::Rewriter& rewriter,
                const mail::Envelope& envelope, const submit::MakeHead& make_head);
 
   std::string& pending() override { return next_.pending(); }
@@ -24,7 +24,7 @@ class EnvelopeSink final : public Sink {
   ev::Task<Result<void>> rewrite();
 
   ev::Loop& loop_;
-  Addresses& addresses_;
+  route::Rewriter& rewriter_;
   const mail::Envelope& envelope_;
   mail::Envelope rewritten_;
   bool is_rewritten_ = false;

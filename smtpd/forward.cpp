@@ -151,6 +151,7 @@ ev::Task<Answer> Forwarding::open() {
 }
 
 ev::Task<Answer> Forwarding::rcpt(ev::Lent<const mail::Recipient> recipient) {
+  routed_.insert(recipient->address);
   const bool first = passed_on() == 0 && queued_.empty();
   Route route;
   if (has_one_route()) {
@@ -208,7 +209,24 @@ ev::Task<Answer> Forwarding::queue_up(ev::Lent<const mail::Recipient> recipient)
   co_return Answer{250, "2.1.5", "Ok"};
 }
 
+ev::Task<std::optional<Answer>> Forwarding::route_added() {
+  for (const mail::Recipient& recipient : envelope_.recipients) {
+    if (has_one_route() || !routed_.insert(recipient.address).second) continue;
+    Result<Route> route = co_await find_route(recipient.address);
+    if (!route) co_return kTryAgain;
+    if (envelope_.recipients.size() == 1) { // there is no other one any more
+      route_ = std::move(*route);
+    } else if (route->queue || *route_ != *route) {
+      Answer queued = co_await queue_up(recipient);
+      if (!forward::is_yes(queued)) co_return queued;
+    }
+  }
+  co_return std::nullopt;
+}
+
 ev::Task<Answer> Forwarding::data() {
+  std::optional<Answer> refusal = co_await route_added();
+  if (refusal) co_return *refusal;
   if (!is_for_queue() && !late_) {
     if (is_up_to_date()) co_return co_await transfer_->data();
     transfer_.reset(); // a filter does not want somebody whom the next server has accepted

@@ -40,10 +40,20 @@ class Forwarding {
   ev::Task<Answer> rcpt(ev::Lent<const mail::Recipient> recipient);
   ev::Task<Answer> data(); // 354, or why not
 
-  // Nobody is to be passed on: all of it is for the queue.
-  bool is_for_queue() const { return route_->queue || passed_on() == 0; }
+  // Nobody is to be passed on: all of it is for the queue. Only that can hold mail, and send it
+  // through a filter.
+  bool is_for_queue() const {
+    return route_->queue || passed_on() == 0 || !envelope_.hold.empty() ||
+           !envelope_.filter.empty();
+  }
+  struct Content {
+    // smtpd_end_of_data_restrictions are still to come, and may change where it goes: until then
+    // none of it is passed on.
+    bool is_kept = false;
+    OpenQueue open_queue; // for what is queued after all
+  };
   // REQUIRES !is_for_queue().
-  std::unique_ptr<Sink> sink(const submit::MakeHead& make_head);
+  std::unique_ptr<Sink> sink(const submit::MakeHead& make_head, Content content);
 
  private:
   class ContentSink;
@@ -69,6 +79,8 @@ class Forwarding {
   ev::Task<Answer> open(); // a transfer, and MAIL
   ev::Task<Answer> pass_on(ev::Lent<const mail::Recipient> recipient);
   ev::Task<Answer> queue_up(ev::Lent<const mail::Recipient> recipient);
+  // REDIRECT and BCC put in recipients without a RCPT of the client's.
+  ev::Task<std::optional<Answer>> route_added();
   forward::Asking asking() const;
 
   forward::Servers& servers_;
@@ -81,7 +93,8 @@ class Forwarding {
   bool late_; // the next server hears of it behind the end of the content
   std::unique_ptr<forward::Transfer> transfer_; // unless late
   std::string sender_;                          // that it has said
-  std::unordered_set<std::string> queued_;      // recipients that are our queue's
+  std::unordered_set<std::string> routed_;      // recipients whose route is known
+  std::unordered_set<std::string> queued_;      // those that are our queue's
 };
 
 } // namespace postrider::smtpd

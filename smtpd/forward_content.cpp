@@ -26,17 +26,17 @@ const Answer* worst(const std::vector<const Answer*>& refusals, bool temporary_f
 
 class Forwarding::ContentSink final : public Sink {
  public:
-  ContentSink(Forwarding& forwarding, const submit::MakeHead& make_head)
-      : all_(forwarding), make_head_(make_head) {}
+  ContentSink(Forwarding& forwarding, const submit::MakeHead& make_head, Content content)
+      : all_(forwarding), make_head_(make_head), content_(std::move(content)) {}
 
   std::string& pending() override { return pending_; }
   bool wants_relief() const override { return pending_.size() > kPiece; }
 
   ev::Task<Result<void>> relieve() override {
-    const bool first = !begun_;
-    if (first) begin();
-    if (!held_ && !all_.late_) {
-      if (first) co_await all_.transfer_->content(head_);
+    if (!begun_) begin();
+    if (streams_) {
+      if (const std::string head = std::exchange(unsaid_head_, {}); !head.empty())
+        co_await all_.transfer_->content(head);
       co_await all_.transfer_->content(pending_);
     }
     Result<void> kept;
@@ -52,19 +52,18 @@ class Forwarding::ContentSink final : public Sink {
   ev::Task<Result<Answer>> commit(ev::Lent<const mail::ContentFacts> facts) override {
     Result<void> relieved = co_await relieve();
     if (!relieved) co_return relieved.error();
-    if (held_) co_return co_await queue(all_.envelope_, facts);
-    const bool in_time = all_.late_ || (all_.envelope_.hold.empty() && all_.is_up_to_date());
-    if (!in_time) {
-      // smtpd_end_of_data_restrictions; without the dot the next server has nothing.
-      log::warning(all_.id_.text() + ": a message of which a part has been passed on cannot be "
-                                     "held or redirected; smtpd_forward_check = data helps");
-      co_return Answer{451, "4.3.0", "Error: server configuration error"};
+    if (content_.is_kept) {
+      const std::optional<Answer> refusal = co_await all_.route_added();
+      if (refusal) co_return *refusal;
+      decide();
     }
+    if (queues_) co_return co_await queue(all_.envelope_, facts);
     if (all_.late_) {
       co_await play_all(facts);
     } else {
-      co_await all_.transfer_->finish();
-      take_answers(*all_.transfer_);
+      if (content_.is_kept) co_await play_content(*all_.transfer_);
+      if (!error_) co_await all_.transfer_->finish();
+      if (!error_) take_answers(*all_.transfer_);
     }
     if (error_) co_return *error_;
     co_return co_await settle(facts);
@@ -74,17 +73,34 @@ class Forwarding::ContentSink final : public Sink {
   // With the first of the content; filters have said by then what they have to say.
   void begin() {
     begun_ = true;
-    held_ = !all_.envelope_.hold.empty(); // nobody but our queue can hold it
-    if (!held_ && !all_.late_ && !all_.is_up_to_date()) all_.late_ = true;
-    if (held_ || all_.late_) all_.transfer_.reset();
-    keeps_ = held_ || all_.late_ || !all_.queued_.empty() ||
-             (all_.passed_on() > 1 && all_.is_separate());
-    if (!held_) head_ = make_head_(all_.id_);
+    if (!content_.is_kept) decide();
+    streams_ = !content_.is_kept && !queues_ && !all_.late_;
+    keeps_ = !streams_ || !all_.queued_.empty() || (all_.passed_on() > 1 && all_.is_separate());
+  }
+  // Nothing of the content has been said yet, and nothing about the message changes any more.
+  void decide() {
+    queues_ = all_.is_for_queue();
+    if (!queues_ && !all_.late_ && !all_.is_up_to_date()) all_.late_ = true;
+    if (queues_ || all_.late_) all_.transfer_.reset();
+    if (!queues_) unsaid_head_ = head_ = make_head_(all_.id_);
   }
   void take_answers(const forward::Transfer& transfer) {
     transfer.log();
     for (const forward::Transfer::Passed& passed : transfer.passed())
       settled_.push_back({passed.recipient, passed.answer});
+  }
+  // What was kept, behind what stands in front of it.
+  ev::Task<void> play_content(forward::Transfer& transfer) {
+    co_await transfer.content(head_);
+    for (std::uint64_t at = 0; at < spool_.size();) {
+      const Result<ByteView> piece = spool_.read(at, kPiece);
+      if (!piece) {
+        error_ = piece.error();
+        co_return; // and no final dot
+      }
+      at += piece->size();
+      co_await transfer.content(*piece);
+    }
   }
 
   // smtpd_forward_check = data: what the client has said is said again.
@@ -103,18 +119,14 @@ class Forwarding::ContentSink final : public Sink {
                       ev::Lent<const mail::ContentFacts> facts) {
     forward::Transfer transfer(all_.servers_, all_.route_->targets, all_.envelope_, all_.asking());
     const mail::ContentFacts whole = submit::with_head(*facts, head_);
-    Answer answer = co_await transfer.mail(whole, true);
+    std::vector<Answer> answers;
+    Answer answer = co_await transfer.mail_to_all(whole, group, answers);
     bool refused = !forward::is_yes(answer);
-    if (refused) {
-      for (const mail::Recipient& recipient : group)
-        settled_.push_back({recipient, answer});
-      co_return;
-    }
-    for (const mail::Recipient& recipient : group) {
-      answer = co_await transfer.rcpt(recipient);
-      if (forward::is_yes(answer)) continue;
+    if (refused) answers.assign(group.size(), answer);
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      if (forward::is_yes(answers[i])) continue;
       refused = true;
-      settled_.push_back({recipient, answer});
+      settled_.push_back({group[i], answers[i]});
     }
     // All or nobody, where nobody else would have those that were refused (F6).
     if (transfer.passed().empty() || (refused && !all_.rules().queues_rest)) co_return;
@@ -124,16 +136,8 @@ class Forwarding::ContentSink final : public Sink {
         settled_.push_back({passed.recipient, answer});
       co_return;
     }
-    co_await transfer.content(head_);
-    for (std::uint64_t at = 0; at < spool_.size();) {
-      const Result<ByteView> piece = spool_.read(at, kPiece);
-      if (!piece) {
-        error_ = piece.error();
-        co_return; // and no final dot
-      }
-      at += piece->size();
-      co_await transfer.content(*piece);
-    }
+    co_await play_content(transfer);
+    if (error_) co_return;
     co_await transfer.finish();
     take_answers(transfer);
   }
@@ -166,33 +170,35 @@ class Forwarding::ContentSink final : public Sink {
 
   ev::Task<Result<Answer>> queue(ev::Lent<const mail::Envelope> rest,
                                  ev::Lent<const mail::ContentFacts> facts) {
-    QueueSink sink(all_.submitter_, *rest, make_head_);
+    const std::unique_ptr<Sink> sink = content_.open_queue(*rest, make_head_);
     for (std::uint64_t at = 0; at < spool_.size();) {
       const Result<ByteView> piece = spool_.read(at, kPiece);
       if (!piece) co_return piece.error();
       at += piece->size();
-      sink.pending().append(*piece);
+      sink->pending().append(*piece);
       Result<void> relieved;
-      if (sink.wants_relief()) relieved = co_await sink.relieve();
+      if (sink->wants_relief()) relieved = co_await sink->relieve();
       if (!relieved) co_return relieved.error();
     }
-    co_return co_await sink.commit(facts);
+    co_return co_await sink->commit(facts);
   }
 
   Forwarding& all_;
   const submit::MakeHead& make_head_;
+  const Content content_;
   bool begun_ = false;
-  bool held_ = false;
+  bool queues_ = false;
+  bool streams_ = false;
   bool keeps_ = false;
   std::string pending_;
-  std::string head_;
+  std::string head_, unsaid_head_;
   milter::Spool spool_;
   std::vector<Settled> settled_;
   std::optional<Error> error_; // of the spool
 };
 
-std::unique_ptr<Sink> Forwarding::sink(const submit::MakeHead& make_head) {
-  return std::make_unique<ContentSink>(*this, make_head);
+std::unique_ptr<Sink> Forwarding::sink(const submit::MakeHead& make_head, Content content) {
+  return std::make_unique<ContentSink>(*this, make_head, std::move(content));
 }
 
 } // namespace postrider::smtpd

@@ -124,7 +124,7 @@ ev::Task<Result<void>> HeaderSink::pass_field(std::size_t length) {
   bool changed = false;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::function<Result<std::string>()> question = [&] {
-      return addresses_.in_header(list.address(i), role);
+      return addresses_.rewriter().in_header(list.address(i), role);
     };
     Result<std::string> after = co_await maps::ask<std::string>(loop_, question, deadline);
     if (!after) co_return after.error();

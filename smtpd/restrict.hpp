@@ -97,6 +97,7 @@ struct Effects {
   std::string hold; // why; empty: no
   bool discard = false;
   std::string redirect; // empty: no
+  std::string filter;   // "transport:nexthop"; empty: no
   std::vector<std::string> bcc;
   std::vector<std::string> headers; // to stand in front
 };

@@ -253,10 +253,10 @@ ev::Task<Walk::Verdict> Walk::act(const std::string& table, const std::string& a
     const auto target = mail::parse_mailbox(rest, mail::Utf8::yes);
     if (!target || mail::domain_part(*target).empty()) co_return needs("user@domain target");
     note(is("BCC") ? "bcc" : "redirect", "triggers " + uppercase(word) + " " + std::string(rest));
-    if (is("BCC"))
-      effects_.bcc.push_back(*target);
-    else
+    if (is("REDIRECT"))
       effects_.redirect = *target;
+    else if (std::find(effects_.bcc.begin(), effects_.bcc.end(), *target) == effects_.bcc.end())
+      effects_.bcc.push_back(*target); // the same list is looked at for each recipient
     co_return Verdict::dunno;
   }
   if (is("PREPEND")) {
@@ -272,8 +272,9 @@ ev::Task<Walk::Verdict> Walk::act(const std::string& table, const std::string& a
     co_return Verdict::dunno;
   }
   if (is("FILTER")) {
-    log::warning("access table " + table + " entry \"" + view.name +
-                 "\": action FILTER is not in this version; the mail goes its usual way");
+    if (rest.find(':') == std::string_view::npos) co_return needs("transport:destination");
+    note("filter", "triggers FILTER " + std::string(rest));
+    effects_.filter = rest;
     co_return Verdict::dunno;
   }
   const bool digits = !word.empty() && std::all_of(word.begin(), word.end(), is_digit);

@@ -49,21 +49,25 @@ std::optional<smtp::Refusal> Session::content_refusal() const {
 // header as it is rewritten for the queue, and the envelope as it came; the order is that of
 // Postfix.
 OpenSink Session::sink_of(Transaction& transaction) {
-  const bool is_for_queue = !transaction.forward || transaction.forward->is_for_queue();
-  Addresses* addresses = is_for_queue ? config_->addresses.get() : nullptr;
+  const OpenQueue open_queue = [this](const mail::Envelope& envelope,
+                                      const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
+    if (!config_->addresses || !config_->addresses->rewriter().rewrites_envelopes())
+      return std::make_unique<QueueSink>(shared_.submitter, envelope, make_head);
+    return std::make_unique<EnvelopeSink>(shared_.loop, shared_.submitter,
+                                          config_->addresses->rewriter(), envelope, make_head);
+  };
   OpenSink open = [this, &transaction,
-                   addresses](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
-    if (transaction.forward && !transaction.forward->is_for_queue())
-      return transaction.forward->sink(make_head);
-    if (addresses == nullptr || !addresses->rewrites_envelopes())
-      return std::make_unique<QueueSink>(shared_.submitter, transaction.envelope, make_head);
-    return std::make_unique<EnvelopeSink>(shared_.loop, shared_.submitter, *addresses,
-                                          transaction.envelope, make_head);
+                   open_queue](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
+    if (!transaction.forward || transaction.forward->is_for_queue())
+      return open_queue(transaction.envelope, make_head);
+    return transaction.forward->sink(make_head, {!config_->rules->end_of_data.empty(), open_queue});
   };
   if (filters_)
     open = [this, &transaction, open](const submit::MakeHead& make_head) {
       return std::make_unique<FilterSink>(*filters_, transaction.envelope, open, make_head);
     };
+  const bool is_for_queue = !transaction.forward || transaction.forward->is_for_queue();
+  Addresses* addresses = is_for_queue ? config_->addresses.get() : nullptr;
   if (addresses == nullptr || !addresses->may_rewrite_headers(peer_)) return open;
   return [this, addresses, open](const submit::MakeHead& make_head) {
     return std::make_unique<HeaderSink>(shared_.loop, *addresses, peer_, open, make_head);

@@ -157,16 +157,20 @@ std::string Session::refusal_with_footer(int code, std::string_view dsn,
   return config_->commands->with_footer(whole, text, situation(where_));
 }
 
-// What access tables want done to the whole message. Nothing is done twice.
+// What access tables want done to the whole message, at two moments. Nothing is done twice. As in
+// Postfix, REDIRECT goes before all else.
 void Session::apply_effects() {
   mail::Envelope& envelope = transaction_->envelope;
   Effects& effects = transaction_->effects;
   if (!effects.hold.empty()) envelope.hold = effects.hold;
   if (!effects.redirect.empty()) {
-    envelope.recipients.resize(1);
-    envelope.recipients.front() = mail::Recipient{};
-    envelope.recipients.front().address = std::exchange(effects.redirect, {});
+    mail::Recipient only;
+    only.address = effects.redirect;
+    envelope.recipients.assign(1, only);
+    envelope.filter.clear();
+    return;
   }
+  envelope.filter = effects.filter;
   for (std::string& address : std::exchange(effects.bcc, {})) {
     mail::Recipient copy;
     copy.address = std::move(address);

@@ -37,6 +37,10 @@ class Sink {
 // Makes a sink once the content begins. `make_head` makes what we put in front of it.
 using OpenSink = std::function<std::unique_ptr<Sink>(const submit::MakeHead& make_head)>;
 
+// The same for a part of the message that is queued after all; `envelope` outlives the sink.
+using OpenQueue = std::function<std::unique_ptr<Sink>(const mail::Envelope& envelope,
+                                                      const submit::MakeHead& make_head)>;
+
 class QueueSink final : public Sink {
  public:
   QueueSink(submit::Submitter& submitter, const mail::Envelope& envelope,

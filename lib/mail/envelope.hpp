@@ -33,6 +33,7 @@ struct Recipient {
   std::string orcpt;       // "rfc822;a+40b": as received, xtext decoded after the first ';'
   std::uint8_t notify = 0; // NotifyBit
   std::string original;    // as the client wrote it, when `address` was completed; for the log
+  bool expanded = false; // an alias that became others: the sender is told so, and nothing is sent
 
   bool operator==(const Recipient&) const = default;
   template <typename V, typename S>
@@ -41,6 +42,7 @@ struct Recipient {
     v.optional("orcpt", s.orcpt);
     v.optional("notify", s.notify);
     v.optional("original", s.original);
+    v.optional("expanded", s.expanded);
   }
 };
 
@@ -94,7 +96,8 @@ struct Envelope {
   // it reports (indices into the original's list) count as reported, so a crash repeats no bounce.
   std::string report_for;
   std::vector<std::uint32_t> reported;
-  std::string hold;        // why qmgr puts it on hold as it arrives; empty: it does not
+  std::string hold;   // why qmgr puts it on hold as it arrives; empty: it does not
+  std::string filter; // "transport:nexthop" that all of it goes by (FILTER); empty: its own way
   std::string report_kind; // "failed", "delayed", "success"; empty for ordinary mail
 
   bool operator==(const Envelope&) const = default;
@@ -120,6 +123,7 @@ struct Envelope {
     v.optional("local", s.local_submission);
     v.optional("message_id", s.message_id);
     v.optional("hold", s.hold);
+    v.optional("filter", s.filter);
     v.optional("report_for", s.report_for);
     v.optional("reported", s.reported);
     v.optional("report_kind", s.report_kind);

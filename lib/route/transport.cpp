@@ -72,6 +72,7 @@ bool is_dunno(std::string_view text) { return iequals(trim(text), "DUNNO"); }
 std::string_view to_string(AddressClass address_class) {
   switch (address_class) {
   case AddressClass::local: return "local";
+  case AddressClass::alias: return "virtual alias";
   case AddressClass::relay: return "relay";
   case AddressClass::other: return "default";
   }
@@ -88,6 +89,7 @@ Result<Router> Router::create(const config::Settings& settings,
   Router router;
   RouterOptions& o = router.options_;
   o.myorigin = settings.text("myorigin");
+  o.myhostname = settings.text("myhostname");
   o.append_at_myorigin = settings.flag("append_at_myorigin");
   o.local_transport = settings.text("local_transport");
   o.relay_transport = settings.text("relay_transport");
@@ -120,6 +122,8 @@ Result<Router> Router::create(const config::Settings& settings,
   };
   POSTRIDER_TRY_VOID(
       open_list("mydestination", settings.list("mydestination"), router.mydestination_));
+  POSTRIDER_TRY_VOID(open_list("virtual_alias_domains", settings.list("virtual_alias_domains"),
+                               router.alias_domains_));
   POSTRIDER_TRY_VOID(
       open_list("relay_domains", settings.list("relay_domains"), router.relay_domains_));
   POSTRIDER_TRY_VOID(
@@ -140,8 +144,9 @@ Result<Router> Router::create(const config::Settings& settings,
 }
 
 bool Router::may_wait() const {
-  return mydestination_.may_wait() || relay_domains_.may_wait() || transport_maps_.may_wait() ||
-         sender_relayhosts_.may_wait() || sender_transports_.may_wait();
+  return mydestination_.may_wait() || alias_domains_.may_wait() || relay_domains_.may_wait() ||
+         transport_maps_.may_wait() || sender_relayhosts_.may_wait() ||
+         sender_transports_.may_wait();
 }
 
 Result<AddressClass> Router::classify(std::string_view domain) {
@@ -150,6 +155,8 @@ Result<AddressClass> Router::classify(std::string_view domain) {
   if (!domain.empty() && domain.front() == '[')
     if (const auto literal = maps::parse_address(domain))
       if (std::find(own_.begin(), own_.end(), *literal) != own_.end()) return AddressClass::local;
+  POSTRIDER_TRY(const bool alias, alias_domains_.matches_domain(domain));
+  if (alias) return AddressClass::alias;
   POSTRIDER_TRY(const bool relay, relay_domains_.matches_domain(domain));
   return relay ? AddressClass::relay : AddressClass::other;
 }
@@ -170,8 +177,27 @@ Result<Route> Router::resolve(std::string_view recipient, std::string_view sende
     return route;
   }
   POSTRIDER_TRY(route.address_class, classify(domain));
+  if (route.address_class == AddressClass::alias) {
+    route.transport = kErrorTransport;
+    route.nexthop = "5.1.1 User unknown in virtual alias table";
+    return route;
+  }
   POSTRIDER_TRY_VOID(apply_class(route, domain, sender));
   POSTRIDER_TRY_VOID(apply_map(route, domain));
+  return route;
+}
+
+Result<Route> Router::resolve_filter(std::string_view filter, std::string_view recipient) const {
+  const auto [transport, nexthop] = split_target(filter);
+  const maps::AddressParts parts = maps::split_address(recipient, {});
+  const std::string_view hop = !nexthop.empty()        ? nexthop
+                               : !parts.domain.empty() ? std::string_view(parts.domain)
+                                                       : std::string_view(options_.myhostname);
+  POSTRIDER_TRY_VOID(check_target(transport, hop, "FILTER"));
+  Route route;
+  route.transport = transport;
+  route.nexthop = fold_nexthop(transport, hop);
+  route.recipient = recipient;
   return route;
 }
 
@@ -181,6 +207,7 @@ Result<void> Router::apply_class(Route& route, std::string_view domain, std::str
   switch (route.address_class) {
   case AddressClass::local: target = options_.local_transport; break;
   case AddressClass::relay: target = options_.relay_transport; break;
+  case AddressClass::alias: break; // resolve() is done with it
   case AddressClass::other: {
     target = options_.default_transport;
     const std::string key(sender.empty() ? options_.null_sender_transport_key

@@ -6,7 +6,8 @@
 //
 // 1. The class of the recipient's domain names a transport: mydestination and our own address
 //    literals: local_transport; relay_domains: relay_transport; all others: default_transport, or
-//    what sender_dependent_default_transport_maps says.
+//    what sender_dependent_default_transport_maps says. What is still in one of
+//    virtual_alias_domains has no alias, so it exists nowhere: error, whatever 2 and 3 say.
 // 2. The next hop is the recipient's domain; for relay and default, relayhost or what
 //    sender_dependent_relayhost_maps says replaces it; "transport:nexthop" in 1 replaces that.
 // 3. transport_maps overrides both: "transport:nexthop"; ":nexthop" keeps the transport;
@@ -30,8 +31,9 @@ inline constexpr std::string_view kErrorTransport = "error";
 inline constexpr std::string_view kRetryTransport = "retry";
 inline constexpr std::string_view kDiscardTransport = "discard";
 
-enum class AddressClass { local, relay, other };
-std::string_view to_string(AddressClass address_class); // "local", "relay", "default"
+enum class AddressClass { local, alias, relay, other };
+std::string_view
+to_string(AddressClass address_class); // "local", "virtual alias", "relay", "default"
 
 struct Route {
   std::string transport;
@@ -42,7 +44,7 @@ struct Route {
 };
 
 struct RouterOptions {
-  std::string myorigin;
+  std::string myorigin, myhostname;
   bool append_at_myorigin = true;
   std::string local_transport, relay_transport, default_transport;
   std::string relayhost;
@@ -65,6 +67,10 @@ class Router {
   // carry gets the transport error.
   Result<Route> resolve(std::string_view recipient, std::string_view sender);
 
+  // FILTER of an access table: "transport:nexthop" for everybody; without a next hop the
+  // recipient's domain. Error: it is none.
+  Result<Route> resolve_filter(std::string_view filter, std::string_view recipient) const;
+
   Result<AddressClass> classify(std::string_view domain);
   bool may_wait() const;
 
@@ -75,7 +81,7 @@ class Router {
   Result<void> apply_map(Route& route, std::string_view domain);
 
   RouterOptions options_;
-  maps::MatchList mydestination_, relay_domains_;
+  maps::MatchList mydestination_, alias_domains_, relay_domains_;
   maps::MapList transport_maps_, sender_relayhosts_, sender_transports_;
   std::vector<maps::Address> own_;
 };

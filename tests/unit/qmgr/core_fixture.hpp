@@ -188,7 +188,7 @@ class CoreTest : public testing::Test {
     options.ledger.room = 1U << 20;
     options.index_map_size = 1U << 26;
     Surroundings around;
-    around.route = [this](const std::string& recipient, const std::string&) {
+    around.route = [this](const std::string& recipient, const mail::Envelope&) {
       return route(recipient);
     };
     around.connect = [this](const std::string& service) { return connect(service); };

@@ -16,6 +16,24 @@ Result<Router> make(const std::string& text) {
   return Router::create(*settings, {"192.0.2.1", "::1"});
 }
 
+// FILTER of access tables.
+TEST(Filtering, TakesAllRecipientsAnotherWay) {
+  const auto router = make("transport_maps = inline:{a.test=slow:}\nrelayhost = [hub.test]\n"
+                           "myhostname = host.test\n");
+  ASSERT_TRUE(router.ok());
+  const auto to = [&](const std::string& filter, const std::string& recipient) {
+    const auto route = router->resolve_filter(filter, recipient);
+    return route ? route->transport + " " + route->nexthop + " " + route->recipient
+                 : "error: " + route.error().text();
+  };
+  EXPECT_EQ(to("scan:[127.0.0.1]:10025", "u@a.test"), "scan [127.0.0.1]:10025 u@a.test");
+  EXPECT_EQ(to("lmtp:unix:/run/Scan", "u@a.test"), "lmtp unix:/run/Scan u@a.test");
+  EXPECT_EQ(to("slow:", "u@A.test"), "slow a.test u@A.test");
+  EXPECT_EQ(to("slow:", "u"), "slow host.test u");
+  EXPECT_TRUE(to("sp am:x", "u@a.test").starts_with("error: FILTER: \"sp am\" is no transport"));
+  EXPECT_TRUE(to(":[127.0.0.1]", "u@a.test").starts_with("error: FILTER: "));
+}
+
 struct Case {
   const char* name;
   const char* config;
@@ -59,6 +77,16 @@ INSTANTIATE_TEST_SUITE_P(
         {"NoDomain", "", "user", "", "smtp origin.test default"},
         {"Relay", "relay_domains = relay.test\n", "u@sub.relay.test", "",
          "relay sub.relay.test relay"},
+        // Postfix's resolver: what has no alias there is nobody, wherever tables and relays lead.
+        {"AliasDomain",
+         "virtual_alias_domains = alias.test\nrelay_domains = alias.test\nrelayhost = [hub.test]\n"
+         "transport_maps = inline:{alias.test=slow:, u@alias.test=slow:}\n",
+         "u@Alias.test", "", "error 5.1.1 User unknown in virtual alias table virtual alias"},
+        {"AliasDomainByItsTable",
+         "virtual_alias_maps = inline:{alias.test=x, a@alias.test=b@c.test}\n", "u@alias.test", "",
+         "error 5.1.1 User unknown in virtual alias table virtual alias"},
+        {"AliasDomainOfOurs", "virtual_alias_domains = mx.test\n", "u@mx.test", "",
+         "local mx.test local"},
         {"RelayhostForDefault", "relayhost = [Hub.test]:2525\n", "u@example.com", "",
          "smtp [hub.test]:2525 default"},
         {"RelayhostForRelay", "relayhost = [hub.test]\nrelay_domains = relay.test\n",

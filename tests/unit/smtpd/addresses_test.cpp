@@ -52,7 +52,7 @@ struct AliasCase {
 class Aliases : public testing::TestWithParam<AliasCase> {};
 TEST_P(Aliases, Expand) {
   const auto addresses = with(GetParam().main_cf);
-  const std::string results = names(addresses->recipients(to(GetParam().address)));
+  const std::string results = names(addresses->rewriter().recipients(to(GetParam().address)));
   if (GetParam().results == "error")
     EXPECT_TRUE(results.starts_with("error: ")) << results;
   else
@@ -140,7 +140,7 @@ TEST(Aliases, InheritWhatTheClientAskedFor) {
   mail::Recipient recipient = to("a@b.example");
   recipient.orcpt = "rfc822;first@b.example";
   recipient.notify = mail::notify_failure;
-  const auto out = addresses->recipients(recipient);
+  const auto out = addresses->rewriter().recipients(recipient);
   ASSERT_TRUE(out);
   ASSERT_EQ(out->size(), 3U);
   for (const std::size_t i : {0U, 1U}) {
@@ -152,14 +152,39 @@ TEST(Aliases, InheritWhatTheClientAskedFor) {
   EXPECT_EQ((*out)[2].notify, mail::notify_never);
 }
 
+// RFC 3464 section 2.3.3: the list of recipients stays the sender's only where nobody else's
+// begins.
+TEST(Aliases, ReportThatTheyWereExpanded) {
+  const auto addresses =
+      with("virtual_alias_maps = inline:{ {a@b.example = c@d.example, e@f.example},"
+           " {self@b.example = self@b.example} }");
+  const auto shown = [&](const std::string& address, std::uint8_t notify) {
+    mail::Recipient recipient = to(address);
+    recipient.notify = notify;
+    const auto found = addresses->rewriter().recipients(recipient);
+    std::string out;
+    for (const mail::Recipient& one : found ? *found : std::vector<mail::Recipient>())
+      out += one.address + (one.expanded ? "!" : "=") + std::to_string(one.notify) + " ";
+    return out;
+  };
+  using namespace mail;
+  EXPECT_EQ(shown("a@b.example", notify_success), "a@b.example!2 c@d.example=1 e@f.example=1 ");
+  EXPECT_EQ(shown("a@b.example", notify_success | notify_failure),
+            "a@b.example!6 c@d.example=4 e@f.example=4 ");
+  EXPECT_EQ(shown("a@b.example", notify_delay), "c@d.example=8 e@f.example=8 ");
+  EXPECT_EQ(shown("a@b.example", 0), "c@d.example=0 e@f.example=0 ");
+  EXPECT_EQ(shown("self@b.example", notify_success), "self@b.example=2 ");
+  EXPECT_EQ(shown("other@b.example", notify_success), "other@b.example=2 ");
+}
+
 TEST(Canonical, RewritesSendersAndTheirCopies) {
   const auto addresses = with("sender_canonical_maps = inline:{joe=Joe.User@ours.example}\n"
                               "sender_bcc_maps = inline:{Joe.User@ours.example=keep@d.example}");
-  const auto sender = addresses->sender("joe@ours.example");
+  const auto sender = addresses->rewriter().sender("joe@ours.example");
   ASSERT_TRUE(sender);
   EXPECT_EQ(sender->address, "Joe.User@ours.example");
   EXPECT_EQ(sender->copy.value_or(""), "keep@d.example");
-  const auto null = addresses->sender("");
+  const auto null = addresses->rewriter().sender("");
   ASSERT_TRUE(null);
   EXPECT_EQ(null->address, "");
   EXPECT_FALSE(null->copy);
@@ -168,7 +193,7 @@ TEST(Canonical, RewritesSendersAndTheirCopies) {
 TEST(Canonical, EndsACircle) {
   const auto addresses =
       with("canonical_maps = inline:{a@b.example=b@b.example, b@b.example=a@b.example}");
-  EXPECT_FALSE(addresses->sender("a@b.example"));
+  EXPECT_FALSE(addresses->rewriter().sender("a@b.example"));
 }
 
 // --- who exists
@@ -247,11 +272,24 @@ TEST(HeaderClients, AreThoseOfTheList) {
   near.trusted = true;
   Peer user = far;
   user.login = {"PLAIN", "joe"};
+  Peer listed = far; // self-signed, perhaps
+  listed.tls.has_certificate = true;
+  listed.tls.fingerprint = "AB:CD";
+  listed.tls.key_fingerprint = "12:34";
+  Peer by_key = listed;
+  by_key.tls.fingerprint = "FF:FF";
+  Peer trusted = listed;
+  trusted.tls.trusted = true;
+  trusted.tls.fingerprint = trusted.tls.key_fingerprint = "00:00";
   const auto who = [&](const std::string& words) {
-    const auto addresses = with("local_header_rewrite_clients = " + words);
+    const auto addresses = with("relay_clientcerts = inline:{AB:CD=x, 12:34=x}\n"
+                                "local_header_rewrite_clients = " +
+                                words);
     std::string out;
-    for (const auto& [name, peer] : {std::pair("far", &far), std::pair("own", &own),
-                                     std::pair("near", &near), std::pair("user", &user)}) {
+    for (const auto& [name, peer] :
+         {std::pair("far", &far), std::pair("own", &own), std::pair("near", &near),
+          std::pair("user", &user), std::pair("listed", &listed), std::pair("by_key", &by_key),
+          std::pair("trusted", &trusted)}) {
       const auto yes = addresses->rewrites_headers(*peer);
       if (yes && *yes) out.append(name).append(" ");
     }
@@ -262,7 +300,11 @@ TEST(HeaderClients, AreThoseOfTheList) {
   EXPECT_EQ(who("permit_inet_interfaces"), "own local");
   EXPECT_EQ(who("permit_mynetworks"), "near local");
   EXPECT_EQ(who("permit_sasl_authenticated, permit_inet_interfaces"), "own user local");
-  EXPECT_EQ(who("check_address_map inline:{198.51.100.1=x}"), "far near user ");
+  EXPECT_EQ(who("check_address_map inline:{198.51.100.1=x}"),
+            "far near user listed by_key trusted ");
+  // relay_clientcerts decides, not who has signed it.
+  EXPECT_EQ(who("permit_tls_clientcerts"), "listed by_key ");
+  EXPECT_EQ(who("permit_tls_all_clientcerts"), "trusted ");
   EXPECT_EQ(who(""), "");
 }
 

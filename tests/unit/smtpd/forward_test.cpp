@@ -53,6 +53,80 @@ TEST_F(ForwardTest, AsksNobodyBeforeTheContentWhenToldSo) {
   EXPECT_EQ(next.problem(), "");
 }
 
+// --- the envelope in one group (RFC 2920) -------------------------------------------------------
+
+// All of these commands come before any of them is answered.
+Script all_at_once(const std::vector<std::pair<std::string, std::string>>& exchange) {
+  Script script;
+  std::string replies;
+  for (const auto& [command, answer] : exchange) {
+    script.push_back(expect(command));
+    replies += answer + "\r\n";
+  }
+  script.push_back(sends(replies));
+  return script;
+}
+const Script kHelloInGroups = {sends("220 next ESMTP\r\n"), expect("EHLO"),
+                               sends("250-next\r\n250 PIPELINING\r\n")};
+
+class InOneGroup : public ForwardingTest {
+ protected:
+  InOneGroup() { setup.rules.after_content = true; }
+  std::vector<std::string> say_two() { return say_mail({"u@ours.example", "v@ours.example"}); }
+};
+
+TEST_F(InOneGroup, GoesTheEnvelope) {
+  set_targets(next_smtp());
+  next.then(
+      kHelloInGroups +
+      all_at_once({{"MAIL", "250 ok"}, {"RCPT TO:<u@", "250 ok"}, {"RCPT TO:<v@", "250 ok"}}) +
+      says("DATA", "354 go") + ends("250 2.0.0 taken as 17"));
+  begin_forwarding();
+  EXPECT_EQ(say_two().back(), "250 2.0.0 taken as 17");
+  EXPECT_EQ(next.problem(), "");
+}
+
+// And DATA with it would end in a message for some of them.
+TEST_F(InOneGroup, NobodyGetsWhatOneIsRefused) {
+  set_targets(next_smtp());
+  next.then(kHelloInGroups +
+            all_at_once(
+                {{"MAIL", "250 ok"}, {"RCPT TO:<u@", "250 ok"}, {"RCPT TO:<v@", "550 5.1.1 no"}}) +
+            says("RSET", "250 ok") + all_at_once({{"MAIL", "250 ok"}, {"RCPT TO:<u@", "250 ok"}}) +
+            says("DATA", "354 go") + ends("250 2.0.0 taken as 18"));
+  begin_forwarding();
+  EXPECT_EQ(say_two().back(), "550 5.1.1 no");
+  EXPECT_EQ(say_mail().back(), "250 2.0.0 taken as 18");
+  EXPECT_EQ(next.messages().size(), 1U);
+  EXPECT_EQ(next.problem(), "");
+}
+
+// Its answers to RCPT come all the same, and are not taken for those of the next message.
+TEST_F(InOneGroup, ARefusedSenderLeavesTheConnectionInStep) {
+  set_targets(next_smtp());
+  next.then(kHelloInGroups +
+            all_at_once(
+                {{"MAIL", "550 5.7.1 not you"}, {"RCPT", "503 no MAIL"}, {"RCPT", "503 no MAIL"}}) +
+            says("RSET", "250 ok") + all_at_once({{"MAIL", "250 ok"}, {"RCPT TO:<u@", "250 ok"}}) +
+            says("DATA", "354 go") + ends("250 2.0.0 taken as 18"));
+  begin_forwarding();
+  EXPECT_EQ(say_two().back(), "550 5.7.1 not you");
+  EXPECT_EQ(say_mail().back(), "250 2.0.0 taken as 18");
+  EXPECT_EQ(next.connections(), 1U);
+  EXPECT_EQ(next.problem(), "");
+}
+
+TEST_F(InOneGroup, AConnectionThatBreaksInItIsTemporary) {
+  set_targets(next_smtp());
+  next.then(kHelloInGroups + Script{expect("MAIL"), expect("RCPT"), expect("RCPT"),
+                                    sends("250 ok\r\n250 ok\r\n"), close_now()});
+  begin_forwarding();
+  EXPECT_EQ(say_two().back().substr(0, 3), "451");
+  next.then(kHelloInGroups + all_at_once({{"MAIL", "250 ok"}, {"RCPT", "250 ok"}}) +
+            says("DATA", "354 go") + ends("250 2.0.0 taken as 19"));
+  EXPECT_EQ(say_mail().back(), "250 2.0.0 taken as 19");
+}
+
 // --- every reply at every step -----------------------------------------------------------------
 
 struct Saying {
@@ -515,7 +589,8 @@ TEST_F(ForwardTest, WithoutALoginThereIsNoneToPassOn) {
 
 // A transaction of two recipients; `filter` has its way with the envelope at the given moment.
 enum class Moment { before_data, before_end };
-ev::Task<Answer> transact(Forwarding& forwarding, mail::Envelope& envelope, Moment moment,
+ev::Task<Answer> transact(Forwarding& forwarding, submit::Submitter& submitter,
+                          mail::Envelope& envelope, Moment moment,
                           const std::function<void(mail::Envelope&)>& filter) {
   envelope.sender = "a@b.example";
   Answer answer = co_await forwarding.mail(std::nullopt);
@@ -530,7 +605,10 @@ ev::Task<Answer> transact(Forwarding& forwarding, mail::Envelope& envelope, Mome
   answer = co_await forwarding.data();
   if (answer.code != 354) co_return answer;
   const submit::MakeHead head = [](queue::Id) { return std::string("Received: by us\r\n"); };
-  std::unique_ptr<Sink> sink = forwarding.sink(head);
+  std::unique_ptr<Sink> sink = forwarding.sink(
+      head, {false, [&](const mail::Envelope& all, const submit::MakeHead& make_head) {
+               return std::make_unique<QueueSink>(submitter, all, make_head);
+             }});
   if (moment == Moment::before_end) filter(envelope);
   sink->pending() = "Subject: x\r\n\r\nHello\r\n";
   mail::ContentScanner scanner;
@@ -547,7 +625,7 @@ class FilteredForward : public ForwardingTest, public testing::WithParamInterfac
     mail::Envelope envelope;
     Forwarding forwarding(*servers, *submitter, peer, envelope);
     return test::run_task<Answer>(
-        loop, [&] { return transact(forwarding, envelope, GetParam(), filter); });
+        loop, [&] { return transact(forwarding, *submitter, envelope, GetParam(), filter); });
   }
   // What the next server hears before the filter speaks.
   Script both() const {
