@@ -20,7 +20,7 @@ void around_smtpd(const Settings& settings, Reach& reach) {
   if (!settings.words("smtpd_milters").empty() || !settings.words("non_smtpd_milters").empty() ||
       !settings.text("smtpd_milter_maps").empty())
     reach.directory("/var/tmp", Access::own); // content that filters may change
-  if (!settings.text("smtpd_forward").empty()) {
+  if (!settings.text("smtpd_forward").empty() || !settings.text("smtpd_forward_maps").empty()) {
     reach_configuration(reach, settings, "smtp");
     reach.connect_anywhere(); // next servers, by tables and DNS
   } else if (!settings.text("smtpd_milter_maps").empty()) {
@@ -96,14 +96,17 @@ Profile qmgr(const Settings& now) {
           }};
 }
 
-// ---- bounce: mail that it was handed
-Profile bounce(const Settings&) {
+// ---- bounce: mail that it was handed; tables of addresses
+Profile bounce(const Settings& now) {
   return {.program = "bounce",
           .domain = Domain::bounce,
           .clients = {Domain::queue},
+          .sockets = asks_network(now) ? Sockets::internet : Sockets::local,
           .calls = {kBasic, kReadFiles, kSync},
+          .open = "sockets of the internet where a table is socketmap:inet:, to its port",
           .look_around = [](const Settings& settings, Reach& reach) {
             reach_configuration(reach, settings, "bounce");
+            reach_servers(reach, settings);
           }};
 }
 
