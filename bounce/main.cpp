@@ -69,7 +69,9 @@ int main(int argc, char** argv) {
           .name = "bounce",
           .needs = {.lifetime = daemon::Lifetime::worker},
           .start = [](daemon::Context& context) -> Result<std::unique_ptr<daemon::Service>> {
-            POSTRIDER_TRY(route::Rewriter rewriter, route::Rewriter::open(context.settings()));
+            POSTRIDER_TRY(
+                route::Rewriter rewriter,
+                route::Rewriter::open(context.settings(), route::Rewriter::Scope::readdressing));
             return std::unique_ptr<daemon::Service>(
                 std::make_unique<Program>(context, std::move(rewriter)));
           }});

@@ -84,7 +84,7 @@ std::vector<std::string> own_addresses(const config::Settings& settings) {
 
 // --- which tables there are --------------------------------------------------------------------
 
-Result<Rewriter> Rewriter::open(const config::Settings& settings) {
+Result<Rewriter> Rewriter::open(const config::Settings& settings, Scope scope) {
   Rewriter a;
   maps::MapOptions options;
   options.base_directory = settings.config_directory();
@@ -98,16 +98,20 @@ Result<Rewriter> Rewriter::open(const config::Settings& settings) {
     std::string_view name;
     const std::string& text;
     maps::MapList& maps;
+    Scope scope;
   } tables[] = {
-      {"virtual_alias_maps", settings.text("virtual_alias_maps"), a.alias_.maps},
-      {"canonical_maps", settings.text("canonical_maps"), a.canonical_.maps},
-      {"sender_canonical_maps", settings.text("sender_canonical_maps"), a.sender_canonical_.maps},
+      {"virtual_alias_maps", settings.text("virtual_alias_maps"), a.alias_.maps,
+       Scope::readdressing},
+      {"canonical_maps", settings.text("canonical_maps"), a.canonical_.maps, Scope::readdressing},
       {"recipient_canonical_maps", settings.text("recipient_canonical_maps"),
-       a.recipient_canonical_.maps},
-      {"sender_bcc_maps", settings.text("sender_bcc_maps"), a.sender_copies_},
-      {"recipient_bcc_maps", settings.text("recipient_bcc_maps"), a.recipient_copies_},
+       a.recipient_canonical_.maps, Scope::readdressing},
+      {"sender_canonical_maps", settings.text("sender_canonical_maps"), a.sender_canonical_.maps,
+       Scope::all},
+      {"sender_bcc_maps", settings.text("sender_bcc_maps"), a.sender_copies_, Scope::all},
+      {"recipient_bcc_maps", settings.text("recipient_bcc_maps"), a.recipient_copies_, Scope::all},
   };
   for (const auto& table : tables) {
+    if (scope == Scope::readdressing && table.scope == Scope::all) continue;
     auto opened = maps::open_maps(table.text, options);
     if (!opened) return wrong(table.name, opened.error().text());
     table.maps = std::move(*opened);

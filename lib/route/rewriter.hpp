@@ -26,8 +26,10 @@ class Rewriter {
  public:
   enum class Role { sender, recipient };
 
+  // What it is opened for: all of this, or readdressed() alone, without the tables of the rest.
+  enum class Scope { all, readdressing };
   // Error config: says which parameter.
-  static Result<Rewriter> open(const config::Settings& settings);
+  static Result<Rewriter> open(const config::Settings& settings, Scope scope = Scope::all);
 
   // append_at_myorigin, append_dot_mydomain.
   void complete(std::string& address) const;

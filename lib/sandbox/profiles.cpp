@@ -22,7 +22,8 @@ void around_smtpd(const Settings& settings, Reach& reach) {
     reach.directory("/var/tmp", Access::own); // content that filters may change
   if (!settings.text("smtpd_forward").empty() || !settings.text("smtpd_forward_maps").empty()) {
     reach_configuration(reach, settings, "smtp");
-    reach.connect_anywhere(); // next servers, by tables and DNS
+    reach.directory("/var/tmp", Access::own); // content that is kept until its end has come
+    reach.connect_anywhere();                 // next servers, by tables and DNS
   } else if (!settings.text("smtpd_milter_maps").empty()) {
     reach.connect_anywhere(); // a table may name any filter
   } else {
