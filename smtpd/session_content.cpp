@@ -60,7 +60,8 @@ OpenSink Session::sink_of(Transaction& transaction) {
                    open_queue](const submit::MakeHead& make_head) -> std::unique_ptr<Sink> {
     if (!transaction.forward || transaction.forward->is_for_queue())
       return open_queue(transaction.envelope, make_head);
-    return transaction.forward->sink(make_head, {!config_->rules->end_of_data.empty(), open_queue});
+    return transaction.forward->sink(make_head,
+                                     {config_->rules->asks(Stage::end_of_data), open_queue});
   };
   if (filters_)
     open = [this, &transaction, open](const submit::MakeHead& make_head) {
