@@ -24,7 +24,7 @@ CRASH = r"""
 #include <unistd.h>
 ssize_t send(int fd, const void* bytes, size_t size, int flags) {
   if (memmem(bytes, size, "TO:<poison", 10) != NULL || memmem(bytes, size, "@kills.example>", 15) != NULL)
-    kill(getpid(), SIGKILL);
+    raise(SIGKILL); // kill() is not on the list of its sandbox
   return ((ssize_t (*)(int, const void*, size_t, int))dlsym(RTLD_NEXT, "send"))(fd, bytes, size, flags);
 }
 """

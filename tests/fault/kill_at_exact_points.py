@@ -26,19 +26,21 @@ from suite import Suite, expect, expect_equal
 FATAL_SYNC = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-/* Once the file that FATAL_SYNC names is there, a successful sync is the last thing we do. The
-   program clears its environment, so that is read before main(). */
-static const char* trap;
+/* While the file that FATAL_SYNC names holds a letter, a successful sync is the last thing we do; the
+   letter is taken. It is opened before main(): the sandbox would not let us. */
+static int trap = -1;
 __attribute__((constructor)) static void set_trap(void) {
   const char* name = getenv("FATAL_SYNC");
-  if (name != NULL) trap = strdup(name);
+  if (name != NULL) trap = open(name, O_RDWR | O_CLOEXEC);
 }
 static int then_die(int result) {
-  if (result == 0 && trap != NULL && unlink(trap) == 0) kill(getpid(), SIGKILL);
+  char letter;
+  if (result == 0 && trap >= 0 && pread(trap, &letter, 1, 0) == 1 && ftruncate(trap, 0) == 0)
+    raise(SIGKILL);
   return result;
 }
 int fdatasync(int fd) { return then_die(((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd)); }
@@ -51,7 +53,7 @@ def trapped_programs(suite):
     directory.mkdir()
     traps = suite.top / "traps"
     traps.mkdir()
-    traps.chmod(0o777)  # the programs have a user of their own when we are root
+    traps.chmod(0o755)
     (suite.top / "fatal_sync.c").write_text(FATAL_SYNC)
     library = suite.top / "fatal_sync.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, suite.top / "fatal_sync.c", "-ldl"], check=True)
@@ -59,13 +61,15 @@ def trapped_programs(suite):
         if program.name not in ("smtpd", "bounce"):
             (directory / program.name).symlink_to(program)
             continue
+        (traps / program.name).write_text("")
+        (traps / program.name).chmod(0o666)
         wrapper = directory / program.name
         wrapper.write_text(f"#!/bin/sh\nexport ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0\n"
                            f"export LD_PRELOAD={library} FATAL_SYNC={traps}/{program.name}\n"
                            f'exec {program} "$@"\n')
         wrapper.chmod(0o755)
     suite.configure(daemon_directory=directory)
-    return lambda name: (traps / name).touch()
+    return lambda name: (traps / name).write_text("x")
 
 
 def copies(sink, subject):
@@ -157,7 +161,7 @@ def bounce_dies_before_it_answers(suite, sink, die_at_next_sync):
     sink.script["RCPT TO:<bad"] = "550 5.1.1 nobody"
     die_at_next_sync("bounce")
     name = send(suite, "returned", "bad@example.net")
-    ports.wait_until(lambda: not (suite.top / "traps/bounce").exists(), 30, "the death of bounce")
+    ports.wait_until(lambda: (suite.top / "traps/bounce").read_text() == "", 30, "the death of bounce")
     ports.wait_until(lambda: reports(sink), 60, "the report")
     clean(suite)
     expect_equal(len(reports(sink)), 1, f"reports of {name}")
