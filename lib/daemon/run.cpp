@@ -6,10 +6,12 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.hpp"
+#include "base/out_of_memory.hpp"
 #include "daemon/acceptor.hpp"
 #include "daemon/confine.hpp"
 #include "daemon/inherit.hpp"
@@ -242,6 +244,8 @@ void Runner::serve() {
     ::signal(SIGHUP, SIG_IGN);
     ::signal(SIGINT, SIG_IGN);
     loop_->on_signal(SIGUSR1, [this] { new_configuration(); });
+    // The child of a master that gave way to another (master/handover.hpp): a successor is there.
+    loop_->on_signal(SIGUSR2, [this] { begin_drain(Drain::retire); });
     lifeline_watch_ = std::make_unique<ev::FdWatch>(
         *loop_, inherited_.lifeline.get(),
         [](void* self, bool, bool) { static_cast<Runner*>(self)->lifeline_readable(); }, this);
@@ -427,6 +431,7 @@ void Context::pause_accepting(bool paused) {
 void Context::retire() { runner_.retire_asked_ = true; }
 
 int run(int argc, char** argv, const Program& program) {
+  std::set_new_handler(out_of_memory);
   auto options = parse_options(argc, argv);
   if (!options) {
     std::fprintf(stderr, "%s: %s\n%s", std::string(program.name).c_str(),
