@@ -26,6 +26,11 @@ namespace {
 constexpr std::size_t kBusyAt = 500;
 constexpr std::size_t kFreeAt = 400;
 
+// Beyond smtpd_session_limit: sessions that were sent away and have not ended yet. And how many are
+// looked at for one to send away.
+constexpr std::size_t kMostDismissed = 1024;
+constexpr std::size_t kMostLooks = 64;
+
 constexpr Duration kRefreshTime = std::chrono::seconds(60);
 
 // Said to clients that are not served; "%s" is our name.
@@ -153,7 +158,7 @@ void Service::accept(daemon::Client client) {
   Peer peer = is_stranger       ? make_unknown_peer()
               : address.is_ip() ? make_peer(address, server)
                                 : make_local_peer(ipc::peer_credentials(client.fd.get()).uid);
-  if (sessions() >= config_->sessions) {
+  if (sessions() >= config_->sessions && !make_room()) {
     log::warning("session limit " + std::to_string(config_->sessions) +
                  " reached: " + peer.shown() + " is turned away");
     return refuse(std::move(client), std::move(peer), "421 4.3.2 %s Error: too many sessions");
@@ -295,9 +300,27 @@ ev::RootTask Service::serve(daemon::Client client, Peer peer,
     const auto place = open_.insert(open_.end(), Open{fd, &session});
     co_await session.run();
     open_.erase(place);
+    if (session.is_dismissed()) --dismissed_;
     leave(session.peer());
   }
   update_busy();
+}
+
+bool Service::make_room() {
+  if (dismissed_ >= kMostDismissed) return false;
+  // Who is passed over goes to the end of the line, so that a look costs the same in any crowd.
+  for (std::size_t looks = std::min(kMostLooks, open_.size()); looks > 0; --looks) {
+    open_.splice(open_.end(), open_, open_.begin());
+    const Open& oldest = open_.back();
+    if (!oldest.session->is_idle_stranger()) continue;
+    log::info("session limit " + std::to_string(config_->sessions) +
+              " reached: " + oldest.session->peer().shown() + ", idle without a login, makes room");
+    oldest.session->dismiss();
+    ++dismissed_;
+    ::shutdown(oldest.fd, SHUT_RD);
+    return true;
+  }
+  return false;
 }
 
 void Service::leave(const Peer& peer) {

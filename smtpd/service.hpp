@@ -57,6 +57,9 @@ class Service final : public daemon::Service, private Clients {
   void admit(daemon::Client client, Peer peer);
   std::string with_name(std::string_view text) const;
   void refuse(daemon::Client client, Peer peer, std::string_view text);
+  // smtpd_session_limit is reached: the stranger that has been idle here the longest goes. False:
+  // there is none, or enough are going.
+  bool make_room();
   ev::RootTask serve(daemon::Client client, Peer peer, std::shared_ptr<const Config> config);
   ev::RootTask turn_away(daemon::Client client, Peer peer, std::string reply);
   void update_busy();
@@ -79,7 +82,8 @@ class Service final : public daemon::Service, private Clients {
   ev::Group meeting_; // clients of whom it is not known yet who they are
   ev::Group group_;   // sessions, and clients that are turned away
   ev::Group upkeep_;
-  std::list<Open> open_;
+  std::list<Open> open_;      // the oldest first, but for those that make_room() passed over
+  std::size_t dismissed_ = 0; // of them
   std::unordered_map<std::string, std::uint64_t> per_client_; // connections, by network
   bool busy_ = false;
 };

@@ -103,7 +103,7 @@ ev::Task<void> Session::run() {
   }
   reset();
   if (!out_.empty()) (void)co_await flush();
-  if (end_ == End::error)
+  if (end_ == End::error && !dismissed_) // others wait for the place
     co_await linger();
   else if (stream_ && is_secure())
     stream_->shutdown_write(); // so that the client knows that nothing was cut off
@@ -174,8 +174,9 @@ ev::Task<bool> Session::fill(ev::Deadline deadline) {
   Result<void> filled = co_await stream_->fill(deadline);
   if (filled) co_return true;
   const ErrorKind kind = filled.error().kind();
-  if (shared_.draining) {
-    reply(421, "4.3.2", config_->hostname + " Service is closing");
+  if (shared_.draining || dismissed_) {
+    reply(421, "4.3.2",
+          config_->hostname + (dismissed_ ? " Error: too many sessions" : " Service is closing"));
     end_ = End::error;
   } else {
     end_ = kind == ErrorKind::timeout ? End::timeout : End::closed;

@@ -83,6 +83,13 @@ class Session {
   const Peer& peer() const { return peer_; }
   // Does it wait for a commit whose outcome the client should hear?
   bool is_committing() const { return committing_; }
+  // A stranger between two messages, whom others may have to make room for.
+  bool is_idle_stranger() const {
+    return !transaction_ && !has_logged_in_ && !peer_.local && end_ == End::none && !dismissed_;
+  }
+  // It says 421 and ends as soon as its socket has no more to read, which is up to the caller.
+  void dismiss() { dismissed_ = true; }
+  bool is_dismissed() const { return dismissed_; }
   // The stream has a word against talking early; TCP only.
   void set_early_talk(bool early) { early_talk_ = early; }
 
@@ -203,6 +210,7 @@ class Session {
   bool esmtp_ = false;
   bool early_talk_ = false;
   bool committing_ = false;
+  bool dismissed_ = false;
   bool denied_ = false;  // by smtpd_client_restrictions, for the whole session
   bool failed_ = false;  // the command in hand was refused
   bool bare_lf_ = false; // the line in hand ended in LF alone

@@ -90,8 +90,10 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place) as suite:
         expect_match("^421 4.4.2 ", client.reply(), "the session's time is over")
     with RawClient(idle) as client:
         expect_match("^421 4.4.2 .*timeout exceeded", client.reply(), "silence")
-    with RawClient(alone), RawClient(alone) as second:
-        expect_match("^421 4.3.2 ", second.greeting, "the second session")
+    with RawClient(alone) as first:
+        expect_equal(codes(first, HELLO, MAIL), ["250", "250"], "the only session")
+        with RawClient(alone) as second:
+            expect_match("^421 4.3.2 ", second.greeting, "the second session")
     with RawClient(domains) as client:
         codes(client, HELLO, MAIL)
         expect_equal(codes(client, "RCPT TO:<u@ours.example>", "RCPT TO:<u@sub.ours.example>",
