@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// start, start-fg, stop, reload, status: what master is asked for.
+// start, start-fg, stop, reload, upgrade, status: what master is asked for.
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -140,6 +140,38 @@ int run_reload(const Invocation& in) {
   return exit_ok;
 }
 
+// The process stays, its program changes: the connection closes, and the next one finds another
+// generation.
+int run_upgrade(const Invocation& in) {
+  auto settings = load_settings(in);
+  if (!settings)
+    return fail(in, exit_config,
+                settings.error().text() + " (the running programs stay as they are)");
+  const std::string& queue = settings->text("queue_directory");
+  const auto before = ask_status(queue);
+  if (!before) return fail(in, before.error());
+  auto client = Client::to_master(queue);
+  if (!client) return fail(in, client.error());
+  proto::MasterRequest request;
+  request.verb = proto::MasterVerb::upgrade;
+  const auto done = (*client)->order<proto::MasterDone>(request);
+  if (done)
+    return fail(in, exit_config,
+                shown_lines(done->text) + "\npostrider: the running programs stay as they are");
+  if (done.error().kind() != ErrorKind::closed) return fail(in, done.error());
+  const auto now = ask_status(queue);
+  if (!now || now->generation == before->generation)
+    return fail(in, exit_failed,
+                "the new master does not answer; see the log" +
+                    (now ? std::string() : ": " + now.error().text()));
+  if (in.json)
+    print(json::of(&*now, nullptr) + "\n");
+  else
+    print("upgraded: version " + shown(now->version) + ", generation " +
+          std::to_string(now->generation) + "\n");
+  return exit_ok;
+}
+
 int run_status(const Invocation& in) {
   const bool sessions = in.words().size() == 1 && in.words().front() == "sessions";
   if (!sessions && !in.words().empty())
@@ -195,6 +227,11 @@ const std::vector<Command>& lifecycle_commands() {
       {"start-fg", "", "start it in the foreground, as in a container", {}, run_start_fg},
       {"stop", "", "stop it, and wait until it is down", {}, run_stop},
       {"reload", "", "read main.cf and master.cf again", {}, run_reload},
+      {"upgrade",
+       "",
+       "start the programs anew, one after the other, without a closed door",
+       {},
+       run_upgrade},
       {"status",
        "[sessions]",
        "show services, queue and destinations, or processes",

@@ -101,6 +101,11 @@ void Child::retire(std::uint32_t next_generation) {
   if (state_ != State::starting) signal(SIGUSR1);
 }
 
+void Child::dismiss() {
+  state_ = State::leaving;
+  signal(SIGUSR2);
+}
+
 void Child::stop() {
   if (!stop_asked_) kill_timer_.arm(loop_.after(proto::kKillAfter));
   stop_asked_ = true;

@@ -36,6 +36,13 @@ class Child {
   // How long it has been ready; negative when it never was.
   Duration ready_for() const;
 
+  // One that an earlier master started: from now on it leaves, with its clients, as fast as they
+  // do.
+  void dismiss();
+  // What its status records say, and where they are read.
+  std::uint32_t born_generation() const { return born_generation_; }
+  int status_fd() const { return status_.get(); }
+
   // Told to retire, or to stop. A child that is still starting is told as soon as it is ready.
   void retire(std::uint32_t next_generation);
   void stop();

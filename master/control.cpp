@@ -18,7 +18,7 @@ std::vector<Fd> one(Fd fd) {
 } // namespace
 
 Control::Control(ev::Loop& loop, Fd listener, Mediator& mediator)
-    : loop_(loop), mediator_(mediator), clients_(loop),
+    : loop_(loop), mediator_(mediator), listener_(listener.get()), clients_(loop),
       acceptor_(loop, one(std::move(listener)), [this](Fd client, std::size_t) {
         if (clients_.size() < kMostClients)
           clients_.spawn(serve(std::move(client)), "control client");
@@ -57,6 +57,11 @@ ev::RootTask Control::serve(Fd client) {
       channel.send(done);
       break;
     }
+    case proto::MasterVerb::upgrade:
+      done.ok = false;
+      done.text = mediator_.upgrade().text();
+      channel.send(done);
+      break;
     case proto::MasterVerb::stop: {
       done.ok = true;
       done.text.clear();

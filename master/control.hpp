@@ -18,16 +18,20 @@ class Control {
     virtual ~Mediator() = default;
     virtual proto::MasterStatus status() = 0;
     virtual Result<void> reload() = 0;
+    // Returns only when it is not possible.
+    virtual Error upgrade() = 0;
     virtual void stop() = 0;
   };
   Control(ev::Loop& loop, Fd listener, Mediator& mediator);
   ~Control();
+  int listener() const { return listener_; }
 
  private:
   static constexpr std::size_t kMostClients = 16;
   ev::RootTask serve(Fd client);
   ev::Loop& loop_;
   Mediator& mediator_;
+  int listener_; // the acceptor's
   ev::Group clients_;
   daemon::Acceptor acceptor_;
 };

@@ -114,6 +114,11 @@ Result<InstanceLock> InstanceLock::take(const std::string& path,
                                         std::chrono::milliseconds patience) {
   Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd) return Error::from_errno("open " + path, errno);
+  struct stat facts {};
+  if (::fstat(fd.get(), &facts) != 0) return Error::from_errno(path, errno);
+  // It will be written to.
+  if (!S_ISREG(facts.st_mode) || facts.st_nlink != 1)
+    return Error(ErrorKind::config, path + " is no file of its own: remove it");
   constexpr auto kPause = std::chrono::milliseconds(20);
   int locked = ::flock(fd.get(), LOCK_EX | LOCK_NB);
   for (; locked != 0 && errno == EWOULDBLOCK && patience > kPause; patience -= kPause) {

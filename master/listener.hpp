@@ -17,6 +17,9 @@ class Listener {
   // child of a master that was killed) is tried again until `patience` is over.
   static Result<Listener> open(const ListenAt& at, Duration patience);
 
+  // One that an earlier master opened.
+  static Listener of(const ListenAt& at, Fd fd) { return Listener(at, std::move(fd)); }
+
   // The same socket a second time, for a service that was renamed.
   Result<Listener> duplicate() const;
 

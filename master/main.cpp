@@ -7,11 +7,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <new>
 #include <string>
 #include <string_view>
 #include <unistd.h>
 
-#include "base/log.hpp"
+#include "base/out_of_memory.hpp"
 #include "master.hpp"
 
 namespace {
@@ -22,10 +23,11 @@ using namespace postrider::master;
 constexpr int kUsage = 64; // EX_USAGE of sysexits.h
 
 void usage() {
-  std::fputs("usage: master [-c directory] [-ditvw]\n"
+  std::fputs("usage: master [-c directory] [-dintvw]\n"
              "  -c directory  configuration (default: $MAIL_CONFIG, else /etc/postrider)\n"
              "  -d            stay in the foreground\n"
              "  -i            stay in the foreground as process 1 of a container\n"
+             "  -n            only read the configuration: exit status 1 if it is no good\n"
              "  -t            only test whether another master runs: exit status 1 if so\n"
              "  -w            wait until everything listens (always done)\n"
              "  -v            log more\n",
@@ -51,6 +53,14 @@ int test_lock(const std::string& directory) {
   if (::access(path.c_str(), F_OK) != 0) return 0;
   const auto lock = InstanceLock::take(path, {});
   return lock || lock.error().kind() != ErrorKind::busy ? 0 : 1;
+}
+
+int read_only(const std::string& directory) {
+  std::vector<std::string> errors;
+  std::vector<std::string> warnings;
+  const auto loaded = load_configuration(directory, {}, Host::here(), errors, warnings);
+  print(errors);
+  return loaded ? 0 : 1;
 }
 
 // Goes on in the background. The process that was started waits for the word that the other gives
@@ -103,20 +113,23 @@ void protect_from_oom_killer() {
 } // namespace
 
 int main(int argc, char** argv) {
+  std::set_new_handler(out_of_memory);
   fill_standard_descriptors();
   MasterOptions options;
   bool test = false;
+  bool only_read = false;
   if (const char* from_environment = std::getenv("MAIL_CONFIG"))
     options.config_directory = from_environment;
   if (argc == 2 && std::string_view(argv[1]) == "--help") {
     usage();
     return 0;
   }
-  for (int option; (option = ::getopt(argc, argv, "c:ditvwsh")) != -1;) {
+  for (int option; (option = ::getopt(argc, argv, "c:dintvwsh")) != -1;) {
     switch (option) {
     case 'c': options.config_directory = optarg; break;
     case 'd':
     case 'i': options.foreground = true; break;
+    case 'n': only_read = true; break;
     case 't': test = true; break;
     case 'v': options.verbose = true; break;
     case 'w':
@@ -135,11 +148,18 @@ int main(int argc, char** argv) {
     std::free(absolute);
   }
   if (test) return test_lock(options.config_directory);
+  if (only_read) return read_only(options.config_directory);
+  auto inherited = Inheritance::take();
+  if (!inherited) {
+    print({"fatal: " + inherited.error().text()});
+    return 1;
+  }
+  const bool succeeds = inherited->has_value();
   if (::getpid() == 1) options.foreground = true;
   const bool foreground = options.foreground;
   if (::geteuid() == 0) protect_from_oom_killer();
 
-  Master master(std::move(options));
+  Master master(std::move(options), std::move(*inherited));
   std::vector<std::string> problems;
   const auto prepared = master.prepare(problems);
   print(problems);
@@ -149,7 +169,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   Fd parent;
-  if (!foreground) parent = detach();
+  if (!foreground && !succeeds) parent = detach();
   return master.run([&] {
     if (!parent) return;
     drop_terminal();

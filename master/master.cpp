@@ -25,6 +25,8 @@ constexpr std::uint64_t kDescriptorsWanted = 65536;
 constexpr std::chrono::seconds kBindPatience{5};
 // A master that was killed a moment ago may still hold the lock.
 constexpr std::chrono::seconds kLockPatience{1};
+// How long the program of an upgrade may take to say that it likes the configuration.
+constexpr std::chrono::seconds kTrialLimit{10};
 
 // What root's workers keep of the environment; an unprivileged instance passes everything on.
 bool may_pass_as_root(std::string_view name) {
@@ -35,7 +37,8 @@ bool may_pass_as_root(std::string_view name) {
 
 } // namespace
 
-Master::Master(MasterOptions options) : options_(std::move(options)), host_(Host::here()) {}
+Master::Master(MasterOptions options, std::optional<Inheritance> inherited)
+    : options_(std::move(options)), inherited_(std::move(inherited)), host_(Host::here()) {}
 
 Master::~Master() {
   control_.reset();
@@ -64,7 +67,10 @@ Result<void> Master::prepare(std::vector<std::string>& problems) {
   POSTRIDER_TRY(log_file_, open_log_file(*settings_, options_.foreground, host_.root));
   POSTRIDER_TRY(sockets_, open_listeners(*plan_, kBindPatience));
   POSTRIDER_TRY(const net::Address control, net::Address::unix_path(proto::kMasterSocket));
-  POSTRIDER_TRY(control_socket_, net::listen(control, {.unix_mode = 0600}));
+  if (inherited_) control_socket_ = inherited_->take_listener(control);
+  if (!control_socket_) {
+    POSTRIDER_TRY(control_socket_, net::listen(control, {.unix_mode = 0600}));
+  }
   return {};
 }
 
@@ -94,6 +100,11 @@ Result<Master::Sockets> Master::open_listeners(const Plan& plan, Duration patien
         has_any = true;
         continue;
       }
+      if (Fd left = inherited_ ? inherited_->take_listener(at.address) : Fd()) {
+        has_any = true;
+        fresh.push_back(Listener::of(at, std::move(left)));
+        continue;
+      }
       const Listener* elsewhere = find_listener(at);
       auto opened = elsewhere != nullptr ? elsewhere->duplicate() : Listener::open(at, patience);
       if (!opened) {
@@ -120,7 +131,7 @@ std::vector<std::string> Master::make_environment() const {
     const std::string_view text(*entry);
     const std::string_view name = text.substr(0, text.find('='));
     if (name == "MAIL_CONFIG" || name == "PATH" || name == proto::kGenerationVariable ||
-        name == proto::kListenersVariable)
+        name == proto::kListenersVariable || name == kHandoverVariable)
       continue;
     if (!host_.root || may_pass_as_root(name)) out.emplace_back(text);
   }
@@ -147,14 +158,20 @@ void Master::add_service(ServicePlan plan, std::vector<Listener> listeners) {
 }
 
 int Master::run(const std::function<void()>& ready) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) log::fatal("pipe: cannot make the lifeline");
-  lifeline_read_ = Fd(ends[0]);
-  lifeline_write_ = Fd(ends[1]);
+  if (inherited_) {
+    lifeline_read_ = inherited_->take_lifeline_read();
+    lifeline_write_ = inherited_->take_lifeline_write();
+  } else {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) log::fatal("pipe: cannot make the lifeline");
+    lifeline_read_ = Fd(ends[0]);
+    lifeline_write_ = Fd(ends[1]);
+  }
   loop_ = std::make_unique<ev::Loop>();
   started_ = loop_->now();
   around_.emplace(
       Surroundings{.loop = *loop_, .lifeline = lifeline_read_.get(), .environment = {}});
+  if (inherited_) around_->generation = inherited_->generation() + 1;
   apply_settings();
   if (auto written = lock_->write_pid(); !written) log::fatal(written.error().text());
   ::signal(SIGPIPE, SIG_IGN);
@@ -177,6 +194,7 @@ int Master::run(const std::function<void()>& ready) {
   log::info("sandbox of the processes: " + sandbox::describe_kernel() +
             (host_.root ? "" : "; all with the uid of this one"));
   if (!sharing_.empty()) log::warning(sharing_);
+  if (inherited_) take_over_children();
   for (auto& service : services_)
     service->start();
   ready();
@@ -187,6 +205,62 @@ int Master::run(const std::function<void()>& ready) {
   log::info("stopped");
   log::flush();
   return 0;
+}
+
+void Master::take_over_children() {
+  inherited_->close_listeners();
+  for (Inheritance::Child& child : inherited_->take_children()) {
+    if (Service* service = find_service(child.service))
+      service->inherit(child.pid, child.generation, std::move(child.status));
+    else
+      ::kill(child.pid, SIGTERM); // no longer in master.cf
+  }
+  inherited_.reset();
+  reap(); // those that ended before we listened to the signal
+}
+
+Handover Master::make_handover() {
+  Handover out;
+  out.generation = around_->generation;
+  out.lifeline_read = lifeline_read_.get();
+  out.lifeline_write = lifeline_write_.get();
+  out.listeners.push_back(control_->listener());
+  for (const auto* services : {&services_, &leaving_})
+    for (const auto& service : *services) {
+      for (const Listener& listener : service->listeners())
+        out.listeners.push_back(listener.fd());
+      for (const auto& child : service->children())
+        out.children.push_back({.pid = static_cast<std::uint32_t>(child->pid()),
+                                .generation = child->born_generation(),
+                                .status = child->status_fd(),
+                                .service = service->key()});
+    }
+  return out;
+}
+
+Error Master::upgrade() {
+  if (stopping_) return Error(ErrorKind::refused, "the mail system is stopping");
+  std::vector<std::string> errors;
+  std::vector<std::string> warnings;
+  auto loaded = load_configuration(options_.config_directory, {}, host_, errors, warnings);
+  if (!loaded)
+    return Error(ErrorKind::config, errors.empty() ? loaded.error().text() : errors.front());
+  const std::string program = loaded->settings.text("daemon_directory") + "/master";
+  std::vector<std::string> arguments = {program, "-c", options_.config_directory};
+  if (options_.foreground) arguments.emplace_back("-d");
+  if (options_.verbose) arguments.emplace_back("-v");
+  std::vector<std::string> trial = arguments;
+  trial.emplace_back("-n");
+  if (auto tried = try_out(program, trial, kTrialLimit); !tried) {
+    log::error("upgrade refused: " + tried.error().text());
+    return tried.error();
+  }
+  log::info("upgrade: generation " + std::to_string(around_->generation) + " gives way to " +
+            program);
+  log::flush();
+  const Error failed = become(program, arguments, make_handover());
+  log::error("upgrade refused: " + failed.text());
+  return failed;
 }
 
 void Master::reap() {

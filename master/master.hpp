@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control.hpp"
+#include "handover.hpp"
 #include "instance.hpp"
 #include "service.hpp"
 
@@ -26,7 +27,7 @@ struct MasterOptions {
 
 class Master final : public Control::Mediator {
  public:
-  explicit Master(MasterOptions options);
+  Master(MasterOptions options, std::optional<Inheritance> inherited);
   ~Master() override;
 
   // Configuration, directories, lock, log, listening sockets. `problems` gets every line that is
@@ -37,11 +38,15 @@ class Master final : public Control::Mediator {
 
   proto::MasterStatus status() override;
   Result<void> reload() override;
+  Error upgrade() override;
   void stop() override;
 
  private:
   using Sockets = std::vector<std::vector<Listener>>; // by service of a plan
 
+  // An earlier master's children: they go, and those that no service has an interest in at once.
+  void take_over_children();
+  Handover make_handover();
   // Opens those points of the plan that no service holds yet.
   Result<Sockets> open_listeners(const Plan& plan, Duration patience);
   const Listener* find_listener(const ListenAt& at) const;
@@ -53,6 +58,7 @@ class Master final : public Control::Mediator {
   std::vector<std::string> make_environment() const;
 
   MasterOptions options_;
+  std::optional<Inheritance> inherited_; // until run()
   Host host_;
   std::optional<config::Settings> settings_;
   std::optional<Plan> plan_; // until run()

@@ -142,6 +142,13 @@ void Service::fork_child() {
       [this](Child& child, Child::News what) { news(child, what); }));
 }
 
+void Service::inherit(pid_t pid, std::uint32_t generation, Fd status) {
+  children_.push_back(std::make_unique<Child>(
+      around_.loop, pid, generation, std::move(status), around_.silence_limit,
+      [this](Child& child, Child::News what) { news(child, what); }));
+  children_.back()->dismiss();
+}
+
 void Service::news(Child& child, Child::News what) {
   if (what == Child::News::hangs) {
     log::error(title() + ": process " + std::to_string(child.pid()) +

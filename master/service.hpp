@@ -45,6 +45,10 @@ class Service {
   State state() const { return state_; }
   bool stopped() const { return state_ == State::stopped; }
 
+  // A child that an earlier master started. Before start().
+  void inherit(pid_t pid, std::uint32_t generation, Fd status);
+  const std::vector<std::unique_ptr<Child>>& children() const { return children_; }
+
   void start() { apply(Event::start); }
   void stop() { apply(Event::stop); }
   // A new generation: the children of the old one apply it or retire. Sockets that the plan still

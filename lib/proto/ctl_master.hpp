@@ -8,6 +8,8 @@
 //   MasterRequest{verb: reload}         MasterDone{ok: no, text: "main.cf:7: ..."}
 //   MasterRequest{verb: stop}           MasterDone{ok: yes} at once; the connection closes when
 //                                       everything is down
+//   MasterRequest{verb: upgrade}        MasterDone{ok: no, text: ...}, or the connection closes and
+//                                       the new program answers the next one
 #pragma once
 
 #include <cstdint>
@@ -22,8 +24,8 @@ inline constexpr const char* kMasterProtocol = "master";
 inline constexpr std::uint32_t kMasterVersion = 1;
 inline constexpr const char* kMasterSocket = "private/master";
 
-enum class MasterVerb : std::uint8_t { status, reload, stop };
-constexpr MasterVerb highest(MasterVerb) { return MasterVerb::stop; }
+enum class MasterVerb : std::uint8_t { status, reload, stop, upgrade };
+constexpr MasterVerb highest(MasterVerb) { return MasterVerb::upgrade; }
 
 struct MasterRequest {
   static constexpr std::uint16_t kType = 10;

@@ -33,6 +33,7 @@ class Fake final : public Control::Mediator {
     return out;
   }
   Result<void> reload() override { return Error(ErrorKind::config, "master.cf:7: nonsense"); }
+  Error upgrade() override { return Error(ErrorKind::config, "no such program"); }
   void stop() override { stopped = true; }
   bool stopped = false;
 };
