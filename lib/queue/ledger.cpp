@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kHeaderUsed = 52;
 constexpr std::size_t kKey = 20;
+constexpr std::uint16_t kVersion = 1;
 
 struct Header {
   std::uint64_t pool = 0, sequence = 0, tag = 0, last_loan = 0, continues = 0;
@@ -20,7 +21,7 @@ struct Header {
 
 std::string put_ledger_header(const Header& h) {
   std::string out = "PRlg";
-  put_le<std::uint16_t>(out, 1);
+  put_le<std::uint16_t>(out, kVersion);
   put_le<std::uint16_t>(out, 0);
   put_le<std::uint64_t>(out, h.pool);
   put_le<std::uint64_t>(out, h.sequence);
@@ -33,11 +34,15 @@ std::string put_ledger_header(const Header& h) {
   return out;
 }
 
+bool is_ledger_header(ByteView in) {
+  return in.size() >= kHeaderUsed && in.substr(0, 4) == "PRlg" &&
+         crc32c(in.substr(0, kHeaderUsed - 4)) == get_le<std::uint32_t>(in.substr(kHeaderUsed - 4));
+}
+
+std::uint16_t version_of(ByteView header) { return get_le<std::uint16_t>(header.substr(4)); }
+
 std::optional<Header> parse_ledger_header(ByteView in) {
-  if (in.size() < kHeaderUsed || in.substr(0, 4) != "PRlg") return {};
-  if (crc32c(in.substr(0, kHeaderUsed - 4)) != get_le<std::uint32_t>(in.substr(kHeaderUsed - 4)))
-    return {};
-  if (get_le<std::uint16_t>(in.substr(4)) != 1) return {};
+  if (!is_ledger_header(in) || version_of(in) != kVersion) return {};
   return Header{get_le<std::uint64_t>(in.substr(8)), get_le<std::uint64_t>(in.substr(16)),
                 get_le<std::uint64_t>(in.substr(24)), get_le<std::uint64_t>(in.substr(32)),
                 get_le<std::uint64_t>(in.substr(40))};
@@ -82,6 +87,11 @@ Result<LedgerReplay> replay_ledger(FileSystem& fs, const Layout& layout, std::ui
       replay.damaged_header = true;
       continue;
     }
+    // To go on would repeat what it says is done, and overwrite it.
+    if (is_ledger_header(*block) && version_of(*block) > kVersion)
+      return Error(ErrorKind::config, layout.ledger(which) +
+                                          " was written by a newer version of qmgr (format " +
+                                          std::to_string(version_of(*block)) + "); start that one");
     const auto header = parse_ledger_header(*block);
     if (!header) {
       if (block->find_first_not_of('\0') != std::string::npos) replay.damaged_header = true;
