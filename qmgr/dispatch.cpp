@@ -227,7 +227,7 @@ void Dispatch::recount(Destination& destination) {
 void Dispatch::put_off(Message& message, const std::vector<std::uint32_t>& recipients,
                        const Destination& dead) {
   const std::int64_t now = parts_.now();
-  const std::int64_t age = age_of(message.state.envelope.arrival, now, parts_.wall());
+  const std::int64_t age = parts_.age(message.state.envelope.arrival);
   parts_.finish->suspend(message, recipients, mail::Gate::destination_backed_off, dead.reason.dsn,
                          "delivery temporarily suspended: " + dead.reason.text,
                          now + suspended_backoff(parts_.params.retry, age, parts_.dice()));

@@ -269,7 +269,7 @@ bool Finish::warn(Message& message) {
   if (envelope.sender.empty() || message.state.held ||
       iequals(envelope.sender, parts_.params.double_bounce_sender))
     return false;
-  const std::int64_t age = age_of(envelope.arrival, parts_.now(), parts_.wall());
+  const std::int64_t age = parts_.age(envelope.arrival);
   if (!is_warning_due(parts_.params.retry, age)) return false;
   std::vector<std::uint32_t> delayed;
   for (std::uint32_t i = 0; i < message.state.recipients.size(); ++i) {
@@ -285,7 +285,7 @@ bool Finish::warn(Message& message) {
 
 bool Finish::expire(Message& message) {
   const mail::Envelope& envelope = message.state.envelope;
-  const std::int64_t age = age_of(envelope.arrival, parts_.now(), parts_.wall());
+  const std::int64_t age = parts_.age(envelope.arrival);
   if (message.state.held || !is_expired(parts_.params.retry, envelope.sender.empty(), age))
     return false;
   bool any = false;

@@ -3,6 +3,7 @@
 // by Core (qmgr.hpp); all run on its one thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <string>
@@ -95,6 +96,10 @@ struct Parts {
 
   std::int64_t wall() { return to_unix_micros(loop.clock().wall()); }
   std::int64_t now() { return keeper.now(wall(), loop.now()); } // of the schedule
+  // How long mail of that arrival has been here, as far as that counts.
+  std::int64_t age(std::int64_t arrival) {
+    return std::max<std::int64_t>(0, age_of(arrival, now(), wall()) - keeper.not_counted(arrival));
+  }
   std::uint32_t dice() { return static_cast<std::uint32_t>(jitter.below(1024)); }
 };
 

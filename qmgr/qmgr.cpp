@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "qmgr.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "ipc/colleagues.hpp"
+#include "queue/layout.hpp"
 
 namespace postrider::qmgr {
 
@@ -22,6 +25,14 @@ void log_recovery(const queue::RecoverySummary& summary) {
             std::to_string(summary.damaged_records + summary.damaged_files) + " damaged");
 }
 
+// When the ledger was, in unix microseconds: it hears of every attempt. 0: there is none.
+std::int64_t last_written(FileSystem& fs, const queue::Layout& layout) {
+  std::int64_t last = 0;
+  for (const unsigned which : {0U, 1U})
+    if (const auto stat = fs.stat(layout.ledger(which))) last = std::max(last, stat->mtime_micros);
+  return last;
+}
+
 } // namespace
 
 Core::Core(ev::Loop& loop, Params params, Surroundings around)
@@ -39,6 +50,7 @@ Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, F
                                          Surroundings around) {
   std::unique_ptr<Core> core(new Core(loop, std::move(params), std::move(around)));
   std::vector<queue::Arrived> found;
+  const std::int64_t last_work = last_written(fs, queue::Layout(options.directory));
   POSTRIDER_TRY(core->queue_,
                 queue::Queue::open(fs, loop.clock(), std::move(options),
                                    [&](queue::Arrived&& one) { found.push_back(std::move(one)); }));
@@ -51,6 +63,10 @@ Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, F
                                                .around = core->around_,
                                                .tasks = core->tasks_});
   Parts& parts = *core->parts_;
+  if (const std::int64_t away = parts.keeper.begin(last_work, parts.wall()); away > 0)
+    log::warning("nobody has worked on this queue for " +
+                 std::to_string((away + Timekeeper::kMostAbsence) / Timekeeper::kMostAbsence) +
+                 " days, if the clock is right; of these one counts as age of the mail in it");
   core->dispatch_ = std::make_unique<Dispatch>(parts);
   core->finish_ = std::make_unique<Finish>(parts);
   core->store_ = std::make_unique<Store>(parts);

@@ -34,6 +34,12 @@ std::int64_t Timekeeper::now(std::int64_t wall, SteadyTime steady) {
   return wall + offset_;
 }
 
+std::int64_t Timekeeper::begin(std::int64_t last_work, std::int64_t wall) {
+  last_work_ = last_work;
+  if (last_work > 0) not_counted_ = std::max<std::int64_t>(0, wall - last_work - kMostAbsence);
+  return not_counted_;
+}
+
 std::int64_t Timekeeper::take_jump() { return std::exchange(jump_, 0); }
 
 std::int64_t age_of(std::int64_t arrival, std::int64_t now, std::int64_t wall) {

@@ -23,6 +23,15 @@ struct RetryLimits {
 class Timekeeper {
  public:
   static constexpr std::int64_t kJump = 600'000'000;
+  static constexpr std::int64_t kMostAbsence = 86'400'000'000;
+
+  // At the start: when the queue was last worked on (0: not known). Of the time since then at most
+  // kMostAbsence counts as age of the mail that waited: nobody has tried it meanwhile, and a clock
+  // that is years ahead must not return all of it. Returns what does not count.
+  std::int64_t begin(std::int64_t last_work, std::int64_t wall);
+  std::int64_t not_counted(std::int64_t arrival) const {
+    return arrival <= last_work_ ? not_counted_ : 0;
+  }
 
   // Call often. Both times are of the same instant.
   std::int64_t now(std::int64_t wall, SteadyTime steady);
@@ -35,6 +44,8 @@ class Timekeeper {
   std::int64_t last_wall_ = 0;
   SteadyTime last_steady_{};
   std::int64_t jump_ = 0;
+  std::int64_t last_work_ = 0;
+  std::int64_t not_counted_ = 0; // of the time from last_work_ to the start
 };
 
 // How long a message has been in the queue. A clock that was wrong when it came, or is now, makes

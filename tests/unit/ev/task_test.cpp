@@ -346,6 +346,39 @@ TEST(OffloadTest, DeadlineEndsTheWaitNotTheJob) {
     loop.turn(true);
 }
 
+// As behind a suspend of the host, or a process that was stopped: a timer that sets itself again
+// fires once for the whole of the pause, and is not made up for.
+TEST(TimerTest, BehindALongPauseEachFiresOnce) {
+  test::ManualClock clock;
+  Loop loop(clock);
+  struct Beat {
+    explicit Beat(Loop& l)
+        : loop(l), timer(
+                       l,
+                       [](void* b) {
+                         auto* self = static_cast<Beat*>(b);
+                         ++self->count;
+                         self->timer.arm(self->loop.after(5s));
+                       },
+                       this) {
+      timer.arm(loop.after(5s));
+    }
+    Loop& loop;
+    int count = 0;
+    Timer timer;
+  };
+  Beat one(loop);
+  Beat two(loop);
+  clock.advance(6h);
+  for (int i = 0; i < 10; ++i)
+    loop.turn(false);
+  EXPECT_EQ(one.count, 1);
+  EXPECT_EQ(two.count, 1);
+  clock.advance(5s);
+  loop.turn(false);
+  EXPECT_EQ(one.count, 2);
+}
+
 TEST(TimerTest, FireInOrderOfDueTime) {
   test::ManualClock clock;
   Loop loop(clock);

@@ -117,6 +117,27 @@ INSTANTIATE_TEST_SUITE_P(W1W2, ClockJump,
                          }),
                          [](const auto& test) { return std::string(test.param.name); });
 
+// At a start whose clock is years ahead, or after a long absence: mail of before is a day older.
+TEST(Timekeeper, ADayOfAnAbsenceCounts) {
+  constexpr std::int64_t kArrival = 1'700'000'000 * kSecond;
+  constexpr std::int64_t kLastWork = kArrival + 2 * kDay;
+  struct Row {
+    std::int64_t away;
+    std::int64_t counted;
+  };
+  for (const Row row : {Row{-kYear, -kYear}, Row{0, 0}, Row{kDay / 2, kDay / 2}, Row{kDay, kDay},
+                        Row{kDay + 1, kDay}, Row{10 * kYear, kDay}}) {
+    Timekeeper keeper;
+    const std::int64_t wall = kLastWork + row.away;
+    EXPECT_EQ(keeper.begin(kLastWork, wall), std::max<std::int64_t>(0, row.away - kDay));
+    EXPECT_EQ(wall - kArrival - keeper.not_counted(kArrival), 2 * kDay + row.counted);
+    EXPECT_EQ(keeper.not_counted(wall), 0) << "mail that comes now ages as ever";
+  }
+  Timekeeper of_a_new_queue;
+  EXPECT_EQ(of_a_new_queue.begin(0, kArrival), 0);
+  EXPECT_EQ(of_a_new_queue.not_counted(kArrival), 0);
+}
+
 TEST(Timekeeper, FollowsSlowCorrections) {
   test::ManualClock clock;
   Timekeeper keeper;
