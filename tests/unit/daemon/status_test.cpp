@@ -103,6 +103,11 @@ TEST(Inherited, NonsenseInTheEnvironmentIsRefused) {
 }
 
 TEST(JailText, NamesEachBit) {
+  EXPECT_EQ(describe_jail(proto::kJailOwnUser | proto::kJailCapabilities | proto::kJailFiles),
+            "own_user, no_capabilities, files");
+  EXPECT_EQ(describe_jail(proto::kJailBind | proto::kJailPorts | proto::kJailScopes |
+                          proto::kJailNeverCalls | proto::kJailCalls),
+            "bind, ports, scopes, killing_calls, listed_calls");
   EXPECT_EQ(describe_jail(0), "none");
   EXPECT_EQ(describe_jail(proto::kJailLimits | proto::kJailNoNewPrivileges),
             "limits, no_new_privs");
