@@ -79,7 +79,7 @@ postrider_fuzz(ipc_frame LINKS queue_lib smtpclient_lib sasl_lib FOLDERS saslmgr
                COVERS lib/base/fields.cpp lib/smtpclient/session_facts.cpp)
 postrider_fuzz(ipc_control LINKS queue_lib COVERS lib/base/fields.cpp)
 postrider_fuzz(ipc_channel LINKS ipc_lib test_support COVERS lib/ipc/channel.cpp)
-postrider_fuzz(journal LINKS queue_lib COVERS lib/queue/message_record.cpp lib/queue/journal.cpp)
+postrider_fuzz(journal LINKS queue_lib COVERS lib/queue/message_record.cpp)
 postrider_fuzz(message_file LINKS queue_lib COVERS lib/queue/state.cpp lib/queue/cell.cpp)
 postrider_fuzz(ledger LINKS queue_lib COVERS lib/queue/cell.cpp)
 # What the administrator wrote, and his servers say.

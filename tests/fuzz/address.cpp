@@ -59,11 +59,18 @@ FUZZ(input) {
   if (mail::is_address_literal(text)) POSTRIDER_CHECK(!mail::literal_address(text).empty(), text);
   if (const auto ip = net::Address::parse_ip(text, 25)) {
     POSTRIDER_CHECK(ip->is_ip() && ip->port() == 25);
+    POSTRIDER_CHECK(!(ip->is_loopback() && ip->is_link_local_or_group()));
+    net::Address other = net::Address::from_sockaddr(ip->raw(), ip->raw_length());
+    POSTRIDER_CHECK(other == *ip && other.is_unspecified() == ip->is_unspecified());
+    other.set_port(26);
+    POSTRIDER_CHECK(other.port() == 26 && !(other == *ip));
     const auto again = net::Address::parse_ip(ip->text(), 25);
     POSTRIDER_CHECK(again && again->text() == ip->text(), ip->text());
     const auto known = maps::parse_address(ip->text());
     POSTRIDER_CHECK(known || text.find('%') != text.npos, ip->text());
   }
+  if (const auto path = net::Address::unix_path(text))
+    POSTRIDER_CHECK(!path->is_ip() && path->text() == text.substr(0, text.find('\0')));
   if (const auto network = maps::parse_network(text))
     POSTRIDER_CHECK(network->bits <= network->base.size * 8U && network->contains(network->base));
 }

@@ -49,10 +49,39 @@ Got run(const std::vector<std::string>& pieces) {
   return test::run_task<Got>(loop, [&] { return receive_all(channel); });
 }
 
+// What one channel sends the other one gets: each piece as a text, some with a descriptor.
+void send_on(const std::vector<std::string>& pieces) {
+  static ev::Loop loop;
+  auto fds = net::socket_pair();
+  POSTRIDER_CHECK(fds.ok());
+  ipc::Channel from(loop, std::move(fds->first)), to(loop, std::move(fds->second));
+  for (const std::string& piece : pieces) {
+    ipc::Hello hello;
+    hello.protocol = piece;
+    hello.version = static_cast<std::uint32_t>(piece.size() % 2);
+    if (hello.version == 1)
+      from.send(hello, Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
+    else
+      from.send(hello);
+  }
+  from.flush();
+  for (const std::string& piece : pieces) {
+    auto frame =
+        test::run_task<Result<ipc::Frame>>(loop, [&] { return to.receive(ev::Deadline::never()); });
+    POSTRIDER_CHECK(frame && frame->fds.size() == piece.size() % 2, "descriptors stay with theirs");
+    const auto hello = ipc::as<ipc::Hello>(*frame);
+    POSTRIDER_CHECK(hello && hello->protocol == piece);
+  }
+  POSTRIDER_CHECK(from.unsent() == 0 && from.peer().pid == ::getpid());
+  from.close();
+  POSTRIDER_CHECK(!from.open());
+}
+
 } // namespace
 
 FUZZ(input) {
   const std::vector<std::string> pieces = fuzz::cut(input.substr(0, 60'000));
+  if (pieces.size() < 20) send_on(pieces);
   const Got got = run(pieces);
   POSTRIDER_CHECK(got == run({fuzz::joined(pieces)}), "cut into pieces");
 }
