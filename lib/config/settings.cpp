@@ -183,15 +183,23 @@ class SettingsBuilder {
       const std::string host = machine_.hostname.empty() ? "localhost" : machine_.hostname;
       return host + (domain == nullptr ? ".localdomain" : ".$mydomain");
     }
-    if (marker == "@mydomain") {
-      std::string host;
-      if (auto full = expand("$myhostname", lookup()); full.ok()) host = *full;
-      const std::size_t dot = host.find('.');
-      return dot == std::string::npos || dot + 1 == host.size() ? "localdomain"
-                                                                : host.substr(dot + 1);
-    }
+    if (marker == "@mydomain") return own_domain();
     if (marker == "@mynetworks") return own_networks();
     return {};
+  }
+
+  std::string own_domain() {
+    if (in_domain_) domain_loops_ = true; // myhostname = mx.$mydomain
+    if (in_domain_) return {};
+    in_domain_ = true;
+    domain_loops_ = false;
+    const auto full = expand("$myhostname", lookup());
+    in_domain_ = false;
+    if (domain_loops_) return "$myhostname"; // whoever expands that finds the loop, and names it
+    const std::string host = full.ok() ? *full : std::string();
+    const std::size_t dot = host.find('.');
+    return dot == std::string::npos || dot + 1 == host.size() ? "localdomain"
+                                                              : host.substr(dot + 1);
   }
 
   std::string own_networks() const {
@@ -410,6 +418,7 @@ class SettingsBuilder {
   Settings settings_;
   std::map<std::string, Written, std::less<>> written_;
   std::map<std::string, Written, std::less<>> aliased_;
+  bool in_domain_ = false, domain_loops_ = false; // of own_domain()
   std::set<std::string, std::less<>> used_;
   std::set<std::string> warned_;
   std::vector<std::string> names_of_users_;

@@ -69,6 +69,15 @@ TEST(Settings, HostWithoutDomain) {
   EXPECT_EQ(load("myhostname = a.b.test", {}, {}, bare).settings->text("mydomain"), "b.test");
 }
 
+TEST(Settings, HostNameMadeOfTheDomainThatIsMadeOfIt) {
+  const Loaded loaded = load("myhostname = mx.$mydomain\n");
+  EXPECT_FALSE(loaded.settings);
+  EXPECT_THAT(loaded.findings.errors,
+              Contains(HasSubstr("main.cf:1: myhostname = mx.$mydomain: refers to itself: mydomain "
+                                 "-> myhostname -> mydomain")));
+  EXPECT_TRUE(load("mydomain = a.example\nmyhostname = mx.$mydomain\n").settings);
+}
+
 TEST(Settings, LaterSourcesWin) {
   const Loaded loaded = load("smtp_helo_timeout = 10s\n", {{"smtp_helo_timeout", "20s"}});
   EXPECT_EQ(loaded.settings->time("smtp_helo_timeout"), milliseconds(20'000));
