@@ -4,6 +4,7 @@
 #include "notice.hpp"
 
 #include <cstdio>
+#include <fcntl.h>
 #include <map>
 #include <set>
 #include <unistd.h>
@@ -74,7 +75,6 @@ ev::RootTask Service::serve(std::shared_ptr<Conversation> talk) {
   proto::Ready ready;
   ready.program = "bounce";
   ready.capacity = kCapacity;
-  ready.pid = static_cast<std::uint32_t>(::getpid());
   talk->channel.send(ready);
   if (draining_) talk->channel.send(proto::Retiring());
   for (;;) {
@@ -110,7 +110,7 @@ Result<void> Service::take(const std::shared_ptr<Conversation>& talk, ipc::Frame
   }
   case proto::OpenContent::kType: {
     POSTRIDER_TRY(const proto::OpenContent open, ipc::as<proto::OpenContent>(frame));
-    if (frame.fds.size() != 1) return Error(ErrorKind::protocol, "content without a descriptor");
+    POSTRIDER_TRY_VOID(ipc::check_file(frame.fds.front(), O_RDONLY));
     if (talk->contents.size() >= kMaxContents)
       return Error(ErrorKind::limit, "too many contents are open");
     if (!talk->contents.emplace(open.handle, std::move(frame.fds.front())).second)

@@ -11,6 +11,11 @@ namespace postrider::master {
 
 using proto::ChildState;
 
+namespace {
+constexpr int kReadsPerTurn = 16;
+constexpr int kTurnsToDrain = 128;
+} // namespace
+
 Child::Child(ev::Loop& loop, pid_t pid, std::uint32_t generation, Fd status, Duration silence,
              Tell tell)
     : loop_(loop), pid_(pid), generation_(generation), born_generation_(generation),
@@ -22,6 +27,8 @@ Child::Child(ev::Loop& loop, pid_t pid, std::uint32_t generation, Fd status, Dur
             child->tell_(*child, News::hangs);
           },
           this),
+      more_(
+          loop, [](void* self) { static_cast<Child*>(self)->readable(); }, this),
       kill_timer_(
           loop, [](void* self) { static_cast<Child*>(self)->kill(); }, this) {
   watch_ = std::make_unique<ev::FdWatch>(
@@ -35,8 +42,10 @@ Duration Child::ready_for() const {
 }
 
 void Child::readable() {
+  // What is left is read in the next turn: a child that never stops talking keeps master from
+  // nothing else.
   char buffer[proto::kStatusRecordSize * 64];
-  while (status_) {
+  for (int n_reads = 0; status_ && n_reads < kReadsPerTurn; ++n_reads) {
     const ssize_t n = ::read(status_.get(), buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return;
@@ -60,14 +69,26 @@ void Child::readable() {
     }
     partial_.erase(0, used);
   }
+  if (status_) more_.arm(loop_.after(std::chrono::milliseconds(1)));
+}
+
+// It is dead: what it left in the pipe is bounded.
+void Child::drain_status() {
+  for (int turn = 0; status_ && turn < kTurnsToDrain; ++turn)
+    readable();
 }
 
 void Child::heard(const proto::StatusRecord& record) {
   silence_timer_.arm(loop_.after(silence_));
+  if (record.state == ChildState::accuses) {
+    accused_ = static_cast<pid_t>(record.clients);
+    return tell_(*this, News::accuses);
+  }
   clients_ = record.clients;
   jail_ = record.jail;
   switch (record.state) {
-  case ChildState::alive: return;
+  case ChildState::alive:
+  case ChildState::accuses: return;
   case ChildState::ready:
     if (state_ != State::starting) return;
     state_ = State::free;

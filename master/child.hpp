@@ -18,7 +18,7 @@ namespace postrider::master {
 class Child {
  public:
   enum class State { starting, free, busy, leaving };
-  enum class News { ready, busy, free, leaving, reloaded, hangs };
+  enum class News { ready, busy, free, leaving, reloaded, hangs, accuses };
   using Tell = std::function<void(Child&, News)>;
 
   // `status` is the read end, non-blocking. `silence`: longest time without a sign of life.
@@ -31,6 +31,10 @@ class Child {
   State state() const { return state_; }
   std::uint32_t generation() const { return generation_; }
   std::uint32_t clients() const { return clients_; }
+  pid_t accused() const { return accused_; } // with News::accuses
+  // Its death counts as one at once: it was killed because it broke rules.
+  void disgrace() { disgraced_ = true; }
+  bool disgraced() const { return disgraced_; }
   std::uint16_t jail() const { return jail_; }
   SteadyTime started() const { return started_; }
   // How long it has been ready; negative when it never was.
@@ -49,7 +53,7 @@ class Child {
   void kill();
   bool asked_to_go() const { return stop_asked_ || retire_asked_; }
   // Reads what it said last, before its death is judged.
-  void drain_status() { readable(); }
+  void drain_status();
 
  private:
   void readable();
@@ -70,11 +74,14 @@ class Child {
   SteadyTime ready_at_{};
   std::uint32_t clients_ = 0;
   std::uint16_t jail_ = 0;
+  pid_t accused_ = 0;
+  bool disgraced_ = false;
   bool retire_asked_ = false;
   bool stop_asked_ = false;
   bool bad_record_logged_ = false;
   std::unique_ptr<ev::FdWatch> watch_;
   ev::Timer silence_timer_;
+  ev::Timer more_; // there is more to read than one turn should spend on it
   ev::Timer kill_timer_;
 };
 

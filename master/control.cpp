@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "base/log.hpp"
+
 namespace postrider::master {
 
 namespace {
@@ -34,6 +36,11 @@ Control::~Control() {
 ev::RootTask Control::serve(Fd client) {
   const uid_t peer = ipc::peer_credentials(client.get()).uid;
   if (peer != 0 && peer != ::geteuid()) co_return; // mail_owner is a worker, not an operator
+  if (mediator_.is_worker(ipc::peer_credentials(client.get()).pid)) {
+    log::warning("process " + std::to_string(ipc::peer_credentials(client.get()).pid) +
+                 " of the suite asked for the control of it: refused");
+    co_return;
+  }
   constexpr ipc::Limits kLimits{.frame = 64 * 1024, .unsent = 16 * 1024 * 1024, .descriptors = 0};
   ipc::Channel channel(loop_, std::move(client), kLimits);
   proto::MasterDone done;

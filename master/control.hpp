@@ -21,6 +21,8 @@ class Control {
     // Returns only when it is not possible.
     virtual Error upgrade() = 0;
     virtual void stop() = 0;
+    // Those who are controlled do not control, whatever their user is.
+    virtual bool is_worker(pid_t pid) const = 0;
   };
   Control(ev::Loop& loop, Fd listener, Mediator& mediator);
   ~Control();

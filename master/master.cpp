@@ -170,7 +170,10 @@ int Master::run(const std::function<void()>& ready) {
   loop_ = std::make_unique<ev::Loop>();
   started_ = loop_->now();
   around_.emplace(
-      Surroundings{.loop = *loop_, .lifeline = lifeline_read_.get(), .environment = {}});
+      Surroundings{.loop = *loop_,
+                   .lifeline = lifeline_read_.get(),
+                   .environment = {},
+                   .accused = [this](std::string_view by, pid_t pid) { accused(by, pid); }});
   if (inherited_) around_->generation = inherited_->generation() + 1;
   apply_settings();
   if (auto written = lock_->write_pid(); !written) log::fatal(written.error().text());
@@ -263,6 +266,15 @@ Error Master::upgrade() {
   return failed;
 }
 
+// Programs that speak with strangers, or with servers of others, could be made to accuse.
+void Master::accused(std::string_view by, pid_t pid) {
+  constexpr std::array<std::string_view, 4> kBelieved = {"qmgr", "anvil", "scache", "saslmgr"};
+  if (std::find(kBelieved.begin(), kBelieved.end(), by) == kBelieved.end()) return;
+  for (const auto* services : {&services_, &leaving_})
+    for (const auto& service : *services)
+      if (service->kill_misbehaving(pid, by)) return;
+}
+
 void Master::reap() {
   int status = 0;
   pid_t pid = 0;
@@ -352,6 +364,13 @@ void Master::service_stopped() {
   if (std::all_of(services_.begin(), services_.end(), down) &&
       std::all_of(leaving_.begin(), leaving_.end(), down))
     loop_->stop();
+}
+
+bool Master::is_worker(pid_t pid) const {
+  for (const auto* services : {&services_, &leaving_})
+    for (const auto& service : *services)
+      if (service->has_child(pid)) return true;
+  return false;
 }
 
 proto::MasterStatus Master::status() {

@@ -40,6 +40,7 @@ class Master final : public Control::Mediator {
   Result<void> reload() override;
   Error upgrade() override;
   void stop() override;
+  bool is_worker(pid_t pid) const override;
 
  private:
   using Sockets = std::vector<std::vector<Listener>>; // by service of a plan
@@ -54,6 +55,7 @@ class Master final : public Control::Mediator {
   void apply_settings();
   void add_service(ServicePlan plan, std::vector<Listener> listeners);
   void reap();
+  void accused(std::string_view by, pid_t pid);
   void service_stopped();
   std::vector<std::string> make_environment() const;
 

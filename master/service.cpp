@@ -156,7 +156,28 @@ void Service::news(Child& child, Child::News what) {
     child.kill();
     return; // its death follows
   }
+  if (what == Child::News::accuses) {
+    const std::string& command = plan_.entry.command;
+    return around_.accused(command.substr(0, command.find(' ')), child.accused());
+  }
   settle();
+}
+
+bool Service::has_child(pid_t pid) const {
+  return std::any_of(children_.begin(), children_.end(),
+                     [&](const auto& c) { return c->pid() == pid; });
+}
+
+bool Service::kill_misbehaving(pid_t pid, std::string_view accuser) {
+  const auto found = std::find_if(children_.begin(), children_.end(),
+                                  [&](const auto& c) { return c->pid() == pid; });
+  if (found == children_.end()) return false;
+  if ((*found)->disgraced()) return true;
+  log::error(title() + ": process " + std::to_string(pid) + " misbehaves, says " +
+             std::string(accuser) + ": killed");
+  (*found)->disgrace();
+  (*found)->kill(); // its death follows
+  return true;
 }
 
 void Service::settle() {
@@ -186,8 +207,12 @@ bool Service::reap(pid_t pid, int status) {
     const std::string cause = well ? "ended without being asked" : cause_of(status);
     log::warning(title() + ": process " + plan_.path + " pid " + std::to_string(pid) + ": " +
                  cause);
-    // One that was killed because it would not drain is no reason to hold its successor back.
-    if (!expected) died(cause, child->ready_for(), child->clients() > 0);
+    // One that was killed because it would not drain is no reason to hold its successor back; one
+    // that broke the rules is, however long it had served before.
+    if (child->disgraced())
+      died("misbehaved", Duration(-1), false);
+    else if (!expected)
+      died(cause, child->ready_for(), child->clients() > 0);
   }
   settle();
   if (children_.empty()) apply(Event::all_gone);

@@ -6,8 +6,10 @@
 // counting those that leave; an exclusive service starts no second child before the first is gone.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "child.hpp"
@@ -30,6 +32,8 @@ struct Surroundings {
   Duration throttle_time{};
   Duration silence_limit{};
   std::vector<std::string> environment;
+  // A process of the program `by` says that `pid` breaks the rules.
+  std::function<void(std::string_view by, pid_t pid)> accused;
 };
 
 class Service {
@@ -58,6 +62,9 @@ class Service {
 
   // True when the process was a child of this service. `status` is what waitpid(2) said.
   bool reap(pid_t pid, int status);
+  // Kills the process if it is a child of this service; false: it is not.
+  bool has_child(pid_t pid) const;
+  bool kill_misbehaving(pid_t pid, std::string_view accuser);
   proto::MasterService report() const;
 
  private:

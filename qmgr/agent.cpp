@@ -70,7 +70,6 @@ ev::Task<Result<void>> Agent::greet() {
   if (!ready) co_return ready.error();
   if (ready->capacity == 0) co_return Error(ErrorKind::protocol, "agent without capacity");
   final_ = ready->final_delivery;
-  pid_ = static_cast<pid_t>(std::min<std::uint32_t>(ready->pid, INT32_MAX));
   capacity_ = std::min(ready->capacity, kMostSlots);
   Result<std::unique_ptr<Board>> board = Board::create(capacity_);
   if (!board) co_return board.error();
@@ -91,6 +90,8 @@ ev::Task<Result<void>> Agent::greet() {
 ev::Task<Error> Agent::listen() {
   while (true) {
     Result<ipc::Frame> frame = co_await channel_.receive(ev::Deadline::never());
+    if (given_up_)
+      co_return Error(ErrorKind::limit, "agent keeps a delivery longer than it may");
     if (!frame) co_return frame.error();
     Result<void> taken = take(*frame);
     if (!taken) co_return taken.error();
@@ -102,14 +103,15 @@ ev::Task<Error> Agent::listen() {
 Result<void> Agent::take(ipc::Frame& frame) {
   switch (frame.type) {
   case proto::Delivered::kType: {
-    POSTRIDER_TRY(const proto::Delivered message, decode<proto::Delivered>(frame.body));
+    POSTRIDER_TRY(const proto::Delivered message, ipc::as<proto::Delivered>(frame));
     return take_delivered(message);
   }
   case proto::Reported::kType: {
-    POSTRIDER_TRY(const proto::Reported message, decode<proto::Reported>(frame.body));
+    POSTRIDER_TRY(const proto::Reported message, ipc::as<proto::Reported>(frame));
     return take_reported(message);
   }
   case proto::Retiring::kType:
+    if (auto read = ipc::as<proto::Retiring>(frame); !read) return read.error();
     retiring_ = true;
     parts_.dispatch->agent_retires(*this);
     return {};
@@ -150,6 +152,18 @@ Result<void> Agent::take_reported(const proto::Reported& message) {
   POSTRIDER_TRY(const Slot slot, give_back(message.slot));
   parts_.dispatch->reported(*slot.entry, message);
   return {};
+}
+
+bool Agent::is_stuck(Duration limit) const {
+  const SteadyTime now = parts_.loop.now();
+  return std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+    return slot.entry != nullptr && now - slot.since >= limit;
+  });
+}
+
+void Agent::give_up() {
+  given_up_ = true;
+  channel_.close();
 }
 
 std::vector<Agent::Left> Agent::take_left() {
@@ -282,6 +296,7 @@ Result<void> Agent::send(Entry& entry, bool cache_hint) {
   ++content->uses;
   slots_[slot].entry = &entry;
   slots_[slot].content = content;
+  slots_[slot].since = parts_.loop.now();
   entry.agent = this;
   if (entry.errand == Errand::deliver) {
     proto::Deliver request;

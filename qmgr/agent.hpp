@@ -55,6 +55,9 @@ class Agent {
   // WAITS for the agent's frames until the connection ends; says why it did.
   ev::Task<Error> listen();
   void close() { channel_.close(); }
+  // Whether it has had a delivery for longer than `limit`.
+  bool is_stuck(Duration limit) const;
+  void give_up(); // listen() says so
 
   bool ready() const { return ready_; }
   bool retiring() const { return retiring_; }
@@ -64,7 +67,7 @@ class Agent {
   std::uint32_t room() const { return has_room() ? static_cast<std::uint32_t>(free_.size()) : 0; }
   // The agent puts mail into mailboxes (LMTP) instead of passing it on.
   bool is_final() const { return final_; }
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return channel_.peer().pid; } // who spoke; before that: who listens
   Transport& transport() { return transport_; }
   const Transport& transport() const { return transport_; }
 
@@ -92,6 +95,7 @@ class Agent {
   struct Slot {
     Entry* entry = nullptr;
     Content* content = nullptr;
+    SteadyTime since{};
   };
   Result<void> take(ipc::Frame& frame);
   Result<void> take_delivered(const proto::Delivered& message);
@@ -109,7 +113,7 @@ class Agent {
   bool ready_ = false;
   bool retiring_ = false;
   bool final_ = false;
-  pid_t pid_ = 0; // as it says
+  bool given_up_ = false;
   std::uint32_t capacity_ = 0;
   std::uint32_t in_flight_ = 0;
   std::vector<Slot> slots_;

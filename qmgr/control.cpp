@@ -84,22 +84,22 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
   }
   switch (frame.type) {
   case proto::ListQueue::kType: {
-    POSTRIDER_CO_TRY(const auto request, decode<proto::ListQueue>(frame.body));
+    POSTRIDER_CO_TRY(const auto request, ipc::as<proto::ListQueue>(frame));
     if (!not_allowed(Right::list)) channel.send(list(request));
     co_return Result<void>();
   }
   case proto::CountQueue::kType: {
-    POSTRIDER_CO_TRY(const auto request, decode<proto::CountQueue>(frame.body));
+    POSTRIDER_CO_TRY(const auto request, ipc::as<proto::CountQueue>(frame));
     if (!not_allowed(Right::list)) channel.send(count(request));
     co_return Result<void>();
   }
   case proto::AskStatus::kType: {
-    POSTRIDER_CO_TRY(const auto request, decode<proto::AskStatus>(frame.body));
+    POSTRIDER_CO_TRY(const auto request, ipc::as<proto::AskStatus>(frame));
     if (!not_allowed(Right::list)) channel.send(status(request));
     co_return Result<void>();
   }
   case proto::Why::kType: {
-    POSTRIDER_CO_TRY(const auto request, decode<proto::Why>(frame.body));
+    POSTRIDER_CO_TRY(const auto request, ipc::as<proto::Why>(frame));
     if (not_allowed(Right::list)) co_return Result<void>();
     // Routes may be in tables that have to be waited for. Where they are slow, none is shown.
     const std::function<Result<proto::WhyAnswer>()> question = [&] { return why(request.id); };
@@ -116,7 +116,7 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
     co_return Result<void>();
   }
   case proto::Cat::kType: {
-    POSTRIDER_CO_TRY(const auto request, decode<proto::Cat>(frame.body));
+    POSTRIDER_CO_TRY(const auto request, ipc::as<proto::Cat>(frame));
     if (not_allowed(Right::everything)) co_return Result<void>();
     Fd fd;
     const auto found = cat(request.id, fd, opened);
@@ -127,7 +127,7 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
     co_return Result<void>();
   }
   case proto::Act::kType: {
-    POSTRIDER_CO_TRY(const proto::Act request, decode<proto::Act>(frame.body));
+    POSTRIDER_CO_TRY(const proto::Act request, ipc::as<proto::Act>(frame));
     const bool is_flush = request.action == proto::Action::flush;
     if (not_allowed(is_flush ? Right::flush : Right::everything)) co_return Result<void>();
     if (!is_flush && is_empty(request.select)) {

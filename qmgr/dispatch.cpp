@@ -179,6 +179,7 @@ void Dispatch::request_report(Message& message, Errand errand,
   entry.errand = errand;
   entry.recipients = std::move(recipients);
   entry.send_to = std::move(send_to);
+  message.asked.push_back({errand, entry.recipients});
   Route route;
   route.nexthop = "report";
   entry.destination = &destination_of(transport, route);

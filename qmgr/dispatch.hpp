@@ -15,6 +15,7 @@
 // beyond the share goes by turns.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -60,6 +61,10 @@ class Dispatch {
   void writer_was_read(pid_t pid);
   // Reports that waited for such news may go.
   void resume_reports();
+  // Gives agents up that keep a delivery for ever; call every second.
+  void look_at_agents();
+  // Whether the process made reports for us, so that mail of its own may be one.
+  bool makes_reports(pid_t pid) const;
   void sweep(); // forgets idle destinations; call every minute or so
 
   // --- for Agent ---------------------------------------------------------------------------
@@ -141,6 +146,7 @@ class Dispatch {
   std::unordered_map<std::string, std::unique_ptr<Transport>> transports_;
   std::vector<Transport*> to_pump_;
   std::map<pid_t, SteadyTime> unread_; // dead makers of reports; until when they are waited for
+  std::deque<pid_t> reporters_;        // the last ones, gone or not
   std::uint64_t gather_round_ = 0;
   std::uint64_t in_flight_ = 0;
 };

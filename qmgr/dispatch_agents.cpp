@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint32_t kMostFailures = 10; // connections in a row that came to nothing
+constexpr std::size_t kReporters = 64;
 
 } // namespace
 
@@ -45,6 +46,10 @@ ev::RootTask Dispatch::run_agent(Agent* agent) {
     co_return;
   }
   Transport& transport = agent->transport();
+  if (transport.is_report && !makes_reports(agent->pid())) {
+    reporters_.push_back(agent->pid());
+    if (reporters_.size() > kReporters) reporters_.pop_front();
+  }
   transport.capacity += agent->capacity();
   transport.failures = 0;
   restore_transport(transport);
@@ -57,10 +62,12 @@ ev::RootTask Dispatch::run_agent(Agent* agent) {
 // It never became ready. Its place is tried again soon; what waits is deferred when that lasts.
 void Dispatch::give_up_agent(Agent& agent, const Error& why) {
   Transport& transport = agent.transport();
+  const pid_t pid = agent.pid();
   std::erase_if(transport.agents, [&](const auto& a) { return a.get() == &agent; });
   if (parts_.stopping || why.kind() == ErrorKind::cancelled) return;
   ++transport.failures;
   log::warning("no agent of " + transport.name + ": " + why.text());
+  if (is_breach(why)) parts_.misbehaves(pid);
   if (transport.agents.empty() &&
       (why.kind() == ErrorKind::timeout || transport.failures >= kMostFailures))
     return fail_transport(transport, why.text());
@@ -85,6 +92,7 @@ void Dispatch::agent_gone(Agent& agent, const Error& why) {
   if (!left.empty() || (!retired && !parts_.stopping))
     log::warning("agent of " + transport.name + " (process " + std::to_string(pid) +
                  ") is gone with " + std::to_string(left.size()) + " deliveries: " + why.text());
+  if (is_breach(why)) parts_.misbehaves(pid);
   if (transport.is_report && !left.empty() && parts_.intake->has_writer(pid))
     unread_[pid] = parts_.loop.now() + parts_.params.ipc_limit;
   if (!retired && !parts_.stopping) accuse(agent, left);
@@ -159,6 +167,16 @@ void Dispatch::restore_transport(Transport& transport) {
 void Dispatch::restore(Transport& transport) {
   restore_transport(transport);
   pump();
+}
+
+void Dispatch::look_at_agents() {
+  for (const auto& [name, transport] : transports_)
+    for (const auto& agent : transport->agents)
+      if (agent->is_stuck(parts_.params.agent_limit)) agent->give_up();
+}
+
+bool Dispatch::makes_reports(pid_t pid) const {
+  return std::find(reporters_.begin(), reporters_.end(), pid) != reporters_.end();
 }
 
 // --- the end -----------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ class Intake {
   ev::Task<void> serve(ipc::Channel& channel, std::string_view program);
 
   bool has_writer(pid_t pid) const;
+  // What to make of mail under this loan that says it is a report.
+  queue::ReportClaim judge_report(std::uint64_t loan, const mail::Envelope& report) const;
   // They end what they have begun and go. Until then they get what they need for that.
   void dismiss_writers();
   bool accepting() const { return accepting_; }

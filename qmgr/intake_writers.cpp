@@ -2,6 +2,8 @@
 // Intake: those who bring new mail: segments and files lent to them, and what they announce.
 #include "intake.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "dispatch.hpp"
 #include "store.hpp"
@@ -11,6 +13,17 @@ namespace postrider::qmgr {
 namespace {
 
 using namespace std::chrono_literals;
+
+// As bounce writes it.
+std::string_view kind_of(Errand errand) {
+  switch (errand) {
+  case Errand::deliver: break;
+  case Errand::report_failed: return "failed";
+  case Errand::report_delayed: return "delayed";
+  case Errand::report_success: return "success";
+  }
+  return "";
+}
 
 } // namespace
 
@@ -47,11 +60,19 @@ ev::Task<void> Intake::serve(ipc::Channel& channel, std::string_view program) {
   channel.send(state);
   while (true) {
     Result<ipc::Frame> frame = co_await channel.receive(ev::Deadline::never());
-    if (!frame) break;
+    if (!frame) {
+      if (is_breach(frame.error())) {
+        log::warning(writer->program + " (process " + std::to_string(writer->pid) +
+                     ") is disconnected: " + frame.error().text());
+        parts_.misbehaves(writer->pid);
+      }
+      break;
+    }
     Result<void> taken = take(writer, *frame);
     if (!taken) {
       log::warning(writer->program + " (process " + std::to_string(channel.peer().pid) +
                    ") is disconnected: " + taken.error().text());
+      if (is_breach(taken.error())) parts_.misbehaves(writer->pid);
       break;
     }
   }
@@ -92,20 +113,42 @@ bool Intake::has_writer(pid_t pid) const {
                      [&](const auto& w) { return w->pid == pid; });
 }
 
+// A report settles recipients of another message, so only who was asked for one may bring it. When
+// the message has left memory, the answer of the agent was here first and has settled them.
+queue::ReportClaim Intake::judge_report(std::uint64_t loan, const mail::Envelope& report) const {
+  const auto writer = std::find_if(writers_.begin(), writers_.end(),
+                                   [&](const auto& w) { return w->loans.contains(loan); });
+  if (writer == writers_.end()) return queue::ReportClaim::believed; // lent by an earlier qmgr
+  if (!parts_.dispatch->makes_reports((*writer)->pid)) return queue::ReportClaim::refused;
+  const auto id = queue::Id::parse(report.report_for);
+  const Message* const about = id ? find(*id) : nullptr;
+  if (about == nullptr) return queue::ReportClaim::ignored;
+  const auto was_asked = [&](std::uint32_t recipient) {
+    return std::any_of(about->asked.begin(), about->asked.end(), [&](const Message::Asked& asked) {
+      return report.report_kind == kind_of(asked.errand) &&
+             std::binary_search(asked.recipients.begin(), asked.recipients.end(), recipient);
+    });
+  };
+  return std::all_of(report.reported.begin(), report.reported.end(), was_asked)
+             ? queue::ReportClaim::believed
+             : queue::ReportClaim::refused;
+}
+
 Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& frame) {
   switch (frame.type) {
   case proto::WantSegment::kType:
+    if (auto read = ipc::as<proto::WantSegment>(frame); !read) return read.error();
     if (writer->lending >= 2)
       return Error(ErrorKind::protocol, "asks for more segments than it can use");
     ++writer->lending;
     parts_.tasks.spawn(lend(std::move(writer)), "lend a segment");
     return {};
   case proto::Committed::kType: {
-    POSTRIDER_TRY(const proto::Committed message, decode<proto::Committed>(frame.body));
+    POSTRIDER_TRY(const proto::Committed message, ipc::as<proto::Committed>(frame));
     return take_committed(*writer, message);
   }
   case proto::SegmentDone::kType: {
-    POSTRIDER_TRY(const proto::SegmentDone message, decode<proto::SegmentDone>(frame.body));
+    POSTRIDER_TRY(const proto::SegmentDone message, ipc::as<proto::SegmentDone>(frame));
     if (writer->loans.erase(message.loan) == 0)
       return Error(ErrorKind::protocol, "returns a segment that it does not have");
     if (message.failed)
@@ -116,7 +159,7 @@ Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& fram
     return {};
   }
   case proto::WantFile::kType: {
-    POSTRIDER_TRY(const proto::WantFile message, decode<proto::WantFile>(frame.body));
+    POSTRIDER_TRY(const proto::WantFile message, ipc::as<proto::WantFile>(frame));
     const queue::Id id(message.id);
     if (!writer->loans.contains(id.loan()) || writer->files.size() >= 4096)
       return Error(ErrorKind::protocol, "asks for a file under a loan that it does not have");
@@ -136,7 +179,7 @@ Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& fram
     return {};
   }
   case proto::FileWritten::kType: {
-    POSTRIDER_TRY(const proto::FileWritten message, decode<proto::FileWritten>(frame.body));
+    POSTRIDER_TRY(const proto::FileWritten message, ipc::as<proto::FileWritten>(frame));
     if (writer->files.erase(message.id) == 0)
       return Error(ErrorKind::protocol, "speaks of a file that it does not have");
     ++writer->accepting;
@@ -144,7 +187,7 @@ Result<void> Intake::take(std::shared_ptr<Writer> writer, const ipc::Frame& fram
     return {};
   }
   case proto::FileDropped::kType: {
-    POSTRIDER_TRY(const proto::FileDropped message, decode<proto::FileDropped>(frame.body));
+    POSTRIDER_TRY(const proto::FileDropped message, ipc::as<proto::FileDropped>(frame));
     if (writer->files.erase(message.id) > 0) parts_.queue.abandon_file(queue::Id(message.id));
     return {};
   }
@@ -166,17 +209,20 @@ Result<void> Intake::take_committed(Writer& writer, const proto::Committed& mess
     admit(std::move(one), false);
   if (!refused.empty()) {
     if (writer.refused == 0)
-      log::warning(writer.program + ": " + std::to_string(refused.size()) +
+      log::warning(writer.program + " (process " + std::to_string(writer.pid) +
+                   "): " + std::to_string(refused.size()) +
                    " announced records are not as announced: " + refused.front().text());
     writer.refused += refused.size();
   }
+  for (const Error& error : refused)
+    if (error.kind() == ErrorKind::refused) return Error(ErrorKind::protocol, error.text());
   return {};
 }
 
 bool Intake::may_lend(const Writer& writer, Duration waited) const {
   if (!accepting_) return false;
   // bounce must get its reports out whatever else waits: they are what makes room.
-  if (writer.program == "bounce") return true;
+  if (parts_.dispatch->makes_reports(writer.pid)) return true;
   const std::size_t limit = parts_.params.active_limit;
   if (messages_.size() < limit) return true;
   return waited >= 2s && messages_.size() < 2 * limit;

@@ -72,11 +72,17 @@ struct Message {
   std::int64_t entered = 0; // unix time, microseconds: when it entered memory
   std::vector<std::unique_ptr<Entry>> entries;
   std::uint32_t in_flight = 0; // of the entries
-  std::uint64_t routing = 0;   // which Intake::route_slowly() looks its routes up; 0: none
-  bool job_out = false;        // a job copies or saves it: it must not be given to another
-  bool dirty = false;          // marks since it was last saved
-  bool forced = false;         // the operator asked: defer_transports and gates do not count
-  bool drop_wanted = false;    // by the operator, when its entries are back
+  // Reports that were asked for: no other one is believed to be about this message.
+  struct Asked {
+    Errand errand;
+    std::vector<std::uint32_t> recipients; // ascending
+  };
+  std::vector<Asked> asked;
+  std::uint64_t routing = 0; // which Intake::route_slowly() looks its routes up; 0: none
+  bool job_out = false;      // a job copies or saves it: it must not be given to another
+  bool dirty = false;        // marks since it was last saved
+  bool forced = false;       // the operator asked: defer_transports and gates do not count
+  bool drop_wanted = false;  // by the operator, when its entries are back
   bool hold_wanted = false;
   std::string hold_reason;
   bool suspect = false;           // an agent may have died of it: it goes into quarantine

@@ -48,6 +48,8 @@ struct Surroundings {
   // is no such service.
   std::function<Result<Fd>(const std::string& service)> connect;
   std::function<TransportLimits(const std::string& transport)> limits;
+  // Master is told that a process broke the rules of a conversation; may be empty.
+  std::function<void(pid_t)> misbehaves = {};
 };
 
 struct Params {
@@ -59,7 +61,8 @@ struct Params {
   Duration residence = std::chrono::seconds(30);       // journal_residence_time
   Duration transport_retry = std::chrono::seconds(60); // transport_retry_time
   Duration ipc_limit = std::chrono::seconds(60);       // qmgr_ipc_timeout
-  std::uint64_t min_free = 0;                          // queue_minfree
+  Duration agent_limit = std::chrono::hours(5); // daemon_timeout and ipc_limit: for one delivery
+  std::uint64_t min_free = 0;                   // queue_minfree
   std::set<std::string, std::less<>> defer_transports;
   bool soft_bounce = false;
   bool confirm_delay_cleared = false;
@@ -75,7 +78,13 @@ struct Params {
 
 struct Counters {
   std::uint64_t accepted = 0, delivered = 0, bounced = 0, deferrals = 0, removed = 0;
+  std::uint64_t misbehaved = 0; // processes sent away for what they sent
 };
+
+// What is no accident: the peer has sent what it must not send, or takes nothing.
+inline bool is_breach(const Error& error) {
+  return error.kind() == ErrorKind::protocol || error.kind() == ErrorKind::limit;
+}
 
 struct Parts {
   ev::Loop& loop;
@@ -94,6 +103,10 @@ struct Parts {
   Intake* intake = nullptr;
   Store* store = nullptr;
 
+  void misbehaves(pid_t pid) {
+    ++counters.misbehaved;
+    if (around.misbehaves) around.misbehaves(pid);
+  }
   std::int64_t wall() { return to_unix_micros(loop.clock().wall()); }
   std::int64_t now() { return keeper.now(wall(), loop.now()); } // of the schedule
   // How long mail of that arrival has been here, as far as that counts.

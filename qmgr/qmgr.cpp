@@ -13,7 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kPartingLimit = 5s; // for mail that writers are taking at the end
+constexpr std::size_t kMostConnections = 64; // of one process
+constexpr Duration kPartingLimit = 5s;       // for mail that writers are taking at the end
 
 void log_recovery(const queue::RecoverySummary& summary) {
   for (const std::string& alarm : summary.alarms)
@@ -34,6 +35,25 @@ std::int64_t last_written(FileSystem& fs, const queue::Layout& layout) {
 }
 
 } // namespace
+
+// One connection, as long as it says what it wants.
+class Guest {
+ public:
+  Guest(std::map<pid_t, std::size_t>& all, pid_t pid) : all_(all), pid_(pid) {
+    count_ = ++all_[pid_];
+  }
+  ~Guest() {
+    if (--all_[pid_] == 0) all_.erase(pid_);
+  }
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+  std::size_t count() const { return count_; }
+
+ private:
+  std::map<pid_t, std::size_t>& all_;
+  pid_t pid_;
+  std::size_t count_ = 0;
+};
 
 Core::Core(ev::Loop& loop, Params params, Surroundings around)
     : loop_(loop), params_(std::move(params)), around_(std::move(around)), tasks_(loop),
@@ -76,6 +96,9 @@ Result<std::unique_ptr<Core>> Core::open(ev::Loop& loop, ev::Offload& offload, F
   parts.finish = core->finish_.get();
   parts.store = core->store_.get();
   parts.intake = core->intake_.get();
+  core->queue_->judge_reports([raw = core.get()](std::uint64_t loan, const mail::Envelope& report) {
+    return raw->intake_->judge_report(loan, report);
+  });
   for (queue::Arrived& one : found) {
     const bool loaded = !one.state.place.in_segment();
     parts.intake->admit(std::move(one), loaded);
@@ -107,6 +130,7 @@ void Core::tick() {
   for (const std::string& alarm : queue_->take_alarms())
     log::error(alarm);
   intake_->tick();
+  dispatch_->look_at_agents();
   const SteadyTime now = loop_.now();
   if (now < next_sweep_) return;
   next_sweep_ = now + 60s;
@@ -120,6 +144,15 @@ void Core::converse(Fd fd, std::shared_ptr<void> keep) {
 ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
   ipc::Limits limits;
   limits.frame = 8U << 20;
+  const pid_t pid = ipc::peer_credentials(fd.get()).pid;
+  const auto guest = std::make_shared<Guest>(guests_, pid);
+  if (guest->count() > kMostConnections) {
+    if (guest->count() == kMostConnections + 1) {
+      log::warning("process " + std::to_string(pid) + " is sent away: too many connections");
+      parts_->misbehaves(pid);
+    }
+    co_return;
+  }
   auto connection = std::make_unique<ipc::Channel>(loop_, std::move(fd), limits);
   ipc::Channel& channel = *connection;
   ipc::Hello hello;
@@ -130,7 +163,8 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
   if (!frame) co_return; // connected and left, as wake-ups do
   Result<proto::Open> open = ipc::as<proto::Open>(*frame);
   if (!open) {
-    log::warning("client of qmgr: " + open.error().text());
+    log::warning("process " + std::to_string(pid) + ", client of qmgr: " + open.error().text());
+    if (is_breach(open.error())) parts_->misbehaves(pid);
     co_return;
   }
   switch (open->role) {
@@ -140,7 +174,8 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
       log::warning("intake refused to user " + std::to_string(uid));
       co_return;
     }
-    writers_.spawn(serve_writer(std::move(connection), open->program, std::move(keep)), "writer");
+    writers_.spawn(serve_writer(std::move(connection), open->program, std::move(keep), guest),
+                   "writer");
     co_return;
   }
   case proto::Role::control: co_await control_->serve(channel); co_return;
@@ -149,8 +184,9 @@ ev::RootTask Core::serve(Fd fd, std::shared_ptr<void> keep) {
 }
 
 ev::RootTask Core::serve_writer(std::unique_ptr<ipc::Channel> channel, std::string program,
-                                std::shared_ptr<void> keep) {
+                                std::shared_ptr<void> keep, std::shared_ptr<void> guest) {
   (void)keep;
+  (void)guest;
   co_await intake_->serve(*channel, program);
 }
 

@@ -4,6 +4,7 @@
 // the skeleton of all workers.
 #pragma once
 
+#include <map>
 #include <memory>
 
 #include "control.hpp"
@@ -45,13 +46,14 @@ class Core {
   void turn_end();
   void tick();
   ev::RootTask serve_writer(std::unique_ptr<ipc::Channel> channel, std::string program,
-                            std::shared_ptr<void> keep);
+                            std::shared_ptr<void> keep, std::shared_ptr<void> guest);
   void part_with_writers();
 
   ev::Loop& loop_;
   Params params_;
   Surroundings around_;
   std::unique_ptr<queue::Queue> queue_;
+  std::map<pid_t, std::size_t> guests_; // connections by process
   ev::Group tasks_;
   ev::Group clients_;
   ev::Group writers_;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.hpp"
+#include "ipc/channel.hpp"
 #include "maps/match_list.hpp"
 #include "net/address.hpp"
 #include "qmgr.hpp"
@@ -30,8 +31,13 @@ Result<Fd> connect_to(const std::string& path) {
   POSTRIDER_TRY(const net::Address address, net::Address::unix_path(path));
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return Error::from_errno("socket", errno);
+  POSTRIDER_TRY_VOID(ipc::ask_for_senders(fd.get()));
   if (::connect(fd.get(), address.raw(), address.raw_length()) != 0)
     return Error::from_errno("connect to " + path, errno);
+  // Who listens: master, which is root or of our user.
+  const uid_t uid = ipc::peer_credentials(fd.get()).uid;
+  if (uid != 0 && uid != ::geteuid())
+    return Error(ErrorKind::refused, path + " belongs to uid " + std::to_string(uid));
   return fd;
 }
 
@@ -139,6 +145,8 @@ Params params_of(const config::Settings& settings) {
   params.residence = settings.time("journal_residence_time");
   params.transport_retry = settings.time("transport_retry_time");
   params.ipc_limit = settings.time("qmgr_ipc_timeout");
+  // An agent ends a delivery by itself after daemon_timeout; this one does not.
+  params.agent_limit = settings.time("daemon_timeout") + params.ipc_limit;
   params.min_free = std::max<std::uint64_t>(settings.size("queue_minfree"),
                                             settings.size("message_size_limit") * 3 / 2);
   for (const std::string& word : settings.words("defer_transports"))
@@ -187,6 +195,7 @@ class Service final : public daemon::Service {
     around.connect = [directory](const std::string& service) {
       return connect_service(directory, service);
     };
+    around.misbehaves = [this](pid_t pid) { context_.accuse(pid); };
     around.limits = [this](const std::string& transport) {
       return limits_of(context_.settings(), transport);
     };

@@ -68,7 +68,6 @@ Result<void> Service::take(service::Peer& peer, ipc::Frame& frame) {
   switch (frame.type) {
   case proto::Save::kType: {
     POSTRIDER_TRY(proto::Save request, ipc::as<proto::Save>(frame));
-    if (frame.fds.size() != 1) return Error(ErrorKind::protocol, "Save without a descriptor");
     return save(peer, std::move(request), std::move(frame.fds[0]));
   }
   case proto::Find::kType: {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,9 @@ class Client {
         context_(std::exchange(other.context_, nullptr)) {}
   Client& operator=(Client&& other) noexcept;
   ~Client() { release(); }
+
+  // Tells master that process `pid`, which is at the other end, misbehaves (Context::accuse).
+  void accuse(pid_t pid) const;
 
   Fd fd;                    // non-blocking, close-on-exec
   std::size_t listener = 0; // which listening socket it came from
@@ -116,6 +120,9 @@ class Context {
   void set_busy(bool busy);
   // Stops and resumes accepting, for a service that must hold clients back for a while.
   void pause_accepting(bool paused);
+  // Tells master that a process of the suite broke the rules of a conversation. Of what speaks with
+  // strangers master believes nothing; others it lets kill (proto/child_status.hpp).
+  void accuse(pid_t pid);
   // Ends the process well, as if retired (for a service that has become useless).
   void retire();
 

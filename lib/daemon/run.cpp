@@ -401,6 +401,10 @@ void Client::release() {
   if (context_ != nullptr) std::exchange(context_, nullptr)->runner_.client_left();
 }
 
+void Client::accuse(pid_t pid) const {
+  if (context_ != nullptr) context_->accuse(pid);
+}
+
 ev::Loop& Context::loop() {
   POSTRIDER_CHECK(runner_.loop_ != nullptr, "the loop exists from Program::start on");
   return *runner_.loop_;
@@ -427,6 +431,9 @@ void Context::set_busy(bool busy) {
 void Context::pause_accepting(bool paused) {
   runner_.accepting_paused_ = paused;
   runner_.update_accepting();
+}
+void Context::accuse(pid_t pid) {
+  if (pid > 0 && runner_.status_) runner_.status_->accuse(pid);
 }
 void Context::retire() { runner_.retire_asked_ = true; }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <sys/types.h>
 
 #include "base/fd.hpp"
 #include "proto/child_status.hpp"
@@ -19,11 +20,14 @@ class StatusReporter {
   void set_clients(std::uint32_t clients) { clients_ = clients; }
   // busy and free are told only when they change something.
   void say(proto::ChildState state);
+  // A process of the suite that broke the rules of a conversation: master may kill it.
+  void accuse(pid_t pid);
   // Proof of life; retries what did not fit before.
   void beat();
 
  private:
   bool write(proto::ChildState state);
+  bool write(proto::ChildState state, std::uint32_t clients);
   Fd pipe_;
   std::uint32_t generation_;
   std::uint16_t jail_ = 0;

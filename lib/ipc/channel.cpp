@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "ipc/channel.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace postrider::ipc {
@@ -21,6 +24,22 @@ Credentials peer_credentials(int fd) {
   socklen_t length = sizeof cred;
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) != 0) return {};
   return {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
+}
+
+Result<void> ask_for_senders(int fd) {
+  const int yes = 1;
+  if (::setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0)
+    return Error::from_errno("setsockopt(SO_PASSCRED)", errno);
+  return {};
+}
+
+Result<void> check_file(const Fd& fd, int access) {
+  struct stat facts {};
+  if (::fstat(fd.get(), &facts) != 0 || !S_ISREG(facts.st_mode))
+    return Error(ErrorKind::protocol, "a descriptor that is no file");
+  if ((::fcntl(fd.get(), F_GETFL) & O_ACCMODE) != access)
+    return Error(ErrorKind::protocol, "a descriptor with other rights than are due");
+  return {};
 }
 
 Channel::Channel(ev::Loop& loop, Fd fd, Limits limits)
@@ -160,7 +179,8 @@ Result<bool> Channel::receive_now() {
   static thread_local char chunk[kChunk];
   while (true) {
     iovec piece{.iov_base = chunk, .iov_len = kChunk};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMostFdsPerFrame * sizeof(int))];
+    alignas(cmsghdr) char
+        control[CMSG_SPACE(kMostFdsPerFrame * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -174,23 +194,42 @@ Result<bool> Channel::receive_now() {
       if (saved_errno == EAGAIN || saved_errno == EWOULDBLOCK) return false;
       return Error::from_errno("receive", saved_errno);
     }
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-         header = CMSG_NXTHDR(&message, header)) {
-      if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-      const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (std::size_t i = 0; i < count; ++i) {
-        int fd;
-        std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-        fds_in_.emplace_back(fd);
-      }
-    }
-    if ((message.msg_flags & MSG_CTRUNC) != 0)
-      return Error(ErrorKind::limit, "descriptors of a frame were lost (too many open files)");
+    POSTRIDER_TRY_VOID(take_control(message));
     if (fds_in_.size() > limits_.descriptors)
       return Error(ErrorKind::protocol, "peer sent descriptors that no frame announces");
     if (n == 0) return Error(ErrorKind::closed, "peer closed the channel");
     return true;
   }
+}
+
+// Descriptors, all of them taken over before anything is found wrong; and who sent them.
+Result<void> Channel::take_control(msghdr& message) {
+  std::size_t most = 0;
+  std::optional<ucred> sender;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS)
+      std::memcpy(&sender.emplace(), CMSG_DATA(header), sizeof(ucred));
+    if (header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    most = std::max(most, count);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      fds_in_.emplace_back(fd);
+    }
+  }
+  if (sender && sender->pid != 0) {
+    if (sender_known_ && sender->pid != peer_.pid)
+      return Error(ErrorKind::protocol, "another process speaks than before");
+    sender_known_ = true;
+    peer_ = {.pid = sender->pid, .uid = sender->uid, .gid = sender->gid};
+  }
+  if ((message.msg_flags & MSG_CTRUNC) == 0) return {};
+  if (most >= kMostFdsPerFrame)
+    return Error(ErrorKind::protocol, "peer sent more descriptors than a frame can have");
+  return Error(ErrorKind::io, "descriptors of a frame were lost (too many open files)");
 }
 
 Result<bool> Channel::parse(Frame& frame) {
@@ -228,7 +267,10 @@ ev::Task<Result<Frame>> Channel::receive(ev::Deadline deadline) {
       fail(parsed.error());
       co_return parsed.error();
     }
-    if (*parsed) co_return std::move(frame);
+    if (*parsed) {
+      frame_began_.reset();
+      co_return std::move(frame);
+    }
     Result<bool> received = receive_now();
     if (!received) {
       fail(received.error());
@@ -236,8 +278,19 @@ ev::Task<Result<Frame>> Channel::receive(ev::Deadline deadline) {
     }
     if (*received) continue;
     if (failed_) co_return *failed_;
-    Result<void> woken = co_await changed_.wait(deadline, "a frame");
-    if (!woken) co_return woken.error();
+    if (in_start_ == in_.size())
+      frame_began_.reset();
+    else if (!frame_began_)
+      frame_began_ = loop_.now();
+    const ev::Deadline whole =
+        frame_began_ ? ev::Deadline::at(*frame_began_ + limits_.frame_time) : deadline;
+    Result<void> woken = co_await changed_.wait(deadline.earlier(whole), "a frame");
+    if (woken) continue;
+    if (frame_began_ && loop_.now() >= *frame_began_ + limits_.frame_time) {
+      fail(Error(ErrorKind::protocol, "a frame was begun and not ended in time"));
+      co_return *failed_;
+    }
+    co_return woken.error();
   }
 }
 
@@ -258,10 +311,15 @@ ev::Task<Result<void>> expect_hello(Channel& channel, std::string_view protocol,
   if (!frame) co_return frame.error();
   Result<Hello> hello = as<Hello>(*frame);
   if (!hello) co_return hello.error();
-  if (hello->protocol != protocol || hello->version != version)
-    co_return Error(ErrorKind::protocol, "peer speaks " + hello->protocol + " " +
-                                             std::to_string(hello->version) + ", wanted " +
-                                             std::string(protocol) + " " + std::to_string(version));
+  if (hello->protocol != protocol)
+    co_return Error(ErrorKind::refused, "the other program speaks \"" +
+                                            hello->protocol.substr(0, 32) + "\" instead of \"" +
+                                            std::string(protocol) + "\": look at master.cf");
+  if (hello->version != version)
+    co_return Error(ErrorKind::refused, "the other program is of another release (" +
+                                            std::string(protocol) + " " +
+                                            std::to_string(hello->version) + ", here " +
+                                            std::to_string(version) + "): restart Postrider");
   co_return Result<void>();
 }
 

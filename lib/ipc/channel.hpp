@@ -6,14 +6,17 @@
 //   frame = body-length(4) type(2) version(1) descriptor-count(1) body        little-endian
 //   body  = named fields (base/fields.hpp)
 //
-// Messages are structs with `static constexpr std::uint16_t kType` and a fields() function.
-// Sent frames are gathered and written once per turn of the loop. The accepting side opens with
-// Hello, which names protocol and version, so that wrong wiring is said aloud.
+// Messages are structs with `static constexpr std::uint16_t kType` and a fields() function; one
+// that carries descriptors says how many: `static constexpr std::size_t kDescriptors = 1`. Sent
+// frames are gathered and written once per turn of the loop. The accepting side opens with Hello,
+// which names protocol and version, so that wrong wiring is said aloud.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <vector>
 
@@ -27,6 +30,8 @@ struct Limits {
   std::size_t frame = 4 * 1024 * 1024;   // largest body accepted
   std::size_t unsent = 64 * 1024 * 1024; // bytes that may wait for a slow peer
   std::size_t descriptors = 16;          // received and not yet claimed by a frame
+  // From the first byte of a frame to its last, however slowly they come.
+  Duration frame_time = std::chrono::seconds(60);
 };
 
 struct Frame {
@@ -42,6 +47,15 @@ struct Credentials {
   gid_t gid = static_cast<gid_t>(-1);
 };
 Credentials peer_credentials(int fd); // SO_PEERCRED
+
+// For a socket that is to be connected to one on which master listens and somebody else answers:
+// the kernel then says with every piece who wrote it, and Channel::peer() is that process from its
+// first frame on. A piece from another process ends the channel.
+Result<void> ask_for_senders(int fd); // SO_PASSCRED
+
+// What came as a permission: a regular file, opened with `access` (O_RDONLY, O_WRONLY) and no more.
+// Error protocol otherwise.
+Result<void> check_file(const Fd& fd, int access);
 
 class Channel {
  public:
@@ -72,7 +86,7 @@ class Channel {
   void flush();
 
   // WAITS for the next frame. Not for two tasks at once. Error closed when the peer has closed,
-  // protocol when it sent what is not a frame.
+  // protocol when it sent what is not a frame, or began one and did not end it in time.
   ev::Task<Result<Frame>> receive(ev::Deadline deadline);
   // A frame that has been received completely already.
   bool has_frame() const;
@@ -96,6 +110,7 @@ class Channel {
   void end_frame(std::size_t at, std::vector<Fd> fds);
   Result<bool> receive_now(); // false: nothing there
   Result<bool> parse(Frame& frame);
+  Result<void> take_control(msghdr& message);
   void fail(Error error);
 
   ev::Loop& loop_;
@@ -114,6 +129,8 @@ class Channel {
   std::deque<Fd> fds_in_;
   std::optional<Error> failed_;
   bool flushing_blocked_ = false;
+  bool sender_known_ = false;
+  std::optional<SteadyTime> frame_began_; // its first byte is here, its last one is not
 };
 
 struct Hello {
@@ -127,15 +144,26 @@ struct Hello {
   }
 };
 
-// WAITS for the accepting side's Hello. Error protocol when it speaks something else.
+// WAITS for the accepting side's Hello. Error refused when it speaks something else or another
+// version, as after an upgrade: nobody misbehaves, but one of the two has to be restarted.
 ev::Task<Result<void>> expect_hello(Channel& channel, std::string_view protocol,
                                     std::uint32_t version, ev::Deadline deadline);
 
-// Decodes a frame that must be a Message. Error protocol otherwise.
+template <typename Message>
+constexpr std::size_t descriptors_of() {
+  if constexpr (requires { Message::kDescriptors; }) return Message::kDescriptors;
+  return 0;
+}
+
+// Decodes a frame that must be a Message, with the descriptors that belong to it. Error protocol
+// otherwise; what came with it is closed with the frame.
 template <typename Message>
 Result<Message> as(const Frame& frame) {
   if (frame.type != Message::kType)
     return Error(ErrorKind::protocol, "unexpected frame type " + std::to_string(frame.type));
+  if (frame.fds.size() != descriptors_of<Message>())
+    return Error(ErrorKind::protocol, "frame of type " + std::to_string(frame.type) + " with " +
+                                          std::to_string(frame.fds.size()) + " descriptors");
   return decode<Message>(frame.body);
 }
 

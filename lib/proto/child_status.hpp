@@ -17,6 +17,10 @@
 //
 //   record = pid(4) generation(4) state(2) jail(2) clients(4), little-endian
 //
+// `accuses` has a process number in the place of clients: who broke the rules of a conversation.
+// Master kills that one, if it is its child and the accuser is one to be believed, and takes it for
+// one that died as soon as it started: its successor waits, longer each time.
+//
 // A child first says `ready`: it has opened what it needs and serves from now on. An event-driven
 // child says `busy` when it would welcome a sibling; it goes on accepting as long as it can.
 // `alive` comes every kAlivePeriod: a child silent for the watchdog's limit hangs and is killed.
@@ -55,8 +59,9 @@ enum class ChildState : std::uint16_t {
   alive,    // no change; proof of life
   reloaded, // serves with the new configuration, in place of a successor
   leaving,  // accepts no more; exits when its work is done
+  accuses,  // `clients` is the number of a process that misbehaves
 };
-constexpr ChildState highest(ChildState) { return ChildState::leaving; }
+constexpr ChildState highest(ChildState) { return ChildState::accuses; }
 
 // What the jail has closed (lib/daemon/jail.hpp), as bits.
 enum JailBit : std::uint16_t {

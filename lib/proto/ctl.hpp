@@ -254,6 +254,7 @@ struct Cat {
 // of the queue only: a segment holds other messages too.
 struct CatAnswer {
   static constexpr std::uint16_t kType = 71;
+  static constexpr std::size_t kDescriptors = 1;
   std::string id;
   std::uint64_t content_offset = 0;
   std::uint64_t size = 0;

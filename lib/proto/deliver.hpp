@@ -39,13 +39,11 @@ struct Ready {
   static constexpr std::uint16_t kType = 32;
   std::string program;
   std::uint32_t capacity = 0;  // deliveries at a time
-  std::uint32_t pid = 0;       // its process; the socket itself only knows who listens: master
   bool final_delivery = false; // what it delivers is in a mailbox (lmtp_assume_final)
   template <typename V, typename S>
   static void fields(V& v, S& s) {
     v("program", s.program);
     v("capacity", s.capacity);
-    v.optional("pid", s.pid);
     v.optional("final_delivery", s.final_delivery);
   }
 };
@@ -57,6 +55,7 @@ constexpr std::size_t board_size(std::uint32_t slots) { return running_at(slots)
 
 struct Board { // one descriptor: memfd of board_size(slots) bytes, size sealed
   static constexpr std::uint16_t kType = 33;
+  static constexpr std::size_t kDescriptors = 1;
   std::uint32_t slots = 0;
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -66,6 +65,7 @@ struct Board { // one descriptor: memfd of board_size(slots) bytes, size sealed
 
 struct OpenContent { // one descriptor, read-only: a segment or a message file
   static constexpr std::uint16_t kType = 34;
+  static constexpr std::size_t kDescriptors = 1;
   std::uint64_t handle = 0;
   template <typename V, typename S>
   static void fields(V& v, S& s) {

@@ -70,6 +70,7 @@ struct WantSegment {
 
 struct SegmentLent { // one descriptor, write-only
   static constexpr std::uint16_t kType = 19;
+  static constexpr std::size_t kDescriptors = 1;
   queue::SegmentInfo info; // ids are queue::Id::make(info.loan, sequence)
   template <typename V, typename S>
   static void fields(V& v, S& s) {
@@ -111,6 +112,7 @@ struct SegmentDone {
 template <std::uint16_t Type>
 struct AboutFile {
   static constexpr std::uint16_t kType = Type;
+  static constexpr std::size_t kDescriptors = Type == 24 ? 1 : 0;
   std::uint64_t id = 0; // queue::Id::number(), made by the writer from its loan
   std::string reason;   // FileRefused, FileDropped
   template <typename V, typename S>

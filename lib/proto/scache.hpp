@@ -33,6 +33,7 @@ inline constexpr std::size_t kMostCacheFacts = 16384; // bytes
 
 struct Save {
   static constexpr std::uint16_t kType = 112;
+  static constexpr std::size_t kDescriptors = 1;
   std::uint64_t number = 0;
   std::string destination; // empty: to be found by endpoint only
   std::string endpoint;
@@ -73,6 +74,7 @@ struct Find {
 
 struct Found {
   static constexpr std::uint16_t kType = 115;
+  static constexpr std::size_t kDescriptors = 1;
   std::uint64_t number = 0;
   std::string facts;
   template <typename V, typename S>

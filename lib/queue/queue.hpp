@@ -34,6 +34,8 @@ struct Options {
 };
 
 // A lent segment: goes to the writer once is_synced(ready_at), with the descriptor.
+enum class ReportClaim { believed, ignored, refused };
+
 struct Lent {
   SegmentInfo info;
   Fd fd;
@@ -180,6 +182,10 @@ class Queue {
   void finish_verify(VerifyJob& job);
 
   // What the operator must know, since the last call: one line each.
+  // Asked of new mail that says it is a report on other mail, before that is believed.
+  using JudgeReport = std::function<ReportClaim(std::uint64_t loan, const mail::Envelope&)>;
+  void judge_reports(JudgeReport judge) { judge_report_ = std::move(judge); }
+
   std::vector<std::string> take_alarms() { return std::exchange(alarms_, {}); }
 
   // --- reading --------------------------------------------------------------------------------
@@ -227,6 +233,7 @@ class Queue {
   std::optional<Arrived> take(JournalPool::Segment& segment, const Announced& announced,
                               Result<StoredRecord> record, std::vector<Error>* refused);
   void apply_report(const mail::Envelope& report);
+  bool take_report(Id id, RecordType type, const mail::Envelope& envelope);
   std::uint64_t append(Id id, Entry& entry, std::uint8_t kind, ByteView body);
   std::uint64_t finish_segment_record(Id id, const Place& place, EventKind kind);
   void finish_file(Id id, const Entry& entry);
@@ -253,6 +260,7 @@ class Queue {
   std::vector<Doomed> removing_;
   std::vector<IndexChange> changes_;
   std::unordered_map<Id, unsigned> changing_; // changes on their way into the index
+  JudgeReport judge_report_;                  // empty: all are believed
   std::vector<std::string> alarms_;
   bool index_busy_ = false;
   bool verifying_ = false;

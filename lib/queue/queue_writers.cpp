@@ -46,8 +46,23 @@ std::optional<Arrived> Queue::take(JournalPool::Segment& segment, const Announce
   Entry entry;
   entry.place = record->header.where();
   entries_.emplace(id, std::move(entry));
-  if (record->header.type == RecordType::report) apply_report(record->envelope);
+  if (!take_report(id, record->header.type, record->envelope))
+    return refuse(Error(ErrorKind::refused, "a report that nobody asked for"));
   return Arrived{make_state(std::move(*record)), Folder::incoming};
+}
+
+// False: it was a lie, and the mail is gone.
+bool Queue::take_report(Id id, RecordType type, const mail::Envelope& envelope) {
+  if (type != RecordType::report && envelope.report_for.empty()) return true;
+  switch (judge_report_ ? judge_report_(id.loan(), envelope) : ReportClaim::believed) {
+  case ReportClaim::believed: apply_report(envelope); return true;
+  case ReportClaim::ignored: return true;
+  case ReportClaim::refused: break;
+  }
+  alarms_.push_back(id.text() + " says that it is a report on " +
+                    envelope.report_for.substr(0, 64) + ", which nobody asked for: removed");
+  finish(id);
+  return false;
 }
 
 std::vector<Arrived> Queue::admit(std::uint64_t loan, const std::vector<Announced>& records,
@@ -214,7 +229,8 @@ Result<Arrived> Queue::finish_accept(AcceptFileJob& job) {
   entry.folder = Folder::incoming;
   entry.tail_end = contents.tail_end;
   entries_.insert_or_assign(job.id, std::move(entry));
-  if (!contents.state.envelope.report_for.empty()) apply_report(contents.state.envelope);
+  if (!take_report(job.id, RecordType::message, contents.state.envelope))
+    return Error(ErrorKind::protocol, "a report that nobody asked for");
   return Arrived{std::move(contents.state), Folder::incoming};
 }
 

@@ -35,6 +35,9 @@ struct Reply {
   Result<Message> as() const {
     if (type != Message::kType)
       return Error(ErrorKind::protocol, "unexpected answer of type " + std::to_string(type));
+    if (fds.size() != ipc::descriptors_of<Message>())
+      return Error(ErrorKind::protocol,
+                   "an answer with " + std::to_string(fds.size()) + " descriptors");
     return decode<Message>(body);
   }
 };

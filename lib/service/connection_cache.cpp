@@ -49,8 +49,6 @@ ev::Task<Result<ConnectionCache::Found>> ConnectionCache::find(const std::string
     co_return Error(ErrorKind::not_found, "no such connection");
   Result<proto::Found> found = reply->as<proto::Found>();
   if (!found) co_return found.error();
-  if (reply->fds.size() != 1)
-    co_return Error(ErrorKind::protocol, "a connection without its descriptor");
   Found out;
   out.facts = std::move(found->facts);
   out.fd = std::move(reply->fds[0]);

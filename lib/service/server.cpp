@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "service/server.hpp"
 
+#include <algorithm>
 #include <unistd.h>
 
 #include "base/log.hpp"
@@ -24,6 +25,13 @@ void Server::accept(daemon::Client client) {
     return;
   }
   auto peer = std::make_shared<Peer>(loop_, std::move(client), setup_.limits);
+  const pid_t pid = peer->channel.peer().pid;
+  if (std::count_if(peers_.begin(), peers_.end(), [&](const auto& other) {
+        return other->channel.peer().pid == pid;
+      }) >= static_cast<std::ptrdiff_t>(setup_.most_connections)) {
+    log::warning("client process " + std::to_string(pid) + " is sent away: too many connections");
+    return peer->client.accuse(pid);
+  }
   peers_.push_back(peer);
   group_.spawn(serve(std::move(peer)), "client");
 }
@@ -36,9 +44,11 @@ ev::RootTask Server::serve(std::shared_ptr<Peer> peer) {
   Result<void> ended = co_await converse(*peer);
   const bool misbehaved =
       ended.error().kind() == ErrorKind::protocol || ended.error().kind() == ErrorKind::limit;
-  if (misbehaved)
+  if (misbehaved) {
     log::warning("client process " + std::to_string(peer->channel.peer().pid) +
                  " is sent away: " + ended.error().text());
+    peer->client.accuse(peer->channel.peer().pid);
+  }
   peers_.remove(peer);
   peer->tasks.close();
   peer->tasks.cancel();

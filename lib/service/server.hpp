@@ -38,7 +38,8 @@ class Handler {
 struct ServerSetup {
   std::string protocol; // for Hello
   std::uint32_t version = 1;
-  std::size_t most_tasks = 4096; // of one client; reading its requests waits for room
+  std::size_t most_tasks = 4096;     // of one client; reading its requests waits for room
+  std::size_t most_connections = 64; // of one process
   ipc::Limits limits{.frame = 1024 * 1024, .unsent = 16 * 1024 * 1024, .descriptors = 64};
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "smtpclient/agent.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,7 +87,6 @@ void Agent::serve(Fd connection) {
   proto::Ready ready;
   ready.program = program_;
   ready.capacity = static_cast<std::uint32_t>(options_.capacity);
-  ready.pid = static_cast<std::uint32_t>(::getpid());
   ready.final_delivery = options_.assume_final;
   channel_->send(ready);
   conversation_.spawn(converse(), "qmgr");
@@ -124,7 +124,7 @@ Result<void> Agent::handle(ipc::Frame& frame) {
   switch (frame.type) {
   case proto::Board::kType: {
     POSTRIDER_TRY(const proto::Board board, ipc::as<proto::Board>(frame));
-    if (frame.fds.size() != 1 || board_) return wrong("unexpected board");
+    if (board_) return wrong("unexpected board");
     POSTRIDER_TRY(board_, Mapping::map(frame.fds[0], board.slots));
     loop_.show_running(board_->running());
     busy_.assign(board.slots, false);
@@ -132,7 +132,7 @@ Result<void> Agent::handle(ipc::Frame& frame) {
   }
   case proto::OpenContent::kType: {
     POSTRIDER_TRY(const proto::OpenContent open, ipc::as<proto::OpenContent>(frame));
-    if (frame.fds.size() != 1) return wrong("OpenContent without a descriptor");
+    POSTRIDER_TRY_VOID(ipc::check_file(frame.fds[0], O_RDONLY));
     if (contents_.size() >= kMaxContents) return wrong("too many open contents");
     contents_[open.handle] = std::make_shared<const Fd>(std::move(frame.fds[0]));
     return {};

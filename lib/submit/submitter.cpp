@@ -2,7 +2,9 @@
 #include "submit/submitter.hpp"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "base/log.hpp"
 #include "ipc/channel.hpp"
@@ -88,6 +90,10 @@ ev::Task<Result<void>> Submitter::converse(const std::string& path) {
       co_await net::connect(loop_, *target, loop_.after(kConnectLimit));
   if (!stream) co_return stream.error();
   auto channel = std::make_unique<ipc::Channel>(loop_, (*stream)->release());
+  // Who listens: master, which is root or of our user.
+  const uid_t uid = channel->peer().uid;
+  if (uid != 0 && uid != ::geteuid())
+    co_return Error(ErrorKind::refused, path + " belongs to uid " + std::to_string(uid));
   Result<void> hello = co_await ipc::expect_hello(*channel, proto::kQmgrProtocol,
                                                   proto::kQmgrVersion, loop_.after(kConnectLimit));
   if (!hello) co_return hello.error();
@@ -120,9 +126,9 @@ Result<void> Submitter::take(ipc::Frame& frame) {
   case proto::SegmentLent::kType: {
     POSTRIDER_TRY(const auto lent, ipc::as<proto::SegmentLent>(frame));
     const queue::SegmentInfo& info = lent.info;
-    if (frame.fds.size() != 1 || info.tag == 0 || info.segment == 0 ||
-        info.size <= queue::kSegmentHeader)
+    if (info.tag == 0 || info.segment == 0 || info.size <= queue::kSegmentHeader)
       return Error(ErrorKind::protocol, "qmgr lent an impossible segment");
+    POSTRIDER_TRY_VOID(ipc::check_file(frame.fds.front(), O_WRONLY));
     wanted_ = false;
     no_room_.clear();
     if (leaving_) return {}; // too late: nothing is written there, and it ends with the connection
@@ -148,6 +154,9 @@ Result<void> Submitter::take(ipc::Frame& frame) {
   case proto::FileRefused::kType: {
     // The three have one layout.
     POSTRIDER_TRY(const auto about, decode<proto::FileLent>(frame.body));
+    if (frame.fds.size() != (frame.type == proto::FileLent::kType ? 1 : 0))
+      return Error(ErrorKind::protocol, "qmgr sent descriptors that are not due");
+    if (!frame.fds.empty()) POSTRIDER_TRY_VOID(ipc::check_file(frame.fds.front(), O_WRONLY));
     const auto found = files_.find(about.id);
     if (found == files_.end()) {
       if (frame.type != proto::FileLent::kType) return {}; // given up meanwhile
@@ -160,8 +169,7 @@ Result<void> Submitter::take(ipc::Frame& frame) {
     if (frame.type == proto::FileRefused::kType) {
       const bool full = wait.stage == FileWait::Stage::asked;
       wait.answer(FileAnswer(Error(full ? ErrorKind::busy : ErrorKind::io, about.reason)));
-    } else if (frame.type == proto::FileLent::kType && frame.fds.size() == 1 &&
-               wait.stage == FileWait::Stage::asked) {
+    } else if (frame.type == proto::FileLent::kType && wait.stage == FileWait::Stage::asked) {
       wait.answer(FileAnswer(std::move(frame.fds.front())));
     } else if (frame.type == proto::FileSafe::kType && wait.stage == FileWait::Stage::written) {
       wait.answer(FileAnswer(Fd()));

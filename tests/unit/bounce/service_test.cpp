@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -41,7 +42,8 @@ Fd content_file() {
   Fd fd(::memfd_create("content", MFD_CLOEXEC));
   const std::string bytes = std::string(kOffset, '#') + std::string(kOriginal) + "###";
   EXPECT_EQ(::write(fd.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
-  return fd;
+  const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+  return Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); // as qmgr hands it over
 }
 
 class BounceService : public testing::Test {

@@ -100,6 +100,34 @@ TEST_F(ChildTest, IgnoresWhatCannotBe) {
   EXPECT_EQ(child->generation(), 7u);
 }
 
+TEST_F(ChildTest, PassesAnAccusationOnAndKeepsItsOwnState) {
+  say(ChildState::ready);
+  news.clear();
+  say(ChildState::accuses); // process 5
+  EXPECT_THAT(news, ElementsAre(News::accuses));
+  EXPECT_EQ(child->accused(), 5);
+  EXPECT_EQ(child->state(), Child::State::free);
+  EXPECT_EQ(child->clients(), 5u) << "of `ready`";
+}
+
+// Records without end: master does other things in between.
+TEST_F(ChildTest, OneThatNeverStopsTalkingIsReadInParts) {
+  const auto bytes = proto::to_bytes(
+      {.pid = static_cast<std::uint32_t>(pid), .generation = 7, .state = ChildState::accuses});
+  ASSERT_GT(::fcntl(write.get(), F_SETPIPE_SZ, 1 << 20), 0);
+  std::size_t written = 0;
+  while (::write(write.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()))
+    ++written;
+  loop.turn(false);
+  EXPECT_GT(news.size(), 0u);
+  EXPECT_LT(news.size(), written);
+  for (int i = 0; i < 200; ++i) {
+    clock.advance(1ms);
+    loop.turn(false);
+  }
+  EXPECT_EQ(news.size(), written);
+}
+
 TEST_F(ChildTest, NothingRevivesAChildThatLeaves) {
   say(ChildState::ready);
   say(ChildState::leaving);

@@ -35,7 +35,9 @@ class Fake final : public Control::Mediator {
   Result<void> reload() override { return Error(ErrorKind::config, "master.cf:7: nonsense"); }
   Error upgrade() override { return Error(ErrorKind::config, "no such program"); }
   void stop() override { stopped = true; }
+  bool is_worker(pid_t pid) const override { return pid == worker; }
   bool stopped = false;
+  pid_t worker = 0;
 };
 
 class ControlTest : public testing::Test {
@@ -110,6 +112,16 @@ TEST_F(ControlTest, StopIsAnsweredFirst) {
   ASSERT_TRUE(done.ok());
   EXPECT_TRUE(done->ok);
   EXPECT_TRUE(fake.stopped);
+}
+
+// In an instance without root, workers have the user who may ask.
+TEST_F(ControlTest, AWorkerIsTurnedAway) {
+  fake.worker = ::getpid();
+  const auto answered =
+      run_task<Result<ipc::Frame>>(loop, [&] { return ask(loop, path, proto::MasterVerb::stop); });
+  ASSERT_FALSE(answered.ok());
+  EXPECT_EQ(answered.error().kind(), ErrorKind::closed) << answered.error().text();
+  EXPECT_FALSE(fake.stopped);
 }
 
 } // namespace

@@ -112,6 +112,102 @@ TEST_F(CoreTest, AnAgentThatLiesIsDisconnected) {
   ASSERT_TRUE(
       turn_until([&] { return by_service["smtp"].size() == 3 && !agent().delivers.empty(); }));
   EXPECT_EQ(core->parts().counters.delivered, 0u);
+  EXPECT_THAT(accused, testing::ElementsAre(::getpid(), ::getpid())) << "master is told";
+}
+
+struct Breach {
+  std::string name;
+  std::function<void(ipc::Channel&)> commit;
+};
+class CoreBreach : public CoreTest, public testing::WithParamInterface<Breach> {};
+
+// In the middle of a delivery: the agent goes, the mail goes to the next one, and master hears.
+TEST_P(CoreBreach, CostsTheAgentItsConnectionAndNoMail) {
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  GetParam().commit(agent().peer().channel());
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  EXPECT_EQ(agent().delivers[0].id, id.number());
+  EXPECT_THAT(accused, testing::ElementsAre(::getpid()));
+  EXPECT_EQ(core->parts().counters.misbehaved, 1u);
+  agent().answer(agent().delivers[0], kSent);
+  EXPECT_TRUE(drained());
+}
+template <typename Message>
+void send_with_descriptor(ipc::Channel& channel, const Message& message) {
+  channel.send(message, Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Hostile, CoreBreach,
+    testing::ValuesIn<Breach>({
+        {"another_conversation", [](ipc::Channel& c) { c.send(proto::WantSegment{}); }},
+        {"ready_twice",
+         [](ipc::Channel& c) {
+           proto::Ready again;
+           again.program = "smtp";
+           again.capacity = 5;
+           c.send(again);
+         }},
+        {"hello_again", [](ipc::Channel& c) { c.send(ipc::Hello{.protocol = "deliver"}); }},
+        {"a_request_of_qmgr",
+         [](ipc::Channel& c) {
+           proto::Deliver request;
+           request.envelope.recipients = {{.address = "x@y.example"}};
+           c.send(request);
+         }},
+        {"an_answer_for_a_report", [](ipc::Channel& c) { c.send(proto::Reported{.ok = true}); }},
+        {"a_slot_beyond_the_board",
+         [](ipc::Channel& c) {
+           proto::Delivered answer;
+           answer.slot = 0xffffffff;
+           c.send(answer);
+         }},
+        {"a_descriptor_that_is_not_due",
+         [](ipc::Channel& c) { send_with_descriptor(c, proto::Retiring{}); }},
+        {"bytes",
+         [](ipc::Channel& c) {
+           const std::string bytes(100, '\xfe');
+           ASSERT_EQ(::send(c.fd(), bytes.data(), bytes.size(), 0), 100);
+         }},
+    }),
+    [](const auto& row) { return row.param.name; });
+
+TEST_F(CoreTest, AnAgentThatNeverAnswersIsGivenUp) {
+  params.agent_limit = 30s;
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  clock.advance(29s);
+  for (int i = 0; i < 20; ++i)
+    loop.turn(false);
+  EXPECT_TRUE(accused.empty());
+  clock.advance(2s);
+  ASSERT_TRUE(
+      turn_until([&] { return by_service["smtp"].size() == 2 && !agent().delivers.empty(); }));
+  EXPECT_EQ(agent().delivers[0].id, id.number());
+  EXPECT_THAT(accused, testing::ElementsAre(::getpid()));
+}
+
+TEST_F(CoreTest, OneProcessHasSoManyConnectionsAndNoMore) {
+  open();
+  std::vector<std::unique_ptr<Peer>> many;
+  for (int i = 0; i < 70; ++i) {
+    auto pair = net::socket_pair();
+    core->converse(std::move(pair->second));
+    many.push_back(std::make_unique<Peer>(loop, std::move(pair->first)));
+  }
+  ASSERT_TRUE(turn_until([&] {
+    return std::count_if(many.begin(), many.end(), [](const auto& p) { return p->ended(); }) == 6;
+  }));
+  EXPECT_THAT(accused, testing::Each(::getpid()));
+  EXPECT_FALSE(accused.empty());
+  many.clear();
+  for (int i = 0; i < 20; ++i)
+    loop.turn(false);
+  send(envelope({"a@x.example"}));
+  EXPECT_TRUE(delivers_arrive(1));
 }
 
 } // namespace

@@ -79,7 +79,6 @@ class FakeAgent {
     ready.program = std::move(program);
     ready.capacity = capacity;
     ready.final_delivery = ready.program == "lmtp";
-    ready.pid = static_cast<std::uint32_t>(::getpid());
     peer_.channel().send(ready);
   }
   ~FakeAgent() {
@@ -193,6 +192,7 @@ class CoreTest : public testing::Test {
     };
     around.connect = [this](const std::string& service) { return connect(service); };
     around.limits = [this](const std::string&) { return limits; };
+    around.misbehaves = [this](pid_t pid) { accused.push_back(pid); };
     auto opened = Core::open(loop, offload, real_file_system(), std::move(options), params,
                              std::move(around));
     ASSERT_TRUE(opened.ok()) << opened.error().text();
@@ -219,6 +219,7 @@ class CoreTest : public testing::Test {
   Result<Fd> connect(const std::string& service) {
     if (service == "missing") return Error(ErrorKind::not_found, "no service missing");
     auto pair = net::socket_pair();
+    EXPECT_TRUE(ipc::ask_for_senders(pair->second.get()));
     agents.push_back(std::make_unique<FakeAgent>(loop, std::move(pair->first), service, capacity));
     by_service[service].push_back(agents.back().get());
     return std::move(pair->second);
@@ -364,6 +365,7 @@ class CoreTest : public testing::Test {
   Params params;
   TransportLimits limits;
   std::uint32_t capacity = 100;
+  std::vector<pid_t> accused;
   std::vector<std::unique_ptr<FakeAgent>> agents;
   std::map<std::string, std::vector<FakeAgent*>> by_service;
   std::unique_ptr<Core> core;

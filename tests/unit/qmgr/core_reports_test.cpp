@@ -38,6 +38,66 @@ TEST_F(CoreTest, AReportThatFailsIsAskedForAgain) {
   EXPECT_TRUE(drained());
 }
 
+mail::Envelope report_on(queue::Id id, std::vector<std::uint32_t> recipients, std::string kind) {
+  mail::Envelope report;
+  report.recipients = {{.address = "s@client.example"}};
+  report.arrival = 1;
+  report.report_for = id.text();
+  report.report_kind = std::move(kind);
+  report.reported = std::move(recipients);
+  return report;
+}
+
+// A report settles recipients of other mail. Whoever was not asked for it cannot make one.
+TEST_F(CoreTest, AReportOfAStrangerIsRemovedAndSettlesNothing) {
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  send(report_on(id, {0}, "failed"));
+  ASSERT_TRUE(turn_until([&] { return writer->ended(); })) << "no bounce process has been asked";
+  EXPECT_THAT(accused, testing::ElementsAre(::getpid()));
+  EXPECT_EQ(core->parts().counters.accepted, 1u);
+  agent().answer(agent().delivers[0], kNever);
+  ASSERT_TRUE(reports_arrive(1)) << "the recipient still has its report";
+  agent("bounce").answer(agent("bounce").reports[0], true);
+  EXPECT_TRUE(drained());
+}
+
+struct Forged {
+  std::string name;
+  bool other_message;
+  std::vector<std::uint32_t> recipients;
+  std::string kind;
+};
+class CoreForged : public CoreTest, public testing::WithParamInterface<Forged> {};
+
+// bounce itself is believed for what it was asked, and for nothing else.
+TEST_P(CoreForged, AReportOnOtherThingsThanAskedIsRemoved) {
+  open();
+  const queue::Id asked = send(envelope({"a@error.example", "b@x.example"}));
+  const queue::Id other = send(envelope({"c@x.example"}));
+  ASSERT_TRUE(delivers_arrive(2));
+  for (const auto& request : agent().delivers)
+    if (request.id == asked.number()) agent().answer(request, kLater);
+  ASSERT_TRUE(reports_arrive(1));
+  ASSERT_EQ(agent("bounce").reports[0].id, asked.number());
+  send(report_on(GetParam().other_message ? other : asked, GetParam().recipients, GetParam().kind));
+  ASSERT_TRUE(turn_until([&] { return writer->ended(); }));
+  EXPECT_FALSE(accused.empty());
+  EXPECT_FALSE(find(asked)->state.recipients[0].reported);
+  EXPECT_FALSE(find(asked)->state.recipients[1].reported);
+  EXPECT_FALSE(find(other)->state.recipients[0].reported);
+}
+INSTANTIATE_TEST_SUITE_P(Lies, CoreForged,
+                         testing::ValuesIn<Forged>({
+                             {"another_message", true, {0}, "failed"},
+                             {"another_recipient", false, {1}, "failed"},
+                             {"more_than_asked", false, {0, 1}, "failed"},
+                             {"no_such_recipient", false, {7}, "failed"},
+                             {"another_kind", false, {0}, "success"},
+                         }),
+                         [](const auto& row) { return row.param.name; });
+
 // bounce dies between the commit of a report and its answer, and qmgr sees the end of the one
 // connection before that of the other: the report that is in the journal is not made again.
 

@@ -95,7 +95,8 @@ struct Stage {
       stage.results.push_back(text + " -> " + std::string(to_string(reply.error().kind())));
       co_return;
     }
-    const Result<Answer> answer = reply->as<Answer>();
+    const Result<Answer> answer =
+        reply->fds.empty() ? reply->as<Answer>() : decode<Answer>(reply->body);
     stage.results.push_back(text + " = " + (answer ? answer->text : answer.error().text()) +
                             (reply->fds.empty() ? "" : " with a descriptor"));
   }
@@ -235,6 +236,7 @@ TEST(Caller, OneSlowAnswerLeavesTheConnectionOfOthersAlone) {
 struct Nonsense {
   std::string_view name;
   void (*say)(Stage&);
+  std::string_view error = "protocol";
 };
 class CallerNonsense : public testing::TestWithParam<Nonsense> {};
 TEST_P(CallerNonsense, EndsTheConnectionAndTheCalls) {
@@ -243,14 +245,14 @@ TEST_P(CallerNonsense, EndsTheConnectionAndTheCalls) {
   stage.ask("a");
   GetParam().say(stage);
   stage.turns();
-  EXPECT_THAT(stage.results, ElementsAre("a -> protocol"));
+  EXPECT_THAT(stage.results, ElementsAre("a -> " + std::string(GetParam().error)));
   stage.ask("b");
   EXPECT_EQ(stage.results.back(), "b -> not_found");
 }
 INSTANTIATE_TEST_SUITE_P(Hostile, CallerNonsense,
                          testing::ValuesIn<Nonsense>({
-                             {"OtherProtocol", [](Stage& s) { s.accept("deliver"); }},
-                             {"OtherVersion", [](Stage& s) { s.accept("test", 4); }},
+                             {"OtherProtocol", [](Stage& s) { s.accept("deliver"); }, "refused"},
+                             {"OtherVersion", [](Stage& s) { s.accept("test", 4); }, "refused"},
                              {"NoHello",
                               [](Stage& s) {
                                 Fd fd(::accept4(s.listener.get(), nullptr, nullptr, SOCK_NONBLOCK));

@@ -99,9 +99,9 @@ struct Stage {
         test::run_task<Result<ipc::Frame>>(loop, [this] { return service->receive(kNow); });
     EXPECT_TRUE(frame.ok());
     if (!frame) return T();
-    if (fds != nullptr) *fds = std::move(frame->fds);
     Result<T> read = ipc::as<T>(*frame);
     EXPECT_TRUE(read.ok());
+    if (fds != nullptr) *fds = std::move(frame->fds);
     return read ? std::move(*read) : T();
   }
   template <typename T>

@@ -2,6 +2,7 @@
 // A message as the client gets it: a record in a file, with the place of its content.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ struct Message {
   mail::Envelope envelope;
   mail::ContentFacts facts;
   Fd file;
+  Fd changing; // the same, for writing
   Content content;
 
   Message(std::string_view text, std::size_t recipients) {
@@ -41,6 +43,9 @@ struct Message {
     file = Fd(memfd_create("record", MFD_CLOEXEC));
     EXPECT_EQ(pwrite(file.get(), record.data(), record.size(), 0),
               static_cast<ssize_t>(record.size()));
+    changing = std::move(file);
+    file = Fd(::open(("/proc/self/fd/" + std::to_string(changing.get())).c_str(),
+                     O_RDONLY | O_CLOEXEC)); // as qmgr hands it over
     const auto read = queue::read_record(real_file_system(), file.get(),
                                          {.pool = 7, .segment = 3, .tag = kTag, .place = 0},
                                          queue::Check::everything);

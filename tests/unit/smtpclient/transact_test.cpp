@@ -562,7 +562,7 @@ TEST(Transaction, ChangedContentIsNeverEnded) {
     Message message(kText, 1);
     const off_t at =
         where >= 0 ? where : static_cast<off_t>(message.content.offset + message.content.size) - 1;
-    ASSERT_EQ(pwrite(message.file.get(), bytes.data(), bytes.size(), at),
+    ASSERT_EQ(pwrite(message.changing.get(), bytes.data(), bytes.size(), at),
               static_cast<ssize_t>(bytes.size()));
     const Ran ran = run(script, message, {.features = pipelining()});
     EXPECT_EQ(ran.decisions.at(0), Decision::accepted);
