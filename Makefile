@@ -34,7 +34,7 @@ check: build-tests  ## unit, integration and short fault tests; installs what th
 check-crash: build-tests  ## KILLS=300 random kills under load, judged by books kept outside
 	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/fault/kill_under_load.py --kills $(KILLS)
 
-check-all: lint check asan ubsan check-crash  ## everything
+check-all: lint check asan ubsan check-crash check-security  ## everything
 
 asan:  ## the tests of `make check` with the address sanitizer
 	$(DEPS) build test
@@ -50,11 +50,15 @@ ubsan:  ## the same with the undefined-behaviour sanitizer
 	cmake --build build-ubsan -j $(JOBS)
 	$(call CTEST,build-ubsan) -L 'unit|integration|fault' -LE long
 
+check-security: build-tests  ## an evil worker in the place of each program: what it is denied, what is survived (needs root)
+	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/evil/security.py
+
 figures: build-tests  ## run what doc/figures.md counts (kills, crash states, rows of faults) and write it
 	tools/run_crash_states.py build
 	tools/run_fault_rows.py build
 	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/fault/kill_under_load.py --kills $(KILLS)
 	PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/bench/bench.py crowd --rounds 1
+	-PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/evil/security.py
 	tools/make_figures.py
 
 fuzz:  ## FUZZ_SECONDS=60 of each fuzz target, JOBS at a time; stops at a finding
@@ -80,4 +84,4 @@ conformance: build-tests  ## the same mail through Debian's Postfix: compare wha
 install: all  ## install below $(DESTDIR)$(PREFIX)
 	DESTDIR='$(DESTDIR)' cmake --install build --prefix '$(PREFIX)'
 
-.PHONY: all help deps demo build-tests check check-crash check-all asan ubsan figures fuzz lint fmt bench conformance install
+.PHONY: all help deps demo build-tests check check-crash check-security check-all asan ubsan figures fuzz lint fmt bench conformance install

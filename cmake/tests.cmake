@@ -49,6 +49,8 @@ foreach(kind integration fault)
   endforeach()
 endforeach()
 
+set_tests_properties(integration.evil_worker PROPERTIES TIMEOUT 900)
+
 # The same mail through Debian's Postfix and through the suite (make conformance is the whole of it).
 add_test(NAME integration.conformance_short
          COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/conformance/run.py --short)
@@ -81,6 +83,12 @@ add_executable(echo_worker ${CMAKE_SOURCE_DIR}/tests/support/workers/echo_worker
 target_link_libraries(echo_worker PRIVATE daemon_lib)
 set_target_properties(echo_worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                       ${CMAKE_BINARY_DIR}/tests/workers)
+# A worker that was taken over (tests/evil).
+file(GLOB evil CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/evil/*.cpp)
+add_executable(evil_worker ${evil})
+target_link_libraries(evil_worker PRIVATE daemon_lib queue_lib)
+set_target_properties(evil_worker PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                      ${CMAKE_BINARY_DIR}/tests/evil)
 # Power cuts: every prefix of the queue's file operations (tests/fault).
 file(GLOB queue_crash CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fault/queue_*.cpp)
 if(queue_crash)
