@@ -21,7 +21,8 @@ namespace {
 
 // master's drain limit and kill come well before.
 constexpr std::chrono::seconds kStopLimit{60};
-// Status is asked for when something is wrong: a qmgr that hangs must not keep the rest from the reader.
+// Status is asked for when something is wrong: a qmgr that hangs must not keep the rest from the
+// reader.
 constexpr std::chrono::seconds kStatusLimit{5};
 
 Result<std::string> master_program(const config::Settings& settings) {

@@ -90,8 +90,7 @@ ev::Task<Result<void>> Agent::greet() {
 ev::Task<Error> Agent::listen() {
   while (true) {
     Result<ipc::Frame> frame = co_await channel_.receive(ev::Deadline::never());
-    if (given_up_)
-      co_return Error(ErrorKind::limit, "agent keeps a delivery longer than it may");
+    if (given_up_) co_return Error(ErrorKind::limit, "agent keeps a delivery longer than it may");
     if (!frame) co_return frame.error();
     Result<void> taken = take(*frame);
     if (!taken) co_return taken.error();

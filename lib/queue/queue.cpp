@@ -64,8 +64,10 @@ Result<void> Queue::start(const Each& each) {
     marks.erase(told);
   }
   file_marks_ = std::move(recovered.file_marks);
-  for (const Id id : recovered.removed_files)
+  for (const Id id : recovered.removed_files) {
     doomed_.push_back({id, {}, 0, 0});
+    finished_.insert(id);
+  }
 
   POSTRIDER_TRY(ledger_,
                 Ledger::start(fs_, layout_, options_.ledger, pool_id, recovered.ledger,
@@ -137,6 +139,7 @@ void Queue::finish_file(Id id, const Entry& entry) {
   const std::uint64_t position = ledger_->append_raw(number_of(EventKind::removed),
                                                      {id, 0, entry.place.tag}, ByteView("\0", 1));
   doomed_.push_back({id, entry.folder, entry.place.tag, position});
+  finished_.insert(id);
   if (entry.folder != Folder::incoming) change_index({id, {}});
 }
 

@@ -169,6 +169,7 @@ class Queue {
   // --- waiting mail ---------------------------------------------------------------------------
   // Ids of waiting messages due by now, not yet active, earliest first.
   Result<std::vector<Id>> due(std::int64_t now, std::size_t limit);
+  // Skips what is active, being loaded, or finished with its file not yet removed.
   LoadJob begin_load(const std::vector<Id>& ids);
   std::vector<Arrived> finish_load(LoadJob& job);
 
@@ -258,6 +259,7 @@ class Queue {
   std::unordered_set<Id> loading_;
   std::vector<Doomed> doomed_;
   std::vector<Doomed> removing_;
+  std::unordered_set<Id> finished_; // of doomed_ and removing_: their files are still there
   std::vector<IndexChange> changes_;
   std::unordered_map<Id, unsigned> changing_; // changes on their way into the index
   JudgeReport judge_report_;                  // empty: all are believed

@@ -158,6 +158,7 @@ void Queue::finish_remove(RemoveJob& job) {
       doomed_.push_back(*found);
     } else {
       file_marks_.erase(item.id);
+      finished_.erase(item.id);
     }
     removing_.erase(found);
   }
@@ -186,7 +187,7 @@ LoadJob Queue::begin_load(const std::vector<Id>& ids) {
   LoadJob job;
   job.layout = layout_;
   for (const Id id : ids) {
-    if (entries_.contains(id) || !loading_.insert(id).second) continue;
+    if (entries_.contains(id) || finished_.contains(id) || !loading_.insert(id).second) continue;
     LoadJob::Item item;
     item.id = id;
     job.items.push_back(std::move(item));

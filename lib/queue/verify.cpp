@@ -133,10 +133,7 @@ std::optional<VerifyJob> Queue::begin_verify() {
     job.shard = letters[verify_next_ % letters.size()];
     for (const auto& [id, entry] : entries_)
       if (letters[id.number() % letters.size()] == job.shard) job.active.insert(id);
-    for (const Doomed& doomed : doomed_)
-      job.active.insert(doomed.id);
-    for (const Doomed& doomed : removing_)
-      job.active.insert(doomed.id);
+    job.active.insert(finished_.begin(), finished_.end());
   } else {
     job.after = verify_after_;
   }

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A worker that was taken over, in the place of smtpd, smtp and bounce: everything that it tries is denied, its
 abuse of conversations is survived, mail goes on and none is lost, and the log says who it was. The short form
-of `make check-security`.
-
-# shows: daemon_timeout service_throttle_time
-"""
+of `make check-security`."""
 import os
 import pathlib
 import sys

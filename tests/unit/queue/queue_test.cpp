@@ -158,6 +158,31 @@ TEST_F(QueueTest, DeferredMessageMovesToFileAndComesBack) {
   EXPECT_EQ(queue->index().size().value(), 0u);
 }
 
+// Its file goes behind the ledger's sync; an operator who still has its id must not bring it back.
+TEST_F(QueueTest, AFinishedMessageIsNotLoadedFromTheFileItLeaves) {
+  open();
+  auto writer = lend(fs, *queue, 1);
+  Arrived arrived = accept(*writer, make_envelope(1), "body\r\n");
+  migrate(arrived, Folder::deferred);
+  const Id id = arrived.state.id;
+  queue->delivered(id, 0);
+  queue->finish(id);
+  const auto load = [&] {
+    LoadJob job = queue->begin_load({id});
+    job.run(fs);
+    return queue->finish_load(job).size();
+  };
+  ASSERT_TRUE(fs.stat(queue->layout().file(Folder::deferred, id)));
+  EXPECT_EQ(load(), 0u);
+  ASSERT_TRUE(queue->sync_now());
+  RemoveJob job = queue->begin_remove();
+  EXPECT_EQ(load(), 0u); // being removed
+  job.run(fs);
+  queue->finish_remove(job);
+  EXPECT_FALSE(fs.stat(queue->layout().file(Folder::deferred, id)));
+  EXPECT_EQ(load(), 0u);
+}
+
 TEST_F(QueueTest, CompletionDuringMigrationCounts) {
   open();
   auto writer = lend(fs, *queue, 1);
