@@ -572,7 +572,7 @@ TEST(Transaction, ChangedContentIsNeverEnded) {
     EXPECT_TRUE(ran.broken);
   }
   Message cut(kText, 1);
-  ASSERT_EQ(ftruncate(cut.file.get(), static_cast<off_t>(cut.content.offset + 3)), 0);
+  ASSERT_EQ(ftruncate(cut.changing.get(), static_cast<off_t>(cut.content.offset + 3)), 0);
   const Ran ran = run(script, cut, {.features = pipelining()});
   ASSERT_TRUE(ran.trouble);
   EXPECT_EQ(ran.trouble->cause, Cause::content_unreadable);
