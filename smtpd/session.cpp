@@ -12,6 +12,7 @@ namespace postrider::smtpd {
 namespace {
 
 constexpr std::size_t kLingerBytes = 1U << 20;
+constexpr std::size_t kMostLingering = 256; // beyond it who is told to go is not waited for
 constexpr std::size_t kFlushAt = 32U << 10;
 
 } // namespace
@@ -309,14 +310,17 @@ ev::Task<void> Session::punish(std::size_t reply_at) {
 
 ev::Task<void> Session::linger() {
   stream_->shutdown_write();
+  if (shared_.lingering >= kMostLingering) co_return;
+  ++shared_.lingering;
   const ev::Deadline deadline = shared_.loop.after(config_->linger);
   std::size_t thrown_away = 0;
   while (thrown_away < kLingerBytes) {
     thrown_away += stream_->buffered().size();
     stream_->consume(stream_->buffered().size());
     Result<void> filled = co_await stream_->fill(deadline);
-    if (!filled) co_return;
+    if (!filled) break;
   }
+  --shared_.lingering;
 }
 
 } // namespace postrider::smtpd

@@ -64,7 +64,8 @@ struct Shared {
   std::unique_ptr<milter::Dialer> dialer = std::make_unique<milter::Dialer>();
   dns::Resolver* resolver = nullptr; // never null where sessions run
   Clients* clients = nullptr;
-  bool draining = false; // begin no transaction, end when there is none
+  bool draining = false;     // begin no transaction, end when there is none
+  std::size_t lingering = 0; // sessions that are over, whose clients are to read why
 };
 
 class Session {

@@ -50,7 +50,7 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, smtpd_peerna
     few, crowded = ports.free_ports(2)
     with (suite.dir / "master.cf").open("a") as master:
         master.write(f"127.0.0.1:{few} inet n - n - 1 smtpd -o smtpd_session_limit=4\n"
-                     f"127.0.0.1:{crowded} inet n - n - - smtpd -o smtpd_session_limit={LIMIT}\n"
+                     f"127.0.0.1:{crowded} inet n - n - 1 smtpd -o smtpd_session_limit={LIMIT}\n"
                      "  -o {smtpd_relay_restrictions=permit_mynetworks, reject}\n")
     suite.start()
 
@@ -104,8 +104,6 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, smtpd_peerna
     heard = {client: client.recv(4096) for client in crowd}  # of early ones all that there is
     for text in heard.values():  # who comes in a rush may have to go before its greeting
         expect_match("^(220|421 4.3.2) ", text.decode(), "a client of the crowd")
-    processes = len(suite.pids("smtpd"))
-    expect(processes <= 8, f"{processes} processes")
     there = {client.fileno(): client for client in crowd}
 
     def gone():
@@ -114,13 +112,14 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, smtpd_peerna
             poll.register(number, select.POLLIN)
         return [there[number] for number, _ in poll.poll(0)]
 
-    ports.wait_until(lambda: len(crowd) - len(gone()) <= processes * LIMIT, 60, "sessions within the limit")
+    ports.wait_until(lambda: len(crowd) - len(gone()) <= LIMIT, 60, "sessions within the limit")
     sent_away = gone()
     expect_equal({last_words(client, heard[client]) for client in sent_away},
                  {b"421 4.3.2 mail.postrider.example Error: too many sessions\r\n"}, "what those who made room heard")
-    expect(crowd[0] in sent_away and crowd[-1] not in sent_away, "the oldest went, the newest did not")
-    files = [procs.open_files(pid) for pid in suite.pids("smtpd")]
-    expect(max(files) < LIMIT + 200, f"descriptors: {files}")
+    expect(crowd[0] in sent_away, "the oldest went")
+    # Those who are told to go are not waited for in any number.
+    ports.wait_until(lambda: max(map(procs.open_files, suite.pids("smtpd"))) < LIMIT + 400, 60,
+                     "descriptors within the limit")
 
     # Those that are left do not keep a process awake: what wakes it is the work that there is.
     before = page.looks
@@ -134,4 +133,4 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, smtpd_peerna
     sink.wait(50, seconds=60)
     for client in crowd:
         client.close()
-    print(f"{len(sent_away)} of {CROWD} made room; {processes} processes; 50 messages, {page.looks - before} looks")
+    print(f"{len(sent_away)} of {CROWD} made room; 50 messages, {page.looks - before} looks")
