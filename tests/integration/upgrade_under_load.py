@@ -4,13 +4,13 @@ daemon_directory, no connection is refused, sessions that were open go on, and w
 delivered. A program or a configuration that is no good changes nothing."""
 import os
 import pathlib
-import smtplib
 import threading
 
 import ports
 import procs
 import sinks
 import suite as postrider
+from senders import Senders
 from suite import RawClient, Suite, expect, expect_equal, expect_match
 
 UPGRADES = 6
@@ -40,7 +40,7 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
     suite.configure(daemon_directory=programs(suite, "0"))
     suite.start()
     master, log_size = suite.master_pid, 0
-    refused, acknowledged, done = [], set(), threading.Event()
+    refused, done = [], threading.Event()
 
     def knock():
         while not done.is_set():
@@ -51,29 +51,14 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
             except OSError as error:
                 refused.append(str(error))
 
-    def send(name):
-        n = 0
-        while not done.is_set():
-            try:
-                with smtplib.SMTP("127.0.0.1", suite.port, "client.example", timeout=60) as session:
-                    while not done.is_set():
-                        n += 1
-                        session.sendmail("", [f"{name}-{n}@example.net"], "Subject: x\n\nx\n")
-                        acknowledged.add(f"{name}-{n}@example.net")
-            except smtplib.SMTPException:
-                pass  # 421, 451: not acknowledged
-            except OSError as error:
-                refused.append(f"{name}: {error}")
-
-    clients = [threading.Thread(target=knock, daemon=True)] + [threading.Thread(target=send, args=(f"c{i}",), daemon=True) for i in range(3)]
-    for thread in clients:
-        thread.start()
+    knocking = threading.Thread(target=knock, daemon=True)
+    knocking.start()
+    clients = Senders(suite.port, 3)
     old = suite.raw()
     old.command("EHLO client.example")
     expect_match("^250", old.command("MAIL FROM:<>"), "MAIL")
     for n in range(1, UPGRADES + 1):
-        before = len(acknowledged)
-        ports.wait_until(lambda: len(acknowledged) > before + 20, 60, "mail")
+        clients.wait_for(20)
         suite.configure(daemon_directory=programs(suite, str(n)))
         expect_match(f"generation {n + 1}$", suite.cli("upgrade").stdout.strip(), "what it says")
         expect_equal((suite.find_master(), mark_of(master)), (master, str(n)), "the process and the program")
@@ -83,7 +68,6 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
     expect_match("^250", old.command("RCPT TO:<old@example.net>"), "RCPT")
     expect_match("^354", old.command("DATA"), "DATA")
     expect_match("^250", old.command("Subject: old\r\n\r\nold\r\n."), "the end of data")
-    acknowledged.add("old@example.net")
     old.close()
 
     # What is no good is refused, and everything goes on.
@@ -101,12 +85,12 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
         suite.settings.pop("smtpd_timeout", None)
         suite.settings["daemon_directory"] = good
         suite.main_cf.write_text(main_cf)
-    before = len(acknowledged)
-    ports.wait_until(lambda: len(acknowledged) > before + 20, 60, "mail")
+    clients.wait_for(20)
     done.set()
-    for thread in clients:
-        thread.join()
-    expect_equal(refused, [], "refused")
+    knocking.join()
+    clients.end()
+    acknowledged = clients.acknowledged | {"old@example.net"}
+    expect_equal(refused + clients.refused, [], "refused")
 
     def delivered():
         return [r for m in list(sink.messages) for r in m.recipients]
