@@ -62,8 +62,8 @@ class Service {
 
   // True when the process was a child of this service. `status` is what waitpid(2) said.
   bool reap(pid_t pid, int status);
-  // Kills the process if it is a child of this service; false: it is not.
   bool has_child(pid_t pid) const;
+  // Kills the process if it is a child of this service; false: it is not.
   bool kill_misbehaving(pid_t pid, std::string_view accuser);
   proto::MasterService report() const;
 

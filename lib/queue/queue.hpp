@@ -33,9 +33,11 @@ struct Options {
   std::function<std::vector<std::string>(const MessageState&)> destinations;
 };
 
-// A lent segment: goes to the writer once is_synced(ready_at), with the descriptor.
+// What becomes of mail that says it is a report on other mail: it settles that mail's recipients,
+// or is mail like any other, or is removed as a lie.
 enum class ReportClaim { believed, ignored, refused };
 
+// A lent segment: goes to the writer once is_synced(ready_at), with the descriptor.
 struct Lent {
   SegmentInfo info;
   Fd fd;
@@ -182,11 +184,11 @@ class Queue {
   std::optional<VerifyJob> begin_verify();
   void finish_verify(VerifyJob& job);
 
-  // What the operator must know, since the last call: one line each.
   // Asked of new mail that says it is a report on other mail, before that is believed.
   using JudgeReport = std::function<ReportClaim(std::uint64_t loan, const mail::Envelope&)>;
   void judge_reports(JudgeReport judge) { judge_report_ = std::move(judge); }
 
+  // What the operator must know, since the last call: one line each.
   std::vector<std::string> take_alarms() { return std::exchange(alarms_, {}); }
 
   // --- reading --------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What each program needs, and so what it is confined to: one Profile per program, in profiles.cpp
-// and profile_*.cpp. They stand here, not beside the programs, so that a test can enter exactly the
-// sandbox of a program without being linked with it. Entries carry their reasons; what is left open
-// says why.
+// What each program needs, and so what it is confined to: one Profile per program, in profiles.cpp.
+// They stand here, not beside the programs, so that a test can enter exactly the sandbox of a
+// program without being linked with it. Entries carry their reasons; what is left open says why.
 #pragma once
 
 #include <optional>

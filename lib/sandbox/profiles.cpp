@@ -51,9 +51,8 @@ Profile anvil(const Settings&) {
 }
 
 // ---- smtp, lmtp: they talk to strangers
-template <int kind>
-void around_agent(const Settings& settings, Reach& reach) {
-  reach_configuration(reach, settings, kind == 0 ? "smtp" : "lmtp");
+void around_agent(const Settings& settings, Reach& reach, std::string_view program) {
+  reach_configuration(reach, settings, program);
   reach_names(reach, settings);
   reach_roots(reach);
   reach.connect_anywhere();
@@ -65,12 +64,14 @@ Profile smtp(const Settings&) {
           .sockets = Sockets::internet,
           .calls = {kBasic, kReadFiles},
           .open = "TCP ports to connect to: transport tables and relayhost name any",
-          .look_around = around_agent<0>};
+          .look_around = [](const Settings& settings, Reach& reach) {
+            around_agent(settings, reach, "smtp");
+          }};
 }
 Profile lmtp(const Settings& settings) {
   Profile out = smtp(settings);
   out.program = "lmtp";
-  out.look_around = around_agent<1>;
+  out.look_around = [](const Settings& now, Reach& reach) { around_agent(now, reach, "lmtp"); };
   return out;
 }
 

@@ -59,6 +59,12 @@ def quarantine(reason):
     return ("q", strings(reason))
 
 
+def client_of(data):
+    """Name and address of a CONNECT; its port, of two bytes, is left out."""
+    name, _, rest = data.partition(b"\0")
+    return [name, rest[3:].rstrip(b"\0")]
+
+
 class Milter:
     def __init__(self, script=None, steps=0, version=6):
         self.script, self.steps, self.version = script or {}, steps, version
@@ -101,7 +107,7 @@ class Milter:
                 continue
             if command == "Q":
                 return
-            fields = data.split(b"\0")[:-1]
+            fields = client_of(data) if command == "C" else data.split(b"\0")[:-1]
             if command == "D":
                 fields = [chr(data[0])] + [f.decode() for f in data[1:].split(b"\0")[:-1]]
                 self.macros.setdefault(fields[0], {}).update(zip(fields[1::2], fields[2::2]))
