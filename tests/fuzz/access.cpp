@@ -8,19 +8,10 @@
 #include "restrict.hpp"
 #include "support/fake_dns.hpp"
 #include "support/run_task.hpp"
+#include "unit/smtpd/test_lists.hpp"
 
 namespace postrider::smtpd {
 namespace {
-
-class FuzzLists final : public Lists {
- public:
-  Result<bool> is_trusted(const Peer&) override { return false; }
-  Result<bool> is_ours(const std::string& domain) override { return domain == "ours.example"; }
-  Result<bool> is_final(const std::string& domain) override { return domain == "ours.example"; }
-  Result<bool> is_free_of_limits(const Peer&) override { return false; }
-  Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
-  Result<bool> may_submit(const std::string&) override { return true; }
-};
 
 constexpr std::string_view kZone = R"(
 good.example             MX   10 mx.good.example
@@ -75,7 +66,7 @@ FUZZ(input) {
     return table;
   };
   Rules rules;
-  rules.lists = std::make_shared<FuzzLists>();
+  rules.lists = std::make_shared<TestLists>();
   rules.own_addresses = {"192.0.2.200"};
   rules.soft_bounce = (options & 1) != 0;
   const auto parsed = parse_restrictions(*words, context);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Servers of the administrator's that are asked over a socket: what a policy service and a
-// socketmap server answer, in any pieces (kCut). The first byte says which of the two.
+// socketmap server answer, in any pieces (kCut), and how main.cf names them. The first byte says
+// which of the two, and whether it is the name.
 #include <sys/socket.h>
 
 #include "fuzz/target.hpp"
@@ -56,7 +57,8 @@ class Server {
 void ask_policy(ev::Loop& loop, Server& server) {
   smtpd::PolicyOptions options;
   options.server = "unix:" + server.path();
-  options.try_limit = 1;
+  options.try_limit = 2;
+  options.retry_delay = Duration::zero();
   options.default_action = "451 4.3.5 away";
   const auto service = *smtpd::PolicyService::open(options);
   const std::string request = "request=smtpd_access_policy\n";
@@ -78,12 +80,26 @@ void ask_socketmap(ev::Loop& loop, Server& server) {
     POSTRIDER_CHECK((*answer)->find_first_of(std::string_view("\r\n\0", 3)) == std::string::npos);
 }
 
+// Hosts would be looked for.
+void name_it(ByteView input) {
+  if (const auto map = maps::SocketMap::open("unix:" + std::string(input)))
+    POSTRIDER_CHECK(input.rfind(':') != input.npos);
+  const auto options = smtpd::PolicyOptions::parse(input, smtpd::PolicyOptions());
+  if (!options) {
+    POSTRIDER_CHECK(!options.error().text().empty());
+    return;
+  }
+  POSTRIDER_CHECK(!options->server.empty() && options->try_limit > 0);
+  if (options->server.starts_with("unix:")) (void)smtpd::PolicyService::open(*options).ok();
+}
+
 } // namespace
 
 FUZZ(input) {
   static ev::Loop loop;
   static Server server(loop);
   const unsigned which = fuzz::take_byte(input);
+  if ((which & 2) != 0) return name_it(input);
   server.pieces = fuzz::cut(input.substr(0, 50'000));
   if ((which & 1) != 0)
     ask_policy(loop, server);

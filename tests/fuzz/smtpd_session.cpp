@@ -14,6 +14,7 @@
 #include "support/run_task.hpp"
 #include "support/scratch_dir.hpp"
 #include "tls/stream.hpp"
+#include "unit/smtpd/test_lists.hpp"
 #include "unit/submit/fake_qmgr.hpp"
 
 namespace postrider::smtpd {
@@ -27,21 +28,6 @@ enum Option : unsigned {
   small = 16,   // short lines, small messages, few recipients
   local = 32,   // a process of this host
   denying = 64, // no delay_reject; restrictions at every stage
-};
-
-class FuzzLists final : public Lists {
- public:
-  Result<bool> is_trusted(const Peer&) override { return false; }
-  Result<bool> is_ours(const std::string& domain) override {
-    if (domain == "trouble.example") return Error(ErrorKind::io, "table trouble");
-    return domain == "ours.example";
-  }
-  Result<bool> is_final(const std::string& domain) override { return is_ours(domain); }
-  Result<bool> is_free_of_limits(const Peer&) override { return false; }
-  Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
-  Result<bool> may_submit(const std::string&) override { return true; }
-  Result<bool> may_xclient(const Peer& peer) override { return peer.address == "192.0.2.99"; }
-  Result<bool> may_xforward(const Peer& peer) override { return peer.address == "192.0.2.99"; }
 };
 
 Restrictions words(const std::vector<std::string>& list) {
@@ -66,7 +52,7 @@ struct World {
   std::unique_ptr<submit::Submitter> submitter;
   std::unique_ptr<Shared> shared;
   std::map<unsigned, std::shared_ptr<Config>> configs;
-  std::shared_ptr<Lists> lists = std::make_shared<FuzzLists>();
+  std::shared_ptr<Lists> lists = std::make_shared<TestLists>();
   std::shared_ptr<Certificates> certificates;
 
   World() {
