@@ -14,6 +14,8 @@ class FedStream final : public net::Stream {
     bool bytewise = false;
     // The next piece is an answer: it is not there before something was said, or waited for.
     bool answers = false;
+    // Behind the last piece nothing can be written.
+    bool hangs_up = false;
   };
   // `said` gets what is written; it outlives the stream.
   FedStream(std::vector<std::string> pieces, std::string& said, Mode mode)
@@ -31,7 +33,8 @@ class FedStream final : public net::Stream {
     co_return Result<void>();
   }
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline) override {
-    if (shut_) co_return Error(ErrorKind::closed, "write: Broken pipe");
+    if (shut_ || (mode_.hangs_up && piece_ == pieces_.size()))
+      co_return Error(ErrorKind::closed, "write: Broken pipe");
     said_.append(bytes);
     released_ = true;
     co_return Result<void>();
