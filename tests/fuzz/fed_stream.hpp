@@ -16,18 +16,23 @@ class FedStream final : public net::Stream {
     bool answers = false;
     // Behind the last piece nothing can be written.
     bool hangs_up = false;
+    // It does not end: nothing more comes, and time passes.
+    bool stalls = false;
   };
   // `said` gets what is written; it outlives the stream.
   FedStream(std::vector<std::string> pieces, std::string& said, Mode mode)
       : pieces_(std::move(pieces)), said_(said), mode_(mode) {}
 
   Result<bool> fill_now() override {
+    if (piece_ == pieces_.size() && mode_.stalls) return false;
     if (piece_ == pieces_.size()) return Error(ErrorKind::closed, "connection closed by peer");
     if (mode_.answers && at_ == 0 && !released_) return false;
     return advance();
   }
   ev::Task<Result<void>> fill(ev::Deadline) override {
     if (room() == 0) co_return Error(ErrorKind::limit, "input buffer full");
+    if (piece_ == pieces_.size() && mode_.stalls)
+      co_return Error(ErrorKind::timeout, "time limit exceeded");
     if (piece_ == pieces_.size()) co_return Error(ErrorKind::closed, "connection closed by peer");
     (void)advance();
     co_return Result<void>();
