@@ -6,8 +6,9 @@
 
 #include "addresses.hpp"
 #include "config/settings.hpp"
+#include "filter_choice.hpp"
 #include "forward/servers.hpp"
-#include "fuzz/fed_stream.hpp"
+#include "fuzz/fed_dialer.hpp"
 #include "session.hpp"
 #include "support/certs.hpp"
 #include "support/fake_dns.hpp"
@@ -41,6 +42,10 @@ enum More : unsigned {
   starttls = 64, // offered; nothing but it, where `strict` says so
   refused = 128, // nobody is served
 };
+// Two that say something else together.
+constexpr unsigned kFiltered = modest | limited; // by a filter that refuses the message at its end
+constexpr unsigned kFailing = away | limited;    // qmgr is there, but nothing can be written
+constexpr bool has_all(unsigned more, unsigned bits) { return (more & bits) == bits; }
 // What is behind a command that ends its group tells how the bytes were cut.
 constexpr unsigned kTellsPieces = impatient | draining | starttls;
 
@@ -72,7 +77,7 @@ struct World {
   World() {
     submit::Options options;
     options.sockets = {qmgr.socket()};
-    options.file_threshold = 8'000;
+    options.file_threshold = 2'000;
     submitter = std::make_unique<submit::Submitter>(loop, offload, fs, options);
     shared = std::make_unique<Shared>(loop, *submitter);
     shared->resolver = &dns;
@@ -136,7 +141,13 @@ struct World {
       rules->end_of_data = words({"check_sender_access", "pcre:{{/^e/ 421 4.7.0 go}}"});
     }
     if ((options & rewriting) != 0) made->addresses = addresses();
+    if (has_all(more, kFiltered)) {
+      auto set = std::make_shared<milter::FilterSet>();
+      set->filters.emplace_back().name = "inet:filter:1";
+      made->filters = std::make_shared<FilterChoice>(set);
+    }
     if ((more & modest) != 0) {
+      made->message_size = 0;
       made->smtputf8 = false;
       made->hidden_keywords = {"SMTPUTF8", "DSN", "SIZE", "CHUNKING", "PIPELINING"};
     }
@@ -157,6 +168,7 @@ struct World {
       made->tls.wrapper = true;
       made->tls.priority = "NORMAL";
       made->tls.certificates = certificates;
+      made->tls.received_header = true;
     }
     if ((more & starttls) != 0 && (options & in_tls) == 0) {
       made->tls.level = (options & strict) != 0 ? TlsLevel::encrypt : TlsLevel::may;
@@ -182,6 +194,16 @@ struct World {
     auto opened = Addresses::open(*settings);
     POSTRIDER_CHECK(opened.ok());
     return *opened;
+  }
+  // One that answers our offer, and then: a good while yes, at last no.
+  void dial_filter() {
+    std::string agreement = "O";
+    for (const std::uint32_t number : {6U, 0U, 0U})
+      milter::put_u32(agreement, number);
+    std::vector<std::string> pieces(8, "c");
+    pieces.front() = agreement;
+    pieces.back() = "t";
+    shared->dialer = std::make_unique<milter::FedDialer>(milter::packets(pieces), false);
   }
   // qmgr takes mail, or does not.
   void set_away(bool is_away) {
@@ -286,7 +308,9 @@ ev::Task<bool> speak(World& world, std::unique_ptr<net::Stream>& below,
 
 Held hold(World& world, unsigned options, unsigned more, const std::vector<std::string>& pieces,
           bool by_byte) {
-  world.set_away((more & away) != 0);
+  world.set_away((more & away) != 0 && !has_all(more, kFailing));
+  world.fs.fail_writes = world.fs.fail_syncs = has_all(more, kFailing) ? EIO : 0;
+  world.dial_filter();
   world.shared->draining = (more & draining) != 0;
   Held held;
   bool over = false;
