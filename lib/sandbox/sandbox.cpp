@@ -37,9 +37,10 @@ Result<Level> Sandbox::enter() {
               .ports = landlock_.closes_ports(),
               .scopes = landlock_.closes_scopes()};
   if (!has_filters()) return level;
-  POSTRIDER_TRY_VOID(filter_calls(profile_));
+  POSTRIDER_TRY_VOID(
+      filter_calls(profile_, reports_only() ? Unlisted::reported : Unlisted::refused));
   level.never_calls = true;
-  level.calls = !profile_.calls.empty();
+  level.calls = !profile_.calls.empty() && !reports_only();
   return level;
 }
 

@@ -108,6 +108,22 @@ TEST(Filter, KillsForWhatNoProgramEverDoes) {
   }
 }
 
+TEST(Filter, LetsPassAndReportsWhatItsListLacksWhenAsked) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  const auto open_socket = [] {
+    const bool made = ::socket(AF_INET, SOCK_STREAM, 0) >= 0;
+    const std::vector<std::string> told = take_refused();
+    return (made ? 10 : 0) + (told == std::vector<std::string>{"socket"} ? 1 : 0);
+  };
+  EXPECT_EQ(inside("scache", settings, open_socket), 1);
+  ::setenv(kReportVariable, "1", 1);
+  EXPECT_EQ(inside("scache", settings, open_socket), 11);
+  EXPECT_EQ(inside("scache", settings, [] { return static_cast<int>(::syscall(SYS_keyctl)); }),
+            kKilled);
+  ::unsetenv(kReportVariable);
+}
+
 TEST(Filter, KillsForExecAndNamespacesAndRawSocketsInEveryProgram) {
   const Instance instance;
   const auto settings = instance.settings();
