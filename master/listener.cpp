@@ -2,6 +2,8 @@
 #include "listener.hpp"
 
 #include <cerrno>
+#include <poll.h>
+#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 
@@ -39,6 +41,19 @@ Result<Listener> Listener::duplicate() const {
 std::string Listener::name() const {
   const net::Address local = net::Address::local_of(fd_.get());
   return describe(local.is_ip() ? local : at_.address);
+}
+
+bool Listener::is_shut() const {
+  pollfd look{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
+  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0;
+}
+
+Result<void> Listener::open_anew() {
+  const int on = 1; // the old one keeps its address as long as anybody holds it
+  if (at_.address.is_ip()) ::setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  POSTRIDER_TRY(Fd fresh, net::listen(at_.address, {.window = at_.window}));
+  fd_ = std::move(fresh);
+  return {};
 }
 
 void Listener::remove_path() {

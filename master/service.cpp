@@ -156,10 +156,36 @@ void Service::news(Child& child, Child::News what) {
     child.kill();
     return; // its death follows
   }
+  if (what == Child::News::alive) return look_at_listeners();
   if (what == Child::News::accuses) {
     const std::string& command = plan_.entry.command;
     return around_.accused(command.substr(0, command.find(' ')), child.accused());
   }
+  settle();
+}
+
+// Any of its processes may have done it, and none of them is of use without the socket: all go, and
+// the next ones are held back as after any misbehaviour.
+void Service::look_at_listeners() {
+  if (state_ == State::stopping || state_ == State::stopped) return;
+  if (std::none_of(listeners_.begin(), listeners_.end(),
+                   [](const Listener& listener) { return listener.is_shut(); }))
+    return;
+  unwatch();
+  std::string shut;
+  for (Listener& listener : listeners_) {
+    if (!listener.is_shut()) continue;
+    (shut += shut.empty() ? "" : ", ") += listener.name();
+    if (auto opened = listener.open_anew(); !opened)
+      log::error(title() + ": " + opened.error().text()); // tried again at the next death
+  }
+  std::string holders;
+  for (const auto& child : children_) {
+    (holders += holders.empty() ? ", by process " : " or process ") += std::to_string(child->pid());
+    child->give_up();
+  }
+  log::error(title() + " misbehaves: " + shut + " was shut down" + holders + "; opened anew");
+  died("shut down a listening socket", Duration(-1), false);
   settle();
 }
 
@@ -214,6 +240,7 @@ bool Service::reap(pid_t pid, int status) {
     else if (!expected)
       died(cause, child->ready_for(), child->clients() > 0);
   }
+  look_at_listeners();
   settle();
   if (children_.empty()) apply(Event::all_gone);
   return true;
