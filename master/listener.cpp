@@ -2,6 +2,7 @@
 #include "listener.hpp"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <thread>
@@ -43,13 +44,16 @@ std::string Listener::name() const {
   return describe(local.is_ip() ? local : at_.address);
 }
 
-bool Listener::is_shut() const {
+std::string_view Listener::harm() const {
   pollfd look{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
-  return ::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0;
+  if (::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0) return "shut down";
+  return (::fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) == 0 ? "made to block" : "";
 }
 
 Result<void> Listener::open_anew() {
-  const int on = 1; // the old one keeps its address as long as anybody holds it
+  // The old one keeps its address as long as anybody holds it, but not for itself.
+  const int on = 1;
+  ::shutdown(fd_.get(), SHUT_RDWR);
   if (at_.address.is_ip()) ::setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   POSTRIDER_TRY(Fd fresh, net::listen(at_.address, {.window = at_.window}));
   fd_ = std::move(fresh);

@@ -156,7 +156,10 @@ void Service::news(Child& child, Child::News what) {
     child.kill();
     return; // its death follows
   }
-  if (what == Child::News::alive) return look_at_listeners();
+  if (what == Child::News::alive) {
+    look_at_listeners();
+    return;
+  }
   if (what == Child::News::accuses) {
     const std::string& command = plan_.entry.command;
     return around_.accused(command.substr(0, command.find(' ')), child.accused());
@@ -166,27 +169,27 @@ void Service::news(Child& child, Child::News what) {
 
 // Any of its processes may have done it, and none of them is of use without the socket: all go, and
 // the next ones are held back as after any misbehaviour.
-void Service::look_at_listeners() {
-  if (state_ == State::stopping || state_ == State::stopped) return;
-  if (std::none_of(listeners_.begin(), listeners_.end(),
-                   [](const Listener& listener) { return listener.is_shut(); }))
-    return;
-  unwatch();
-  std::string shut;
+bool Service::look_at_listeners(pid_t dead) {
+  if (state_ == State::stopping || state_ == State::stopped) return false;
+  std::string harm;
   for (Listener& listener : listeners_) {
-    if (!listener.is_shut()) continue;
-    (shut += shut.empty() ? "" : ", ") += listener.name();
-    if (auto opened = listener.open_anew(); !opened)
-      log::error(title() + ": " + opened.error().text()); // tried again at the next death
+    const std::string_view done = listener.harm();
+    if (done.empty()) continue;
+    unwatch();
+    (harm += harm.empty() ? "" : ", ") += listener.name() + " was " + std::string(done);
+    if (auto opened = listener.open_anew(); !opened) // tried again at the next death
+      harm += " (" + opened.error().text() + ")";
   }
-  std::string holders;
+  if (harm.empty()) return false;
+  std::string holders = dead != 0 ? ", by process " + std::to_string(dead) : "";
   for (const auto& child : children_) {
     (holders += holders.empty() ? ", by process " : " or process ") += std::to_string(child->pid());
     child->give_up();
   }
-  log::error(title() + " misbehaves: " + shut + " was shut down" + holders + "; opened anew");
-  died("shut down a listening socket", Duration(-1), false);
+  log::error(title() + " misbehaves: " + harm + holders + "; it is opened anew");
+  died("spoiled a listening socket", Duration(-1), false);
   settle();
+  return true;
 }
 
 bool Service::has_child(pid_t pid) const {
@@ -223,6 +226,7 @@ bool Service::reap(pid_t pid, int status) {
   const auto found = find();
   const std::unique_ptr<Child> child = std::move(*found);
   children_.erase(found);
+  const bool spoiled = look_at_listeners(pid);
   const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const bool expected =
       child->state() == Child::State::leaving || child->asked_to_go() || state_ == State::stopping;
@@ -237,10 +241,9 @@ bool Service::reap(pid_t pid, int status) {
     // that broke the rules is, however long it had served before.
     if (child->disgraced())
       died("misbehaved", Duration(-1), false);
-    else if (!expected)
+    else if (!expected && !spoiled)
       died(cause, child->ready_for(), child->clients() > 0);
   }
-  look_at_listeners();
   settle();
   if (children_.empty()) apply(Event::all_gone);
   return true;

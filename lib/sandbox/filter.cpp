@@ -141,6 +141,10 @@ void rules_of_sockets(Builder& filter, const Profile& profile, bool allow_list) 
   for (const std::uint64_t family : {AF_INET, AF_INET6})
     filter.rule(SCMP_ACT_KILL_PROCESS, "socket", {is(0, family), masked(1, kTypeMask, SOCK_RAW)});
   if (!allow_list) return;
+  for (const SocketOption& known : kSocketOptions)
+    filter.rule(SCMP_ACT_ALLOW, "setsockopt",
+                {is(1, static_cast<std::uint64_t>(known.level)),
+                 is(2, static_cast<std::uint64_t>(known.option))});
   filter.rule(SCMP_ACT_ALLOW, "socket", {is(0, AF_UNIX)});
   if (profile.sockets != Sockets::internet) return;
   for (const std::uint64_t family : {AF_INET, AF_INET6}) {
