@@ -165,7 +165,6 @@ constexpr Call kBasicList[] = {
     {"getrlimit", "limits"},
     {"ugetrlimit", "limits"},
     {"setrlimit", "to lower limits; root alone could raise them"},
-    {"prlimit64", "limits"},
     {"getrusage", "statistics"},
     {"times", "statistics"},
     {"sysinfo", "the C library's qsort asks how much memory there is"},
@@ -299,6 +298,7 @@ constexpr SocketOption kSocketOptionsList[] = {
     {IPPROTO_TCP, TCP_KEEPINTVL, "connections of HTTP"},
     {IPPROTO_TCP, TCP_KEEPCNT, "connections of HTTP"},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, "connections of HTTP"},
+    {IPPROTO_IP, IP_TOS, "clients of databases"},
     {IPPROTO_IP, IP_RECVERR, "questions to name servers"},
     {IPPROTO_IP, IP_PKTINFO, "questions to name servers"},
     {IPPROTO_IP, IP_MTU_DISCOVER, "questions to name servers"},
@@ -311,7 +311,6 @@ constexpr SocketOption kSocketOptionsList[] = {
 };
 
 constexpr Call kPlugInsList[] = {
-    {"setsockopt", "what clients of a database like"},
     {"chdir", "databases that know only relative names"},
     {"shmget", "databases shared between processes"},
     {"shmat", "databases shared between processes"},

@@ -168,6 +168,7 @@ void rules_of_processes(Builder& filter, const Profile& profile, bool allow_list
   // Its flags are in memory, where a filter cannot look: the C library falls back to clone().
   filter.rule(SCMP_ACT_ERRNO(ENOSYS), "clone3");
   if (!allow_list) return;
+  filter.rule(SCMP_ACT_ALLOW, "prlimit64", {is(0, 0)}); // of itself
   const std::uint64_t wanted = profile.forks ? 0 : CLONE_THREAD;
   filter.rule(SCMP_ACT_ALLOW, "clone", {masked(0, kAnyNamespace | wanted, wanted)});
 #if defined(__SANITIZE_ADDRESS__)

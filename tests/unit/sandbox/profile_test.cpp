@@ -9,11 +9,13 @@
 #include <linux/sched.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <set>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -227,6 +229,76 @@ TEST(Filter, AllowsTheSocketsOfEachProgram) {
           << program << " " << c.family << " " << c.type << " " << c.protocol << ": " << got;
     }
   }
+}
+
+// Of a socket that others hold as well.
+TEST(Filter, LetsOnlyListedOptionsBeSet) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  struct Case {
+    int level, option, value, error;
+  };
+  const Case cases[] = {
+      {IPPROTO_TCP, TCP_NODELAY, 1, 0},
+      {SOL_SOCKET, SO_RCVBUF, 8192, 0},
+      {SOL_SOCKET, SO_DETACH_FILTER, 0, ENOSYS},
+      {SOL_SOCKET, SO_LOCK_FILTER, 0, ENOSYS},
+      {SOL_SOCKET, SO_BINDTOIFINDEX, 0, ENOSYS},
+      {IPPROTO_IP, IP_MINTTL, 0, ENOSYS},
+      {IPPROTO_TCP, TCP_DEFER_ACCEPT, 0, ENOSYS},
+  };
+  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_TRUE(socket);
+  for (const std::string_view program : profiled_programs())
+    for (const Case& c : cases)
+      EXPECT_EQ(inside(std::string(program), settings,
+                       [&] {
+                         return error_of(::setsockopt(socket.get(), c.level, c.option, &c.value,
+                                                      sizeof c.value));
+                       }),
+                c.error)
+          << program << " " << c.level << " " << c.option;
+}
+
+TEST(Filter, LetsAProcessSeeItsOwnLimitsAlone) {
+  const Instance instance;
+  const auto settings = instance.settings();
+  const auto limits_of = [&](pid_t pid) {
+    return inside("smtpd", settings, [&] {
+      rlimit limit{};
+      return error_of(::prlimit(pid, RLIMIT_NOFILE, nullptr, &limit));
+    });
+  };
+  EXPECT_EQ(limits_of(0), 0);
+  EXPECT_EQ(limits_of(::getpid()), ENOSYS);
+}
+
+// Where its user is that of all, the log is its own file.
+TEST(Sandbox, WritesTheLogAndNeitherReadsNorCutsIt) {
+  if (landlock_abi() < 3) GTEST_SKIP() << "Landlock knows nothing of cutting files here";
+  const Instance instance;
+  std::string place = "/tmp/postrider-test-XXXXXX"; // below /dev a log is no file
+  ASSERT_NE(::mkdtemp(place.data()), nullptr);
+  const std::string log = place + "/log";
+  const std::string table = place + "/table";
+  std::ofstream(log) << "a line\n";
+  std::ofstream(table) << "x y\n";
+  const std::string named = "maillog_file = " + log + "\n";
+  for (const std::string_view name : profiled_programs()) {
+    const std::string program(name);
+    if (program == "saslmgr") continue; // left open: see its profile
+    const auto open_log = [&](int flags, const std::string& more) {
+      const auto settings = instance.settings(named + more);
+      return inside(program, settings, [&] { return opened(log, flags); });
+    };
+    EXPECT_EQ(open_log(O_WRONLY | O_APPEND, ""), 0) << program;
+    EXPECT_EQ(open_log(O_RDONLY, ""), EACCES) << program;
+    EXPECT_EQ(open_log(O_WRONLY | O_TRUNC, ""), EACCES) << program;
+    // Beside a table that it reads, both hold.
+    const std::string beside = "relay_domains = texthash:" + table + "\n";
+    EXPECT_EQ(open_log(O_WRONLY | O_APPEND, beside), 0) << program;
+  }
+  std::filesystem::remove_all(place);
 }
 
 TEST(Sandbox, OpensWhatTheConfigurationNamesAndNothingElse) {
