@@ -434,8 +434,8 @@ struct Trigger {
   }
 };
 
-// No answer. Programs of the suite may have the uid of the queue's owner, but the sandbox of a worker
-// does not let it open a file of the queue.
+// No answer. Programs of the suite may have the uid of the queue's owner, but the sandbox of a
+// worker does not let it open a file of the queue.
 struct OwnerProof { // one descriptor: <queue_directory>/qmgr.lock, opened
   static constexpr std::uint16_t kType = 78;
   static constexpr std::size_t kDescriptors = 1;

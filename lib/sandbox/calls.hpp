@@ -14,8 +14,8 @@ struct Call {
 };
 using Calls = std::span<const Call>;
 
-// What setsockopt(2) may set. What holds for all who share a listening socket, and after the one who
-// set it, is not among it: packet filters, devices, limits on who may connect.
+// What setsockopt(2) may set. What holds for all who share a listening socket, and after the one
+// who set it, is not among it: packet filters, devices, limits on who may connect.
 struct SocketOption {
   int level;
   int option;

@@ -14,10 +14,11 @@ def show(results):
         for name, seen in r.allowed.items():
             good = False
             print(f"    NOT DENIED: {name} ({' '.join(seen)})")
-    print(f"\n{'process':15}{'conversation':20}{'abuses':>8}{'survived':>10}")
+    print(f"\n{'process':15}{'conversation':20}{'abuses':>8}{'survived':>10}  how they ended, as the evil one saw it")
     for r in results:
-        for channel, (tried, survived, bad) in sorted(r.channels.items()):
-            print(f"{r.role:15}{channel:20}{tried:>8}{survived:>10}")
+        for channel, (tried, survived, bad, ends) in sorted(r.channels.items()):
+            seen = ", ".join(f"{how} {times}" for how, times in ends.most_common())
+            print(f"{r.role:15}{channel:20}{tried:>8}{survived:>10}  {seen}")
             for text in bad:
                 good = False
                 print(f"    {text}")
@@ -40,6 +41,6 @@ def record(results, command):
     ipc = []
     for r in results:
         ipc += [(f"{r.role} to {channel}: survived of {tried} abuses", survived)
-                for channel, (tried, survived, _) in sorted(r.channels.items())]
+                for channel, (tried, survived, *_) in sorted(r.channels.items())]
         ipc.append((f"{r.role}: acknowledged messages lost, of {r.verdict.acked}", len(r.verdict.lost)))
     figures.record(postrider.BUILD, "ipc", command, ipc)

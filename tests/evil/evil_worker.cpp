@@ -105,12 +105,12 @@ class Evil {
     return all;
   }
 
-  // Of what it holds together with master and its siblings. It stays, says that it is well, and is
-  // to be killed for it; what is tried next shows that the service is there again.
+  // Of what it holds together with master and its siblings. It says that it is well, and is to be
+  // ended for it, killed where it does not go; what is tried next shows that the service is there.
   template <typename Deed>
-  Abuse abuse_of_listener(const char* name, Deed deed) const {
-    return {"listener", name, [this, deed](const Target&) -> std::string {
-              ::signal(SIGTERM, SIG_IGN);
+  Abuse abuse_of_listener(const char* name, bool stays, Deed deed) const {
+    return {"listener", name, [this, stays, deed](const Target&) -> std::string {
+              if (stays) ::signal(SIGTERM, SIG_IGN);
               for (int i = 0; i < listeners_; ++i)
                 deed(proto::kFirstListenerFd + i);
               for (int i = 0; i < kPatience; ++i) {
@@ -122,14 +122,15 @@ class Evil {
             }};
   }
   std::vector<Abuse> abuses_of_listener() const {
-    return {abuse_of_listener("shut_down", [](int fd) { ::shutdown(fd, SHUT_RDWR); }),
-            abuse_of_listener("closed_for_reading", [](int fd) { ::shutdown(fd, SHUT_RD); }),
-            abuse_of_listener("made_to_block", [](int fd) { ::fcntl(fd, F_SETFL, 0); }),
-            abuse_of_listener("disconnected", [](int fd) {
-              const sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
-              ::connect(fd, &nowhere, sizeof nowhere);
-              ::shutdown(fd, SHUT_RDWR); // where that is not known
-            })};
+    return {
+        abuse_of_listener("shut_down_and_stay", true, [](int fd) { ::shutdown(fd, SHUT_RDWR); }),
+        abuse_of_listener("closed_for_reading", false, [](int fd) { ::shutdown(fd, SHUT_RD); }),
+        abuse_of_listener("made_to_block", false, [](int fd) { ::fcntl(fd, F_SETFL, 0); }),
+        abuse_of_listener("disconnected", false, [](int fd) {
+          const sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
+          ::connect(fd, &nowhere, sizeof nowhere);
+          ::shutdown(fd, SHUT_RDWR); // where that is not known
+        })};
   }
 
   std::vector<Abuse> deeds() const {

@@ -70,8 +70,8 @@ int ask_master(const Target& t) {
 
 // The socket that the service listens on.
 int set_of_shared(int level, int option, const void* value, std::size_t size) {
-  return outcome(::setsockopt(proto::kFirstListenerFd, level, option, value,
-                              static_cast<socklen_t>(size)));
+  return outcome(
+      ::setsockopt(proto::kFirstListenerFd, level, option, value, static_cast<socklen_t>(size)));
 }
 
 } // namespace
