@@ -31,7 +31,7 @@ class Result:
         """Of each conversation: abuses, survived, what was not, and how they ended."""
         out = collections.defaultdict(lambda: [0, 0, [], collections.Counter()])
         for (channel, name), seen in self.abuses.items():
-            counts = out[channel]
+            counts = out[channel if name != "a_door_of_others" else "doors of others"]
             counts[0] += 1
             counts[3][seen] += 1
             if any(seen.startswith(b) or f",{b}" in seen for b in BAD):
