@@ -15,3 +15,8 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
   add_compile_definitions(_FORTIFY_SOURCE=2)
   add_link_options(-pie -Wl,-z,relro,-z,now)
 endif()
+
+option(POSTRIDER_MEASURE_WITHOUT_SANDBOX "for tests/bench/bench.py sandbox alone: processes are not confined" OFF)
+if(POSTRIDER_MEASURE_WITHOUT_SANDBOX)
+  set_source_files_properties(lib/sandbox/sandbox.cpp PROPERTIES COMPILE_DEFINITIONS POSTRIDER_NO_SANDBOX)
+endif()

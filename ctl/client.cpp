@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "queue/layout.hpp"
+
 namespace postrider::ctl {
 
 namespace {
@@ -140,6 +142,10 @@ Result<void> Client::open_qmgr() {
   open.role = proto::Role::control;
   open.program = "postrider";
   channel_->send(open);
+  // Who may open it owns the queue; others are told what they may not do.
+  const std::string lock = queue::Layout(directory_).lock();
+  if (Fd fd(::open(lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)); fd)
+    channel_->send(proto::OwnerProof{}, std::move(fd));
   return {};
 }
 

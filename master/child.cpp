@@ -87,7 +87,7 @@ void Child::heard(const proto::StatusRecord& record) {
   clients_ = record.clients;
   jail_ = record.jail;
   switch (record.state) {
-  case ChildState::alive:
+  case ChildState::alive: return tell_(*this, News::alive);
   case ChildState::accuses: return;
   case ChildState::ready:
     if (state_ != State::starting) return;
@@ -131,6 +131,11 @@ void Child::stop() {
   if (!stop_asked_) kill_timer_.arm(loop_.after(proto::kKillAfter));
   stop_asked_ = true;
   signal(SIGTERM);
+}
+
+void Child::give_up() {
+  state_ = State::leaving;
+  stop();
 }
 
 void Child::kill() { signal(SIGKILL); }

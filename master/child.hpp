@@ -18,7 +18,7 @@ namespace postrider::master {
 class Child {
  public:
   enum class State { starting, free, busy, leaving };
-  enum class News { ready, busy, free, leaving, reloaded, hangs, accuses };
+  enum class News { ready, busy, free, leaving, reloaded, alive, hangs, accuses };
   using Tell = std::function<void(Child&, News)>;
 
   // `status` is the read end, non-blocking. `silence`: longest time without a sign of life.
@@ -50,6 +50,8 @@ class Child {
   // Told to retire, or to stop. A child that is still starting is told as soon as it is ready.
   void retire(std::uint32_t next_generation);
   void stop();
+  // The same, because it is of no more use: it counts as leaving from now on, whatever it says.
+  void give_up();
   void kill();
   bool asked_to_go() const { return stop_asked_ || retire_asked_; }
   // Reads what it said last, before its death is judged.

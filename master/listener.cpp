@@ -2,6 +2,9 @@
 #include "listener.hpp"
 
 #include <cerrno>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 
@@ -39,6 +42,22 @@ Result<Listener> Listener::duplicate() const {
 std::string Listener::name() const {
   const net::Address local = net::Address::local_of(fd_.get());
   return describe(local.is_ip() ? local : at_.address);
+}
+
+std::string_view Listener::harm() const {
+  pollfd look{.fd = fd_.get(), .events = POLLRDHUP, .revents = 0};
+  if (::poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0) return "shut down";
+  return (::fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) == 0 ? "made to block" : "";
+}
+
+Result<void> Listener::open_anew() {
+  // The old one keeps its address as long as anybody holds it, but not for itself.
+  const int on = 1;
+  ::shutdown(fd_.get(), SHUT_RDWR);
+  if (at_.address.is_ip()) ::setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  POSTRIDER_TRY(Fd fresh, net::listen(at_.address, {.window = at_.window}));
+  fd_ = std::move(fresh);
+  return {};
 }
 
 void Listener::remove_path() {

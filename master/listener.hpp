@@ -3,6 +3,7 @@
 // of children, and never accepts on them.
 #pragma once
 
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -27,6 +28,11 @@ class Listener {
   int fd() const { return fd_.get(); }
   // "127.0.0.1:2525" with the port that the kernel chose, or the path.
   std::string name() const;
+  // What a process that holds it has done to it, and so to all who do: "shut down" (nobody can
+  // connect any more, and a UNIX socket cannot be brought back), "made to block"; empty: nothing.
+  std::string_view harm() const;
+  // Another socket in its place. On error the old one stays.
+  Result<void> open_anew();
   // The UNIX path is taken away: nobody can connect any more.
   void remove_path();
 

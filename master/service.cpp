@@ -156,11 +156,40 @@ void Service::news(Child& child, Child::News what) {
     child.kill();
     return; // its death follows
   }
+  if (what == Child::News::alive) {
+    look_at_listeners();
+    return;
+  }
   if (what == Child::News::accuses) {
     const std::string& command = plan_.entry.command;
     return around_.accused(command.substr(0, command.find(' ')), child.accused());
   }
   settle();
+}
+
+// Any of its processes may have done it, and none of them is of use without the socket: all go, and
+// the next ones are held back as after any misbehaviour.
+bool Service::look_at_listeners(pid_t dead) {
+  if (state_ == State::stopping || state_ == State::stopped) return false;
+  std::string harm;
+  for (Listener& listener : listeners_) {
+    const std::string_view done = listener.harm();
+    if (done.empty()) continue;
+    unwatch();
+    (harm += harm.empty() ? "" : ", ") += listener.name() + " was " + std::string(done);
+    if (auto opened = listener.open_anew(); !opened) // tried again at the next death
+      harm += " (" + opened.error().text() + ")";
+  }
+  if (harm.empty()) return false;
+  std::string holders = dead != 0 ? ", by process " + std::to_string(dead) : "";
+  for (const auto& child : children_) {
+    (holders += holders.empty() ? ", by process " : " or process ") += std::to_string(child->pid());
+    child->give_up();
+  }
+  log::error(title() + " misbehaves: " + harm + holders + "; it is opened anew");
+  died("spoiled a listening socket", Duration(-1), false);
+  settle();
+  return true;
 }
 
 bool Service::has_child(pid_t pid) const {
@@ -197,6 +226,7 @@ bool Service::reap(pid_t pid, int status) {
   const auto found = find();
   const std::unique_ptr<Child> child = std::move(*found);
   children_.erase(found);
+  const bool spoiled = look_at_listeners(pid);
   const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   const bool expected =
       child->state() == Child::State::leaving || child->asked_to_go() || state_ == State::stopping;
@@ -211,7 +241,7 @@ bool Service::reap(pid_t pid, int status) {
     // that broke the rules is, however long it had served before.
     if (child->disgraced())
       died("misbehaved", Duration(-1), false);
-    else if (!expected)
+    else if (!expected && !spoiled)
       died(cause, child->ready_for(), child->clients() > 0);
   }
   settle();

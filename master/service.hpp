@@ -4,6 +4,8 @@
 //
 // S1: the listening sockets outlive every child. S2: never more children than the limit, not
 // counting those that leave; an exclusive service starts no second child before the first is gone.
+// S3: a listening socket that a child has spoiled is opened anew within kAlivePeriod, or when the
+// child is gone.
 #pragma once
 
 #include <functional>
@@ -73,6 +75,8 @@ class Service {
   void fork_child();
   void watch();
   void unwatch() { watches_.clear(); }
+  // Whether one was spoiled. `dead`: a child that has just ended.
+  bool look_at_listeners(pid_t dead = 0);
   void settle(); // facts about the children -> has_free or none_free
   void died(std::string cause, Duration ready_for, bool had_clients);
   bool adopt(const std::vector<ListenAt>& wanted, std::vector<Listener> fresh);

@@ -23,9 +23,10 @@ bool is_empty(const proto::Selector& select) { return select == proto::Selector{
 
 } // namespace
 
-bool Control::allowed(const ipc::Channel& channel, Right right) const {
+// The uid of the owner may be that of a worker, too.
+bool Control::allowed(const ipc::Channel& channel, const Asker& asker, Right right) const {
   const std::uint32_t uid = channel.peer().uid;
-  if (uid == 0 || uid == parts_.params.owner) return true;
+  if (uid == parts_.params.owner ? asker.is_owner : uid == 0) return true;
   switch (right) {
   case Right::list: return parts_.params.may_list && parts_.params.may_list(uid);
   case Right::flush: return parts_.params.may_flush && parts_.params.may_flush(uid);
@@ -35,17 +36,17 @@ bool Control::allowed(const ipc::Channel& channel, Right right) const {
 }
 
 ev::Task<void> Control::serve(ipc::Channel& channel) {
-  std::vector<queue::Place> opened; // contents that the client may still read
+  Asker asker;
   while (true) {
     Result<ipc::Frame> frame = co_await channel.receive(parts_.loop.after(10min));
     if (!frame) break;
-    Result<void> answered = co_await answer(channel, *frame, opened);
+    Result<void> answered = co_await answer(channel, *frame, asker);
     if (!answered) {
       channel.send(refuse(proto::Refusal::no_sense, answered.error().text()));
       break;
     }
   }
-  for (const queue::Place& place : opened)
+  for (const queue::Place& place : asker.opened)
     parts_.queue.close_content(place);
 }
 
@@ -53,7 +54,7 @@ ev::Task<void> Control::serve_trigger(ipc::Channel& channel) {
   Result<ipc::Frame> frame = co_await channel.receive(parts_.loop.after(10s));
   if (!frame) co_return;
   Result<proto::Trigger> trigger = ipc::as<proto::Trigger>(*frame);
-  if (!trigger || !allowed(channel, Right::flush)) co_return;
+  if (!trigger || !allowed(channel, {}, Right::flush)) co_return;
   if (trigger->kind == proto::TriggerKind::flush)
     flush({});
   else
@@ -67,9 +68,9 @@ void Control::flush(const std::string& domain) {
 }
 
 ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& frame,
-                                       std::vector<queue::Place>& opened) {
+                                       Asker& asker) {
   const auto not_allowed = [&](Right right) {
-    if (allowed(channel, right)) return false;
+    if (allowed(channel, asker, right)) return false;
     channel.send(refuse(proto::Refusal::not_allowed, "you are not allowed to do that"));
     return true;
   };
@@ -83,6 +84,11 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
     if (!indexed && indexed.error().kind() != ErrorKind::timeout) co_return indexed.error();
   }
   switch (frame.type) {
+  case proto::OwnerProof::kType: {
+    POSTRIDER_CO_TRY_VOID(ipc::as<proto::OwnerProof>(frame));
+    asker.is_owner = parts_.queue.is_lock_file(frame.fds[0]);
+    co_return Result<void>();
+  }
   case proto::ListQueue::kType: {
     POSTRIDER_CO_TRY(const auto request, ipc::as<proto::ListQueue>(frame));
     if (!not_allowed(Right::list)) channel.send(list(request));
@@ -119,7 +125,7 @@ ev::Task<Result<void>> Control::answer(ipc::Channel& channel, const ipc::Frame& 
     POSTRIDER_CO_TRY(const auto request, ipc::as<proto::Cat>(frame));
     if (not_allowed(Right::everything)) co_return Result<void>();
     Fd fd;
-    const auto found = cat(request.id, fd, opened);
+    const auto found = cat(request.id, fd, asker.opened);
     if (found)
       channel.send(*found, std::move(fd));
     else

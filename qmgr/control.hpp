@@ -34,9 +34,12 @@ class Control {
 
  private:
   enum class Right { list, flush, everything };
-  bool allowed(const ipc::Channel& channel, Right right) const;
-  ev::Task<Result<void>> answer(ipc::Channel& channel, const ipc::Frame& frame,
-                                std::vector<queue::Place>& opened);
+  struct Asker {
+    std::vector<queue::Place> opened; // contents that it may still read
+    bool is_owner = false;            // has shown so (proto::OwnerProof)
+  };
+  bool allowed(const ipc::Channel& channel, const Asker& asker, Right right) const;
+  ev::Task<Result<void>> answer(ipc::Channel& channel, const ipc::Frame& frame, Asker& asker);
   proto::QueuePage list(const proto::ListQueue& request);
   proto::QueueCounts count(const proto::CountQueue& request);
   proto::StatusAnswer status(const proto::AskStatus& request);

@@ -23,6 +23,7 @@ TITLES = {  # in the order of the page
     "rows": "Rows of the tables of faults",
     "rows-sanitized": "The same rows with the sanitizers",
     "sandbox": "What workers are denied",
+    "sandbox-cost": "What the sandbox costs",
     "ipc": "Abuse of the channels between processes",
     "fuzz": "Fuzzing",
     "crowd": "Load under attack",

@@ -12,16 +12,11 @@
 #include "base/words.hpp"
 #include "config/expand.hpp"
 #include "config/master_cf.hpp"
-#include "config/units.hpp"
+#include "config/value_rules.hpp"
 
 namespace postrider::config {
 
 namespace {
-
-std::string shown(std::string_view text) {
-  constexpr std::size_t kMost = 80;
-  return text.size() <= kMost ? std::string(text) : std::string(text.substr(0, kMost)) + "...";
-}
 
 // Programs are installed in <prefix>/libexec/postrider, commands in <prefix>/bin or sbin.
 std::string own_daemon_directory() {
@@ -35,28 +30,6 @@ std::string own_daemon_directory() {
     if (::access((beside + "/master").c_str(), X_OK) == 0) return beside;
   }
   return "/usr/libexec/postrider";
-}
-
-std::string join_choices(std::string_view choices) {
-  std::string text;
-  std::size_t start = 0;
-  while (true) {
-    const std::size_t bar = choices.find('|', start);
-    const std::string_view word = choices.substr(start, bar - start);
-    text += (text.empty() ? "" : ", ") + (word.empty() ? "(empty)" : std::string(word));
-    if (bar == std::string_view::npos) return text;
-    start = bar + 1;
-  }
-}
-
-bool is_choice(std::string_view choices, std::string_view value) {
-  std::size_t start = 0;
-  while (true) {
-    const std::size_t bar = choices.find('|', start);
-    if (iequals(choices.substr(start, bar - start), value)) return true;
-    if (bar == std::string_view::npos) return false;
-    start = bar + 1;
-  }
 }
 
 const TransportSuffix* suffix_row(std::string_view suffix) {
@@ -285,79 +258,14 @@ class SettingsBuilder {
       return value;
     }
     value.text = std::string(trim(*expanded));
-    judge(p, name, written, value);
+    if (const Result<void> judged = judge_value(p, value); !judged)
+      fail(name, written, judged.error().text());
     return value;
   }
 
   void fail(std::string_view name, const Written& written, std::string_view what) {
     auto& list = written.origin.kind == Origin::Kind::initial ? consequences_ : findings_.errors;
     list.push_back(where(name, written) + std::string(what));
-  }
-
-  void judge(const Parameter& p, std::string_view name, const Written& written, Value& value) {
-    const std::string seen =
-        value.text == value.raw ? std::string() : "\"" + shown(value.text) + "\" ";
-    switch (p.type) {
-    case Type::text:
-      if (p.status == Status::unsafe && !value.text.empty() && !is_choice(p.choices, value.text))
-        fail(name, written,
-             std::string(p.about) + "; " +
-                 (p.choices.empty() ? "remove the line"
-                                    : "use " + join_choices(p.choices) + ", or remove the line"));
-      return;
-    case Type::words: {
-      auto words = split_words(value.text);
-      if (!words) return fail(name, written, words.error().text());
-      for (const std::string& word : *words)
-        if (!p.choices.empty() && !is_choice(p.choices, word))
-          return fail(name, written,
-                      "\"" + shown(word) +
-                          "\" is not known to this version; words are: " + join_choices(p.choices));
-      value.words = *std::move(words);
-      return;
-    }
-    case Type::flag: {
-      const auto flag = parse_flag(value.text);
-      if (!flag) return fail(name, written, seen + "is neither yes nor no");
-      value.number = *flag ? 1 : 0;
-      return;
-    }
-    case Type::choice:
-      if (!is_choice(p.choices, value.text))
-        return fail(name, written, seen + "must be one of: " + join_choices(p.choices));
-      value.text = lowercase(value.text);
-      return;
-    case Type::time: {
-      const auto time = parse_time(value.text, p.unit);
-      if (!time)
-        return fail(
-            name, written,
-            seen + "is not a time; write a number with s, m, h, d or w, such as " +
-                (p.initial.find('$') == std::string_view::npos ? std::string(p.initial) : "300s"));
-      if (*time < p.least)
-        return fail(name, written, seen + "is too short; use at least " + show_time(p.least));
-      if (*time > kLongestTime)
-        return fail(name, written, seen + "is too long; use at most " + show_time(kLongestTime));
-      value.number = *time;
-      return;
-    }
-    case Type::number: return judge_range(p, name, written, value, parse_number(value.text), seen);
-    case Type::size: return judge_range(p, name, written, value, parse_size(value.text), seen);
-    }
-  }
-
-  void judge_range(const Parameter& p, std::string_view name, const Written& written, Value& value,
-                   std::optional<std::int64_t> number, const std::string& seen) {
-    if (!number)
-      return fail(name, written,
-                  seen + (p.type == Type::size
-                              ? "is not a size; write bytes, or a number with k, m or g"
-                              : "is not a number; write digits only"));
-    if (*number < p.least)
-      return fail(name, written, seen + "is too small; use at least " + std::to_string(p.least));
-    if (*number > p.most)
-      return fail(name, written, seen + "is too large; use at most " + std::to_string(p.most));
-    value.number = *number;
   }
 
   const Value& at(std::string_view name) const { return settings_.values_[index_of(name)]; }
@@ -407,9 +315,6 @@ class SettingsBuilder {
       if (!at(directory).text.starts_with('/'))
         fail_pair(directory, "is not an absolute path; begin it with /");
   }
-
-  // A century: sums of two such times and a date stay far from overflow.
-  static constexpr std::int64_t kLongestTime = std::int64_t{100} * 365 * 86400 * 1000;
 
   const Source& source_;
   const Machine& machine_;

@@ -40,7 +40,8 @@ Result<Confined> confine(std::string_view program, const config::Settings& setti
 
 void tell_refused_calls() {
   for (const std::string& name : sandbox::take_refused())
-    log::warning("sandbox: the system call " + name + " was refused");
+    log::warning("sandbox: the system call " + name +
+                 (sandbox::reports_only() ? " would be refused" : " was refused"));
 }
 
 } // namespace postrider::daemon

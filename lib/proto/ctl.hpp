@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // ctl: what the operator asks of qmgr (`postrider queue`, `why`, `cat`, `flush`, ..., `sendmail
 // -bp`). Spoken on qmgr's service socket, like intake.hpp. Any local user may connect: peer
-// credentials decide. root and the owner of the queue may do everything; others may list and ask
-// why when authorized_mailq_users has them, and flush when authorized_flush_users has them.
+// credentials decide. root may do everything, and the owner of the queue who shows that it can open
+// the queue's lock file (OwnerProof); others may list and ask why when authorized_mailq_users has
+// them, and flush when authorized_flush_users has them.
 //
 //   qmgr                                      client
 //   Hello{qmgr 1}  ------------------------->
 //                  <-------------------------  Open{control, "postrider"}
+//                  <-------------------------  OwnerProof + the lock file, if it can be opened
 //                  <-------------------------  one request
 //   its answer     ------------------------->  and so on, one at a time, in order
 //
@@ -430,6 +432,15 @@ struct Trigger {
   static void fields(V& v, S& s) {
     v("kind", s.kind);
   }
+};
+
+// No answer. Programs of the suite may have the uid of the queue's owner, but the sandbox of a
+// worker does not let it open a file of the queue.
+struct OwnerProof { // one descriptor: <queue_directory>/qmgr.lock, opened
+  static constexpr std::uint16_t kType = 78;
+  static constexpr std::size_t kDescriptors = 1;
+  template <typename V, typename S>
+  static void fields(V&, S&) {}
 };
 
 } // namespace postrider::proto

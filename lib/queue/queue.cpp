@@ -3,6 +3,7 @@
 #include "queue/queue.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "queue/marks.hpp"
 
@@ -24,6 +25,15 @@ Queue::Queue(FileSystem& fs, Clock& clock, Options options)
     : fs_(fs), clock_(clock), options_(std::move(options)), layout_(options_.directory) {}
 
 Queue::~Queue() = default;
+
+bool Queue::is_lock_file(const Fd& shown) const {
+  const int flags = ::fcntl(shown.get(), F_GETFL); // O_PATH needs no right to the file
+  struct stat one {};
+  struct stat other {};
+  return flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY &&
+         ::fstat(shown.get(), &one) == 0 && ::fstat(lock_.get(), &other) == 0 &&
+         one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
 
 Result<std::unique_ptr<Queue>> Queue::open(FileSystem& fs, Clock& clock, Options options,
                                            const Each& each) {

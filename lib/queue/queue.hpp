@@ -196,6 +196,8 @@ class Queue {
   Result<Fd> open_content(const Place& place, Id id, Folder folder);
   void close_content(const Place& place);
   std::optional<Folder> folder_of(Id id) const; // of an active message in a file
+  // Whether this is the lock file of this queue, opened by somebody who may read it.
+  bool is_lock_file(const Fd& shown) const;
 
   // --- the ledger -----------------------------------------------------------------------------
   // Once per turn of the loop.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "sandbox/calls.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 namespace postrider::sandbox {
 
 namespace {
@@ -161,7 +165,6 @@ constexpr Call kBasicList[] = {
     {"getrlimit", "limits"},
     {"ugetrlimit", "limits"},
     {"setrlimit", "to lower limits; root alone could raise them"},
-    {"prlimit64", "limits"},
     {"getrusage", "statistics"},
     {"times", "statistics"},
     {"sysinfo", "the C library's qsort asks how much memory there is"},
@@ -208,7 +211,6 @@ constexpr Call kBasicList[] = {
     {"getsockname", "which address a client came to"},
     {"getpeername", "who a client is"},
     {"getsockopt", "who a client is, pending errors"},
-    {"setsockopt", "TCP_NODELAY and the like"},
     {"recvfrom", "sockets"},
     {"recvmsg", "sockets, descriptors that are handed over"},
     {"recvmmsg", "name servers"},
@@ -277,6 +279,37 @@ constexpr Call kForkList[] = {
     {"pidfd_send_signal", "its own processes"},
 };
 
+constexpr SocketOption kSocketOptionsList[] = {
+    {SOL_SOCKET, SO_REUSEADDR, "the source address; questions to name servers"},
+    {SOL_SOCKET, SO_REUSEPORT, "questions to name servers"},
+    {SOL_SOCKET, SO_SNDBUF, "tcp_windowsize; questions to name servers"},
+    {SOL_SOCKET, SO_RCVBUF, "as SO_SNDBUF"},
+    {SOL_SOCKET, SO_SNDBUFFORCE, "questions to name servers; refused without a capability"},
+    {SOL_SOCKET, SO_RCVBUFFORCE, "as SO_SNDBUFFORCE"},
+    {SOL_SOCKET, SO_KEEPALIVE, "connections of HTTP"},
+    {SOL_SOCKET, SO_LINGER, "the end of a stream"},
+    {SOL_SOCKET, SO_PASSCRED, "who speaks, between programs of the suite"},
+    {SOL_SOCKET, SO_RCVTIMEO, "libraries that wait for one descriptor"},
+    {SOL_SOCKET, SO_SNDTIMEO, "libraries that wait for one descriptor"},
+    {IPPROTO_TCP, TCP_NODELAY, "replies go at once"},
+    {IPPROTO_TCP, TCP_MAXSEG, "questions to name servers"},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, "connections of HTTP"},
+    {IPPROTO_TCP, TCP_KEEPIDLE, "connections of HTTP"},
+    {IPPROTO_TCP, TCP_KEEPINTVL, "connections of HTTP"},
+    {IPPROTO_TCP, TCP_KEEPCNT, "connections of HTTP"},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, "connections of HTTP"},
+    {IPPROTO_IP, IP_TOS, "clients of databases"},
+    {IPPROTO_IP, IP_RECVERR, "questions to name servers"},
+    {IPPROTO_IP, IP_PKTINFO, "questions to name servers"},
+    {IPPROTO_IP, IP_MTU_DISCOVER, "questions to name servers"},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "questions to name servers"},
+    {IPPROTO_IPV6, IPV6_V6ONLY, "the source address; questions to name servers"},
+    {IPPROTO_IPV6, IPV6_RECVERR, "questions to name servers"},
+    {IPPROTO_IPV6, IPV6_RECVPKTINFO, "questions to name servers"},
+    {IPPROTO_IPV6, IPV6_MTU, "questions to name servers"},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, "questions to name servers"},
+};
+
 constexpr Call kPlugInsList[] = {
     {"chdir", "databases that know only relative names"},
     {"shmget", "databases shared between processes"},
@@ -320,6 +353,7 @@ constinit const Calls kWriteFiles = kWriteFilesList;
 constinit const Calls kSync = kSyncList;
 constinit const Calls kFork = kForkList;
 constinit const Calls kPlugIns = kPlugInsList;
+constinit const std::span<const SocketOption> kSocketOptions = kSocketOptionsList;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constinit const Calls kSanitizer = kSanitizerList;
 #else

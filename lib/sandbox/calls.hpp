@@ -14,6 +14,15 @@ struct Call {
 };
 using Calls = std::span<const Call>;
 
+// What setsockopt(2) may set. What holds for all who share a listening socket, and after the one
+// who set it, is not among it: packet filters, devices, limits on who may connect.
+struct SocketOption {
+  int level;
+  int option;
+  std::string_view reason;
+};
+extern const std::span<const SocketOption> kSocketOptions;
+
 // The process is killed: nothing that runs here ever does this, whatever libraries change.
 extern const Calls kNever;
 // Any program of the suite: memory, threads, signals, clocks, the loop, descriptors it was given.

@@ -6,12 +6,15 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
+#include <future>
 #include <linux/sched.h>
 #include <memory>
 #include <netinet/in.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <thread>
 #include <ucontext.h>
 
 namespace postrider::sandbox {
@@ -47,6 +50,36 @@ void on_refusal(int, siginfo_t* info, void* context) {
 #else
 #error "what a refused call returns on this architecture"
 #endif
+}
+
+// ---- what would have been refused
+
+// Answers the kernel's questions about the calls of the other threads, to the end of the process.
+void let_pass(int fd) {
+  seccomp_notif* question = nullptr;
+  seccomp_notif_resp* answer = nullptr;
+  if (seccomp_notify_alloc(&question, &answer) != 0) return;
+  while (true) {
+    *question = {};
+    *answer = {};
+    if (seccomp_notify_receive(fd, question) != 0) continue; // who asked is gone
+    remember(question->data.nr);
+    answer->id = question->id;
+    answer->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    (void)seccomp_notify_respond(fd, answer);
+  }
+}
+
+// Begun before the filter is there, so that it is not subject to it; told the descriptor
+// afterwards.
+std::promise<int> begin_to_let_pass() {
+  std::promise<int> fd;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  std::thread([told = fd.get_future()]() mutable { let_pass(told.get()); }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return fd;
 }
 
 // ---- rules
@@ -87,6 +120,7 @@ class Builder {
       return Error::from_errno("seccomp_load", -code);
     return {};
   }
+  int questions() const { return ::fcntl(seccomp_notify_fd(context_), F_DUPFD_CLOEXEC, 0); }
 
  private:
   scmp_filter_ctx context_;
@@ -107,6 +141,10 @@ void rules_of_sockets(Builder& filter, const Profile& profile, bool allow_list) 
   for (const std::uint64_t family : {AF_INET, AF_INET6})
     filter.rule(SCMP_ACT_KILL_PROCESS, "socket", {is(0, family), masked(1, kTypeMask, SOCK_RAW)});
   if (!allow_list) return;
+  for (const SocketOption& known : kSocketOptions)
+    filter.rule(SCMP_ACT_ALLOW, "setsockopt",
+                {is(1, static_cast<std::uint64_t>(known.level)),
+                 is(2, static_cast<std::uint64_t>(known.option))});
   filter.rule(SCMP_ACT_ALLOW, "socket", {is(0, AF_UNIX)});
   if (profile.sockets != Sockets::internet) return;
   for (const std::uint64_t family : {AF_INET, AF_INET6}) {
@@ -130,6 +168,7 @@ void rules_of_processes(Builder& filter, const Profile& profile, bool allow_list
   // Its flags are in memory, where a filter cannot look: the C library falls back to clone().
   filter.rule(SCMP_ACT_ERRNO(ENOSYS), "clone3");
   if (!allow_list) return;
+  filter.rule(SCMP_ACT_ALLOW, "prlimit64", {is(0, 0)}); // of itself
   const std::uint64_t wanted = profile.forks ? 0 : CLONE_THREAD;
   filter.rule(SCMP_ACT_ALLOW, "clone", {masked(0, kAnyNamespace | wanted, wanted)});
 #if defined(__SANITIZE_ADDRESS__)
@@ -141,9 +180,12 @@ void rules_of_processes(Builder& filter, const Profile& profile, bool allow_list
 
 bool has_filters() { return ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0; }
 
-Result<void> filter_calls(const Profile& profile) {
+bool reports_only() { return std::getenv(kReportVariable) != nullptr; }
+
+Result<void> filter_calls(const Profile& profile, Unlisted unlisted) {
   const bool allow_list = !profile.calls.empty();
-  Builder filter(allow_list ? SCMP_ACT_TRAP : SCMP_ACT_ALLOW);
+  const bool reports = allow_list && unlisted == Unlisted::reported;
+  Builder filter(reports ? SCMP_ACT_NOTIFY : allow_list ? SCMP_ACT_TRAP : SCMP_ACT_ALLOW);
   for (const Call& call : kNever)
     filter.rule(SCMP_ACT_KILL_PROCESS, call.name);
   rules_of_processes(filter, profile, allow_list);
@@ -160,7 +202,11 @@ Result<void> filter_calls(const Profile& profile) {
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGSYS, &action, nullptr);
   }
-  return filter.load();
+  if (!reports) return filter.load();
+  std::promise<int> questions = begin_to_let_pass();
+  POSTRIDER_TRY_VOID(filter.load());
+  questions.set_value(filter.questions());
+  return {};
 }
 
 std::vector<std::string> take_refused() {

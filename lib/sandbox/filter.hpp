@@ -19,11 +19,19 @@ namespace postrider::sandbox {
 // Whether this kernel has seccomp filters.
 bool has_filters();
 
-// For all threads that this one makes. REQUIRES no_new_privs, and no other threads yet.
-Result<void> filter_calls(const Profile& profile);
+// For finding out what a list lacks: with this in the environment, calls that are not on it happen,
+// and are remembered. What kills goes on to kill. master hands it on unless it is root's.
+inline constexpr const char* kReportVariable = "POSTRIDER_SANDBOX_REPORT";
 
-// Names of calls that were refused since the last question, each once per process. Costs one load
-// when there is none.
+bool reports_only(); // it is there
+
+enum class Unlisted { refused, reported };
+
+// For all threads that this one makes. REQUIRES no_new_privs, and no other threads yet.
+Result<void> filter_calls(const Profile& profile, Unlisted unlisted);
+
+// Names of calls that were refused, or would have been, since the last question, each once per
+// process. Costs one load when there is none.
 std::vector<std::string> take_refused();
 
 } // namespace postrider::sandbox

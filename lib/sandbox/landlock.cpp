@@ -50,6 +50,7 @@ std::uint64_t rights_of(Access access) {
   constexpr std::uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   constexpr std::uint64_t kWrite = kRead | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
   switch (access) {
+  case Access::append: return LANDLOCK_ACCESS_FS_WRITE_FILE;
   case Access::read: return kRead;
   case Access::write: return kWrite;
   case Access::own:

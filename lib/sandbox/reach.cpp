@@ -31,9 +31,15 @@ bool is_below(std::string_view path, const std::string& directory) {
          (path.starts_with(directory) && path[directory.size()] == '/');
 }
 
+// The least that holds both.
+Access together(Access one, Access other) {
+  const Access most = std::max(one, other);
+  return one != other && most == Access::read ? Access::write : most;
+}
+
 void add(std::map<std::string, Access>& to, const std::string& path, Access access) {
   const auto [at, fresh] = to.emplace(path, access);
-  if (!fresh) at->second = std::max(at->second, access);
+  if (!fresh) at->second = together(at->second, access);
 }
 
 // What stands between white space, commas and braces, or behind a '=' or a table's type.
@@ -202,9 +208,9 @@ void reach_log(Reach& reach, const config::Settings& settings, bool rotated) {
   const std::string& path = settings.text("maillog_file");
   if (path.empty() || path.starts_with("/dev/")) return;
   if (rotated)
-    reach.directory(parent_of(path), Access::write);
+    reach.directory(parent_of(path), Access::append);
   else
-    reach.file(path, Access::write);
+    reach.file(path, Access::append);
 }
 
 void reach_database(Reach& reach, const std::string& path) {

@@ -17,9 +17,10 @@
 namespace postrider::sandbox {
 
 enum class Access : std::uint8_t {
-  read,  // files, and what directories hold
-  write, // as they are: no new ones
-  own,   // and to create, rename, remove
+  append, // to write files as they are, neither read nor cut: logs
+  read,   // files, and what directories hold
+  write,  // both, and to cut: no new ones
+  own,    // and to create, rename, remove
 };
 
 // One file that is reached by itself. When another one takes its name, that is out of reach. All

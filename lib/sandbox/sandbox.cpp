@@ -26,6 +26,10 @@ Result<Sandbox> Sandbox::prepare(Profile profile, const config::Settings& settin
   return Sandbox(std::move(profile), std::move(reach), std::move(landlock), uid);
 }
 
+#if defined(POSTRIDER_NO_SANDBOX) // to measure what it costs; the levels in status say so
+Result<Level> Sandbox::enter() { return Level{}; }
+std::string describe_kernel() { return "none: built to measure without it"; }
+#else
 Result<Level> Sandbox::enter() {
   POSTRIDER_TRY_VOID(landlock_.enforce());
   Level level{.files = landlock_.closes_files(),
@@ -33,14 +37,11 @@ Result<Level> Sandbox::enter() {
               .ports = landlock_.closes_ports(),
               .scopes = landlock_.closes_scopes()};
   if (!has_filters()) return level;
-  POSTRIDER_TRY_VOID(filter_calls(profile_));
+  POSTRIDER_TRY_VOID(
+      filter_calls(profile_, reports_only() ? Unlisted::reported : Unlisted::refused));
   level.never_calls = true;
-  level.calls = !profile_.calls.empty();
+  level.calls = !profile_.calls.empty() && !reports_only();
   return level;
-}
-
-bool Sandbox::covers(const config::Settings& settings) const {
-  return reach_of(profile_, settings, uid_) == reach_;
 }
 
 std::string describe_kernel() {
@@ -50,6 +51,11 @@ std::string describe_kernel() {
                                               (abi >= 4 ? ", ports" : "") +
                                               (abi >= 6 ? ", scopes)" : ")");
   return landlock + (has_filters() ? ", seccomp" : ", no seccomp");
+}
+#endif
+
+bool Sandbox::covers(const config::Settings& settings) const {
+  return reach_of(profile_, settings, uid_) == reach_;
 }
 
 } // namespace postrider::sandbox

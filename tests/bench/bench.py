@@ -11,6 +11,8 @@ by turns in one run. Needs root, because Postfix does. Nothing else should run m
   bench.py forward               in-session forwarding beside smtpd_proxy_filter
   bench.py crowd                 a well-behaved client while 5,000 slow ones hold sessions (Postrider
                                  alone: Postfix serves as many clients as it has processes)
+  bench.py sandbox --bare DIR    what the sandbox of the processes costs: by turns with the programs of
+                                 DIR, a build with -DPOSTRIDER_MEASURE_WITHOUT_SANDBOX=ON
   bench.py --only postfix        one side alone, without ratios
 
 Messages per second: from the first command of the source to the last message at the sink. CPU: user
@@ -394,9 +396,43 @@ def crowd(args, directory, record):
             ("most memory", f"{median(results['crowd'], 'memory_mb'):.0f} MB"))])
 
 
+def sandbox(args, directory, record):
+    """Pairs of runs, each side first in every other pair; of the ratios within a pair, the median."""
+    print("the same messages with the sandbox and without it, 20 sessions, 4096 bytes")
+    sides = {"sandbox": {}, "bare": {"daemon_directory": str(args.bare.resolve() / "libexec/postrider")}}
+    results = {name: [] for name in sides}
+    for turn in range(args.rounds):
+        for name in sorted(sides, reverse=turn % 2 == 0):
+            sink = Sink(directory)
+            side = Side("postrider", directory, sink, sides[name])
+            try:
+                load(side.pid, side.port, sink, 2000, sessions=20, size=4096)  # warm
+                results[name].append(load(side.pid, side.port, sink, args.most // 3, sessions=20, size=4096))
+            finally:
+                side.stop()
+                sink.stop()
+    record["sandbox"] = results
+    for name, runs in results.items():
+        print(f"  {name:8} {median(runs, 'rate'):.0f}/s, {median(runs, 'cpu_us'):.1f} us of the processes and "
+              f"{median(runs, 'machine_us'):.1f} us of the machine per message", flush=True)
+
+    def cost(key):
+        ratios = [w[key] / o[key] for w, o in zip(results["sandbox"], results["bare"])]
+        return f"{100 * (statistics.median(ratios) - 1):+.1f} %"
+
+    costs = [("messages a second", cost("rate")), ("CPU time of the processes per message", cost("cpu_us")),
+             ("CPU time of the machine per message", cost("machine_us"))]
+    print("  with it: " + ", ".join(f"{what} {value}" for what, value in costs), flush=True)
+    figures.record(postrider.BUILD, "sandbox-cost", "tests/bench/bench.py sandbox --bare DIR "
+                   f"--rounds {args.rounds} --most {args.most}",
+                   [("pairs of runs, by turns", args.rounds), ("messages in a run", args.most // 3)] +
+                   [(f"{what}, with the sandbox against without it", value) for what, value in costs])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "forward", "crowd", "all"], default="all")
+    parser.add_argument("part", nargs="?", choices=["relay", "slow", "tls", "forward", "crowd", "sandbox", "all"], default="all")
+    parser.add_argument("--bare", type=pathlib.Path, help="a build without the sandbox")
     parser.add_argument("--only", choices=["postfix", "postrider"])
     parser.add_argument("--sessions", type=lambda s: [int(x) for x in s.split(",")],
                         default=[1, 20, 100])
@@ -410,6 +446,10 @@ def main():
     parser.add_argument("--json", help="write all figures to this file")
     args = parser.parse_args()
     names = [args.only] if args.only else ["postfix", "postrider"]
+    if args.part == "sandbox":
+        names = ["postrider"]
+        if not args.bare:
+            parser.error("sandbox needs --bare DIR")
     if "postfix" in names and not postfix_peer.available():
         sys.exit("Debian's Postfix and root are needed for its side; or: --only postrider")
     directory = tempfile.mkdtemp(prefix="postrider-bench-")
@@ -426,6 +466,8 @@ def main():
             forward(args, names, directory, record)
         if args.part in ("crowd", "all") and "postrider" in names:
             crowd(args, directory, record)
+        if args.part == "sandbox":
+            sandbox(args, directory, record)
     finally:
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(record, indent=1))

@@ -265,37 +265,36 @@ std::vector<Abuse> abuses_of_intake() {
   return out;
 }
 
+// Whether qmgr does it: else it says no, or goes.
+template <typename Answered, typename Request>
+bool obeys(Wire& wire, const Request& request) {
+  wire.say(request);
+  return wire.hear<Answered>(kMoment).has_value();
+}
+
 std::vector<Abuse> abuses_of_control() {
-  std::vector<Abuse> out;
-  out.push_back({"qmgr-control", "remove_all_mail", [](const Target& target) -> std::string {
-                   Result<Wire> wire = Wire::connect(target.at("queue") + "/public/qmgr");
-                   if (!wire) return "no-access";
-                   proto::Open open;
-                   open.role = proto::Role::control;
-                   open.program = "postrider";
-                   wire->say(open);
-                   proto::Act act;
-                   act.action = proto::Action::remove;
-                   act.select.ids = {target.at("waiting_id")};
-                   act.dry_run = true; // whether it would be let
-                   wire->say(act);
-                   if (wire->hear<proto::Acted>(kMoment)) return "DONE";
-                   return "denied";
-                 }});
-  out.push_back({"qmgr-control", "read_mail", [](const Target& target) -> std::string {
-                   Result<Wire> wire = Wire::connect(target.at("queue") + "/public/qmgr");
-                   if (!wire) return "no-access";
-                   proto::Open open;
-                   open.role = proto::Role::control;
-                   open.program = "postrider";
-                   wire->say(open);
-                   proto::Cat cat;
-                   cat.id = target.at("waiting_id");
-                   wire->say(cat);
-                   if (wire->hear<proto::CatAnswer>(kMoment)) return "DONE";
-                   return "denied";
-                 }});
-  return out;
+  Abuse out{"qmgr-control", "read_and_remove_mail", [](const Target& target) -> std::string {
+              Result<Wire> wire = Wire::connect(target.at("queue") + "/public/qmgr");
+              if (!wire) return "no-access";
+              proto::Open open;
+              open.role = proto::Role::control;
+              open.program = "postrider";
+              wire->say(open);
+              // What shows who owns the queue, as far as it gets hold of it.
+              const std::string lock = target.at("queue") + "/qmgr.lock";
+              for (const int flags : {O_RDONLY, O_PATH})
+                if (const Fd fd(::open(lock.c_str(), flags | O_CLOEXEC)); fd)
+                  wire->say(proto::OwnerProof(), {fd.get()});
+              proto::Cat cat;
+              cat.id = target.at("waiting_id");
+              if (obeys<proto::CatAnswer>(*wire, cat)) return "DONE";
+              proto::Act act;
+              act.action = proto::Action::remove;
+              act.select.ids = {target.at("waiting_id")};
+              act.dry_run = true; // whether it would be let
+              return obeys<proto::Acted>(*wire, act) ? "DONE" : "denied";
+            }};
+  return {std::move(out)};
 }
 
 } // namespace postrider::evil

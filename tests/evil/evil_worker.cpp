@@ -56,6 +56,8 @@ Progress read_progress(const std::string& path, const std::string& role) {
 }
 
 class Evil {
+  static constexpr int kPatience = 60; // seconds until it counts as not killed
+
  public:
   Evil(std::string role, Target target, int report, std::size_t done)
       : role_(std::move(role)), target_(std::move(target)), report_(report), next_(done) {
@@ -96,16 +98,51 @@ class Evil {
     if (found == target_.end()) return all;
     const std::size_t most = std::stoul(found->second);
     std::map<std::string, std::size_t> counts;
-    std::erase_if(all, [&](const Row& row) { return ++counts[row.channel] > most; });
+    // Each one of a listener costs the time until master kills who does not go.
+    std::erase_if(all, [&](const Row& row) {
+      return ++counts[row.channel] > (row.channel == "listener" ? 1 : most);
+    });
     return all;
   }
 
+  // Of what it holds together with master and its siblings. It says that it is well, and is to be
+  // ended for it, killed where it does not go; what is tried next shows that the service is there.
+  template <typename Deed>
+  Abuse abuse_of_listener(const char* name, bool stays, Deed deed) const {
+    return {"listener", name, [this, stays, deed](const Target&) -> std::string {
+              if (stays) ::signal(SIGTERM, SIG_IGN);
+              for (int i = 0; i < listeners_; ++i)
+                deed(proto::kFirstListenerFd + i);
+              for (int i = 0; i < kPatience; ++i) {
+                say(proto::ChildState::free);
+                say(proto::ChildState::alive);
+                ::poll(nullptr, 0, 1000);
+              }
+              return "DONE";
+            }};
+  }
+  std::vector<Abuse> abuses_of_listener() const {
+    return {
+        abuse_of_listener("shut_down_and_stay", true, [](int fd) { ::shutdown(fd, SHUT_RDWR); }),
+        abuse_of_listener("closed_for_reading", false, [](int fd) { ::shutdown(fd, SHUT_RD); }),
+        abuse_of_listener("made_to_block", false, [](int fd) { ::fcntl(fd, F_SETFL, 0); }),
+        abuse_of_listener("disconnected", false, [](int fd) {
+          const sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
+          ::connect(fd, &nowhere, sizeof nowhere);
+          ::shutdown(fd, SHUT_RDWR); // where that is not known
+        })};
+  }
+
   std::vector<Abuse> deeds() const {
-    std::vector<Abuse> out = abuses_of_sockets(role_);
+    std::vector<Abuse> out = abuses_of_listener();
+    const bool one_user = target_.contains("one_user"); // all doors are open then
+    if (!one_user)
+      for (Abuse& abuse : abuses_of_sockets(role_))
+        out.push_back(std::move(abuse));
     if (role_ != "qmgr")
       for (Abuse& abuse : abuses_of_control())
         out.push_back(std::move(abuse));
-    if (role_ == "smtpd" || role_ == "bounce" || role_ == "tlsrpt")
+    if (!one_user && (role_ == "smtpd" || role_ == "bounce" || role_ == "tlsrpt"))
       for (Abuse& abuse : abuses_of_intake())
         out.push_back(std::move(abuse));
     return out;

@@ -5,12 +5,14 @@ has to go on through the others, nothing may be lost, and the log has to say who
 
   security.py [--short] [--roles smtpd,qmgr]     POSTRIDER_BUILD names the build
 
+The last role is smtpd where all programs have one user: there the doors between programs are open, so it
+makes its attempts and plays the operator, and nothing else.
+
 Prints for each program the level of its sandbox and how much of what was tried was denied, and for each
 conversation how many abuses were survived. Attempts that fail outside of the sandbox too, because the
 kernel does not have the call, are counted apart. Results go to BUILD/figures/sandbox.json and ipc.json.
 """
 import argparse
-import collections
 import hashlib
 import os
 import re
@@ -27,56 +29,27 @@ import sasl_accounts
 import service_client
 import sinks
 import suite as postrider
+import tls_peer
+from result import Result
 from suite import Suite
 
-ROLES = ("smtpd", "smtp", "lmtp", "bounce", "anvil", "scache", "tlsmgr", "tokenmgr", "saslmgr", "tlsrpt", "qmgr")
+ROLES = ("smtpd", "smtp", "lmtp", "bounce", "anvil", "scache", "tlsmgr", "tokenmgr", "saslmgr", "tlsrpt", "qmgr",
+         "smtpd@one-user")
 BESIDE = ("smtpd", "smtp", "lmtp")  # as a service of its own, beside the real one
 BELIEVED = ("qmgr", "anvil", "scache", "saslmgr")  # at whose word master kills
-LACKING = ("ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP", "EINVAL")
-BAD = ("DONE", "BELIEVED", "BOARD-CUT", "GREETED")
 EVIL = postrider.BUILD / "tests/evil/evil_worker"
 SHORT_ABUSES = 5  # of each conversation
-
-
-class Result:
-    def __init__(self, role):
-        self.role, self.level = role, ""
-        self.attempts, self.abuses, self.outside = {}, {}, {}
-        self.problems, self.delivered, self.killed, self.named = [], 0, 0, 0
-
-    @property
-    def made(self):
-        return {n: s for n, s in self.attempts.items() if s[0] != "right" and not self.lacks(n)}
-
-    def lacks(self, name):
-        """The kernel does not have it, or this test cannot reach it: outside the same error came."""
-        seen, without = self.attempts[name], self.outside.get(name)
-        return without is not None and without[0] == "denied" and without[1] in LACKING and seen == without
-
-    @property
-    def allowed(self):
-        return {n: s for n, s in self.made.items() if s[0] != "denied"}
-
-    @property
-    def channels(self):
-        out = collections.defaultdict(lambda: [0, 0, []])
-        for (channel, name), seen in self.abuses.items():
-            counts = out[channel]
-            counts[0] += 1
-            if any(seen.startswith(b) or f",{b}" in seen for b in BAD):
-                counts[2].append(f"{name}: {seen}")
-            else:
-                counts[1] += 1
-        return out
 
 
 class Run:
     """One instance, in which one program is evil."""
 
     def __init__(self, role, short, outside):
-        self.role, self.short = role, short
+        self.role, _, one_user = role.partition("@")
+        self.short, self.one_user = short, bool(one_user)
         self.result = Result(role)
-        self.sink = sinks.Sink()
+        # Its clients log in, which asks tokenmgr.
+        self.sink = sinks.Sink({"AUTH": "235 2.7.0 ok"}, extensions=(*sinks.EXTENSIONS, "AUTH PLAIN"))
         self.evil_port, self.dead_port, self.free_port = ports.free_port(), ports.free_port(), ports.free_port()
         self.suite = Suite(start=False)
         self.sent, self.injected = {}, []
@@ -93,13 +66,17 @@ class Run:
         self.real = postrider.BUILD / "libexec/postrider" / self.role
         authority = certs.Authority(suite.top)
         self.certificate = authority.issue("mail.postrider.example")
+        self.secure = tls_peer.TlsPeer(authority.issue("secure.example"))  # sessions with it are tlsmgr's
         accounts = sasl_accounts.make(suite)
         accounts.chmod(0o600)
-        os.chown(accounts, suite.owner("authentication_owner"), -1)
+        os.chown(accounts, suite.owner("mail_owner" if self.one_user else "authentication_owner"), -1)
         secret = suite.write("secret", "of another user\n")
         secret.chmod(0o600)
         os.chown(secret, 65533, 65533)
+        passwords = suite.write("passwords", f"{self.sink.place} joe:password\n")
+        passwords.chmod(0o600)
         transport = suite.write("transport", f"evil.example evil:{self.sink.place}\n"
+                                f"secure.example smtp:[127.0.0.1]:{self.secure.port}\n"
                                 f"wait.example smtp:[127.0.0.1]:{self.dead_port}\ndiscard.example discard:\n"
                                 "bounce.example error:5.1.1 no such user\n")
         transport.chmod(0o644)
@@ -109,9 +86,16 @@ class Run:
                         smtp_tls_security_level="may", smtpd_client_connection_count_limit=1000,
                         smtpd_client_connection_rate_limit=100000, smtp_connection_cache_destinations="127.0.0.1 plain.example",
                         smtpd_client_event_limit_exceptions="",
+                        smtp_sasl_auth_enable="yes", smtp_sasl_password_maps=f"texthash:{passwords}",
+                        smtp_sasl_security_options="noanonymous",
+                        smtp_sasl_auth_cache_name="lmdb:$data_directory/refused",
                         minimal_backoff_time="2s", maximal_backoff_time="4s", transport_retry_time="1s",
                         **sasl_accounts.SETTINGS)
         suite.configure(smtpd_relay_restrictions="permit_mynetworks, permit_sasl_authenticated, reject")
+        if self.role in ("tlsmgr", "tokenmgr"):  # asked for each connection
+            suite.configure(smtp_connection_cache_on_demand="no", smtp_connection_cache_destinations="")
+        if self.one_user:
+            suite.configure(**{name: suite.owner("mail_owner") for name in postrider.OWNERS})
         lines = (suite.dir / "master.cf").read_text()
         if self.role == "smtpd":
             lines += f"127.0.0.1:{self.evil_port} inet n - n - 1 evil-smtpd\n"
@@ -128,6 +112,8 @@ class Run:
             "ledger": suite.dir / "spool/journal/ledger.0"}
         if outside:
             self.target["outside"] = self.role
+        if self.one_user:
+            self.target["one_user"] = "yes"
         if self.short:
             self.target["most_abuses"] = SHORT_ABUSES
         server = socket.create_server(("127.0.0.1", 0))  # that no configuration names
@@ -149,6 +135,7 @@ class Run:
             queue_id = self.suite.send("from@sender.example", [recipient], f"Subject: {token}\n\n{digest}\n")
         except Exception as error:  # refused, or the connection has gone: not taken
             self.injected.append(f"N {token} {type(error).__name__}")
+            self.result.refused[str(error)] += 1
             if wait:
                 raise
             return ""
@@ -161,6 +148,12 @@ class Run:
             found = re.search(r"(?m)^Subject: (\S+)\r?$", message.header)
             if found and found.group(1).startswith("t" + self.role):
                 lines.append(f"D {found.group(1)} {message.body.decode().strip()} {' '.join(message.recipients)}")
+        for session in list(self.secure.sessions):
+            recipients = [address for secure, line in session.commands if line.startswith("RCPT")
+                          for address in re.findall("<(.*)>", line)]
+            for mail, recipient in zip(session.mails, recipients):
+                found = re.search(r"(?s)^Subject: (\S+)\r?$.*\r\n(\S+)\r\n\Z", mail.decode(), re.M)
+                lines.append(f"D {found.group(1)} {found.group(2)} {recipient}")
         return lines
 
     def answer_logins(self):
@@ -261,12 +254,16 @@ class Run:
                 self.knock()
             if self.role == "saslmgr":
                 self.answer_logins()
+            if self.role == "tlsmgr":
+                self.send("secure.example")
+            if self.role == "tlsrpt":
+                self.suite.cli("tlsrpt", "plain.example", check=False)
             time.sleep(0.3)
 
     def run(self):
         suite, result = self.suite, self.result
         suite.expected_trouble = True
-        with self.sink, suite:
+        with self.sink, self.secure, suite:
             suite.start()
             self.send("plain.example", wait=True)
             self.answer_logins()
@@ -285,6 +282,7 @@ class Run:
             self.switch(self.real)
             for pid in self.processes().get(self.place.name, ([],))[0]:
                 os.kill(pid, signal.SIGKILL)
+            self.door_opens()
             self.drain()
             self.read_report()
             suite.log.write_text("")  # looked at; what follows is the end
@@ -305,6 +303,25 @@ class Run:
                     (re.search(postrider.CRASHED, line) and self.place.name not in line):
                 self.result.problems.append(line)
 
+    def door_opens(self):
+        """The service that was spoiled serves again."""
+        if self.role in ("smtp", "lmtp"):
+            return  # shown by the mail that goes this way
+        path = self.suite.dir / ("spool/public/qmgr" if self.role == "qmgr" else f"spool/private/{self.role}")
+
+        def greets():
+            try:
+                with socket.socket(socket.AF_INET if self.role == "smtpd" else socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    client.connect(("127.0.0.1", self.evil_port) if self.role == "smtpd" else str(path))
+                    return client.recv(1)
+            except OSError:
+                return b""
+        try:
+            ports.wait_until(greets, 60, f"a greeting of {self.role}")
+        except TimeoutError as error:
+            self.result.problems.append(str(error))
+
     def drain(self):
         """Everything that was taken arrives: nothing of it is lost, doubled or changed."""
         deadline = time.monotonic() + 120
@@ -322,7 +339,7 @@ class Run:
         left = [m["queue_id"] for m in self.suite.queue()]
         verdict = judge.judge(injected, self.arrived())
         if verdict.lost or verdict.corrupt or verdict.crossed or left:
-            self.result.problems.append(f"{verdict}; left in the queue: {left}")
+            self.result.problems.append(f"{verdict}; left in the queue: {len(left)}, {left[:3]}")
         self.result.verdict = verdict
 
     def read_report(self):

@@ -4,12 +4,14 @@
 #include <arpa/inet.h>
 #include <cstddef>
 #include <cstring>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
 
+#include "proto/child_status.hpp"
 #include "tries.hpp"
 
 namespace postrider::evil {
@@ -64,6 +66,12 @@ int ask_master(const Target& t) {
   char byte = 0;
   const ssize_t n = ::recv(fd, &byte, 1, 0);
   return n > 0 ? 0 : ECONNRESET;
+}
+
+// The socket that the service listens on.
+int set_of_shared(int level, int option, const void* value, std::size_t size) {
+  return outcome(
+      ::setsockopt(proto::kFirstListenerFd, level, option, value, static_cast<socklen_t>(size)));
 }
 
 } // namespace
@@ -136,6 +144,25 @@ const std::vector<Attempt>& tries_of_sockets() {
          return connect_to_unix(std::string(1, '\0') + text_of(t, "abstract") + "-d", SOCK_DGRAM);
        }},
       {"ask_master", "", ask_master},
+      // What would hold for master and all siblings, too. None of these does harm when it is done.
+      {"filter_on_a_shared_socket", "",
+       [](const Target&) {
+         sock_filter take_all{.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = 0xffffffff};
+         sock_fprog program{.len = 1, .filter = &take_all};
+         const int done = set_of_shared(SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+         const int none = 0;
+         if (done == 0) set_of_shared(SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+         return done;
+       }},
+      {"device_of_a_shared_socket", "",
+       [](const Target&) { return set_of_shared(SOL_SOCKET, SO_BINDTODEVICE, "", 1); }},
+      {"distance_of_a_shared_socket", "",
+       [](const Target&) {
+         const int any = 0;
+         return set_of_shared(IPPROTO_IP, IP_MINTTL, &any, sizeof any);
+       }},
+      {"queue_of_a_shared_socket", "",
+       [](const Target&) { return outcome(::listen(proto::kFirstListenerFd, SOMAXCONN)); }},
   };
   return all;
 }

@@ -12,6 +12,7 @@ import sys
 import traceback
 
 import ports
+import sinks
 import suite as _suite
 from suite import POSTRIDER, Suite, expect, expect_equal
 
@@ -219,6 +220,14 @@ def run_as_anybody():
         suite.write("fresh", "two.example x\n").rename(table)
         ports.wait_until(lambda: answer_to("a@two.example") == 250, what="the table that replaced it")
         expect_equal(answer_to("a@one.example"), 454, "what is no more in the table")
+    # To find out what a list lacks: calls that are not on it happen and are told. There are none.
+    os.environ["POSTRIDER_SANDBOX_REPORT"] = "1"
+    with sinks.Sink() as sink, Suite(relayhost=sink.place) as suite:
+        suite.send("", ["to@example.net"])
+        sink.wait(1)
+        for program in ("smtpd", "qmgr", "smtp"):
+            expect_equal(processes()[program][1], wanted(program, False) - {"listed_calls"}, program)
+        expect("would be refused" not in "\n".join(suite.lines()), "a call that is on no list")
 
 
 if os.geteuid() != 0:

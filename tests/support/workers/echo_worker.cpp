@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 // A worker for the tests of master: tells each client who it is, then echoes lines until the client
-// closes. Command lines: "busy" and "free" change its state, "hang" stands still, "crash" aborts.
+// closes. Command lines: "busy" and "free" change its state, "hang" stands still, "crash" aborts,
+// "shut", "part" and "block" spoil the listening socket of its service.
 // Parameters reuse real names: `-o myorigin=...` is what it says at greeting; `-o mail_name=fail`
 // makes it die at start, `-o mail_name=resident` makes it apply a new configuration in place.
 #include <cstdlib>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/run.hpp"
 #include "ev/group.hpp"
 #include "net/tcp_stream.hpp"
+#include "proto/child_status.hpp"
 
 namespace {
 
@@ -47,6 +51,12 @@ class Echo final : public daemon::Service {
       if (line->text == "busy") context_.set_busy(true);
       if (line->text == "free") context_.set_busy(false);
       if (line->text == "crash") std::abort();
+      if (line->text == "shut") ::shutdown(proto::kFirstListenerFd, SHUT_RDWR);
+      if (line->text == "block") ::fcntl(proto::kFirstListenerFd, F_SETFL, 0);
+      if (line->text == "part") {
+        const sockaddr nowhere{.sa_family = AF_UNSPEC, .sa_data = {}};
+        ::connect(proto::kFirstListenerFd, &nowhere, sizeof nowhere);
+      }
       while (line->text == "hang")
         ::pause();
       out = line->text + "\n";

@@ -68,7 +68,7 @@ TEST_F(ChildTest, FollowsWhatItSays) {
   say(ChildState::alive);
   say(ChildState::free);
   say(ChildState::leaving);
-  EXPECT_THAT(news, ElementsAre(News::ready, News::busy, News::free, News::leaving));
+  EXPECT_THAT(news, ElementsAre(News::ready, News::busy, News::alive, News::free, News::leaving));
   EXPECT_EQ(child->state(), Child::State::leaving);
   EXPECT_EQ(child->clients(), 5u);
   EXPECT_EQ(child->jail(), 3u);
@@ -156,10 +156,24 @@ TEST_F(ChildTest, SilenceIsReported) {
   say(ChildState::alive);
   clock.advance(59s);
   loop.turn(false);
-  EXPECT_THAT(news, ElementsAre(News::ready));
+  EXPECT_THAT(news, ElementsAre(News::ready, News::alive));
   clock.advance(2s);
   loop.turn(false);
-  EXPECT_THAT(news, ElementsAre(News::ready, News::hangs));
+  EXPECT_THAT(news, ElementsAre(News::ready, News::alive, News::hangs));
+}
+
+TEST_F(ChildTest, OneThatIsGivenUpLeavesWhateverItSays) {
+  ::kill(pid, SIGSTOP); // takes SIGTERM no notice of
+  say(ChildState::ready);
+  child->give_up();
+  EXPECT_TRUE(child->asked_to_go());
+  say(ChildState::free);
+  EXPECT_EQ(child->state(), Child::State::leaving);
+  clock.advance(proto::kKillAfter + 1s);
+  loop.turn(false);
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFSIGNALED(status));
 }
 
 TEST_F(ChildTest, OneThatDoesNotStopIsKilled) {

@@ -64,6 +64,28 @@ TEST_F(CoreTest, MailMayBeginOnHold) {
   EXPECT_EQ(why->where, proto::Where::deferred);
 }
 
+// A worker may have the uid of the owner, but none can open a file of the queue.
+TEST_F(CoreTest, TheUidOfTheOwnerAloneOpensNoDoor) {
+  open();
+  const queue::Id id = send(envelope({"a@x.example"}));
+  ASSERT_TRUE(delivers_arrive(1));
+  const std::string lock = scratch.path() + "/queue/qmgr.lock";
+  const std::pair<const char*, std::function<int()>> shown[] = {
+      {"nothing", [] { return -1; }},
+      {"another file", [] { return ::open("/dev/null", O_RDONLY); }},
+      {"a name", [&] { return ::open(lock.c_str(), O_PATH); }},
+      {"a right to write", [&] { return ::open(lock.c_str(), O_WRONLY); }}};
+  for (const auto& [what, show] : shown) {
+    end_operator();
+    auto removed = ask<proto::Acted>(act(proto::Action::remove, id), show());
+    ASSERT_FALSE(removed.ok()) << what;
+    EXPECT_EQ(decode<proto::Refused>(removed.error().text())->why, proto::Refusal::not_allowed);
+    EXPECT_FALSE(ask<proto::CatAnswer>(proto::Cat{.id = id.text()}, -1).ok()) << what;
+  }
+  end_operator();
+  EXPECT_TRUE(ask<proto::CatAnswer>(proto::Cat{.id = id.text()}).ok());
+}
+
 TEST_F(CoreTest, RetryAndFlushDoNotWait) {
   open();
   const queue::Id one = send(envelope({"a@x.example"}));

@@ -329,8 +329,14 @@ class CoreTest : public testing::Test {
     });
   }
 
+  // As the owner of the queue, who can open its files; with another `shown`, as who cannot.
   template <typename Answer, typename Request>
   Result<Answer> ask(const Request& request) {
+    return ask<Answer>(request, ::open((scratch.path() + "/queue/qmgr.lock").c_str(), O_RDONLY));
+  }
+  template <typename Answer, typename Request>
+  Result<Answer> ask(const Request& request, int shown) {
+    Fd proof(shown);
     loop.turn(false);
     if (!operator_ || operator_->ended()) { // it is sent away when it is silent for long
       auto pair = net::socket_pair();
@@ -342,6 +348,7 @@ class CoreTest : public testing::Test {
       operator_->channel().send(open);
       EXPECT_TRUE(turn_until([&] { return !operator_->frames().empty(); }));
       operator_->frames().clear(); // Hello
+      if (proof) operator_->channel().send(proto::OwnerProof(), std::move(proof));
     }
     operator_->channel().send(request);
     EXPECT_TRUE(turn_until([&] { return !operator_->frames().empty(); }));
@@ -351,6 +358,7 @@ class CoreTest : public testing::Test {
     if (frame.type != Answer::kType) return Error(ErrorKind::refused, frame.body);
     return decode<Answer>(frame.body);
   }
+  void end_operator() { operator_.reset(); }
   proto::Act act(proto::Action action, queue::Id id) {
     proto::Act request;
     request.action = action;
