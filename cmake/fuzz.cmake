@@ -85,7 +85,8 @@ postrider_fuzz(ledger LINKS queue_lib COVERS lib/queue/cell.cpp)
 # What the administrator wrote, and his servers say.
 postrider_fuzz(main_cf LINKS config_lib
                COVERS lib/config/main_cf.cpp lib/config/expand.cpp lib/config/units.cpp
-                      lib/config/settings.cpp lib/base/logical_lines.cpp lib/base/words.cpp)
+                      lib/config/settings.cpp lib/config/value_rules.cpp
+                      lib/base/logical_lines.cpp lib/base/words.cpp)
 postrider_fuzz(master_cf LINKS config_lib COVERS lib/config/master_cf.cpp)
 postrider_fuzz(tables LINKS maps_lib
                COVERS lib/maps/text_table.cpp lib/maps/cidr.cpp lib/maps/pattern_table.cpp
