@@ -206,5 +206,6 @@ FUZZ(input) {
   for (const std::string& address : effects.bcc)
     check_line(address);
   rules = Rules(); // with its connections
+  dns.forget_asked();
   server.settle();
 }

@@ -345,6 +345,7 @@ Held hold(World& world, unsigned options, unsigned more, const std::vector<std::
   for (const auto& mail : world.qmgr.mails())
     held.mails.push_back(neutral(mail));
   world.qmgr.forget_mails();
+  world.dns.forget_asked();
   held.replies = neutral(held.replies);
   if (held.replies.find("220 2.0.0 Ready to start TLS") != std::string::npos) return held;
   for (std::string_view rest = held.replies; !rest.empty();) {
