@@ -100,7 +100,7 @@ const std::vector<Attempt>& tries_of_the_kernel() {
          return outcome(::adjtimex(&change), {EINVAL});
        }},
       {"set_host_name", "",
-       [](const Target&) { return outcome(::sethostname(nullptr, 1), {EFAULT}); }},
+       [](const Target&) { return outcome(::syscall(SYS_sethostname, nullptr, 1), {EFAULT}); }},
       {"kernel_log", "",
        [](const Target&) { return outcome(::syscall(SYS_syslog, 10, nullptr, 0)); }},
       {"ports_of_devices", "", [](const Target&) { return outcome(::iopl(3)); }},
