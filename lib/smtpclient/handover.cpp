@@ -66,6 +66,8 @@ bool Handover::give(std::unique_ptr<Session>& session, const Keys& keys, Duratio
       offer.endpoint.size() > proto::kMostCacheKey || !session->may_leave() || !cache_.available())
     return false;
   offer.facts = encode_facts(session->facts(offer.endpoint));
+  // What the server said of itself may be more than anybody would take: then the session stays.
+  if (!parse_facts(offer.facts, loop_.now())) return false;
   session->remark("given to another process");
   Fd fd = session->release();
   session.reset();
