@@ -77,8 +77,8 @@ ev::Task<Result<Grant>> Service::get(ev::Lent<const Source> source, ev::Deadline
   co_return grant;
 }
 
-Refusals* Service::refusals(proto::KnownRefusalCache cache) {
-  return refusals_[cache == proto::KnownRefusalCache::smtp ? 0 : 1].get();
+Refusals* Service::refusals(proto::RefusalCache cache) {
+  return refusals_[cache == proto::RefusalCache::smtp ? 0 : 1].get();
 }
 
 ev::RootTask Service::answer(service::Peer& peer, proto::GetToken request) {
