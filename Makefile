@@ -61,7 +61,7 @@ figures: build-tests  ## run what doc/figures.md counts (kills, crash states, ro
 	-PYTHONPATH=tests/support POSTRIDER_BUILD=build python3 tests/evil/security.py
 	tools/make_figures.py
 
-fuzz:  ## FUZZ_SECONDS=60 of each fuzz target, JOBS at a time; stops at a finding
+fuzz:  ## FUZZ_SECONDS=60 of each fuzz target, JOBS at a time
 	$(DEPS) build test fuzz
 	cmake --preset fuzz --log-level=WARNING
 	cmake --build build-fuzz --target fuzz_targets -j $(JOBS)

@@ -85,12 +85,13 @@ postrider_fuzz(ledger LINKS queue_lib COVERS lib/queue/cell.cpp)
 # What the administrator wrote, and his servers say.
 postrider_fuzz(main_cf LINKS config_lib
                COVERS lib/config/main_cf.cpp lib/config/expand.cpp lib/config/units.cpp
-                      lib/config/settings.cpp lib/base/text_file.cpp lib/base/words.cpp)
+                      lib/config/settings.cpp lib/config/value_rules.cpp
+                      lib/base/logical_lines.cpp lib/base/words.cpp)
 postrider_fuzz(master_cf LINKS config_lib COVERS lib/config/master_cf.cpp)
 postrider_fuzz(tables LINKS maps_lib
                COVERS lib/maps/text_table.cpp lib/maps/cidr.cpp lib/maps/pattern_table.cpp
                       lib/maps/regexp.cpp lib/maps/pcre.cpp)
-postrider_fuzz(table_names LINKS maps_lib
+postrider_fuzz(table_names LINKS maps_lib test_support
                COVERS lib/maps/map.cpp lib/maps/simple_maps.cpp lib/maps/match_list.cpp)
 postrider_fuzz(access LINKS smtpclient_lib test_support FOLDERS smtpd
                SOURCES smtpd/restrict.cpp smtpd/restrict_access.cpp smtpd/restrict_dns.cpp

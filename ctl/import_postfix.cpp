@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/text_file.hpp"
+#include "base/logical_lines.hpp"
 #include "config/main_cf.hpp"
 #include "config/master_cf.hpp"
 #include "config/settings.hpp"

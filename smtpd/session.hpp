@@ -105,6 +105,7 @@ class Session {
     std::unique_ptr<Forwarding> forward;  // null: mail is queued
     std::optional<Intake> intake;         // from the first BDAT, or during DATA
     bool chunking = false;
+    Transaction() {}
   };
   enum class End { none, quit, closed, timeout, error };
 

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/ascii.hpp"
-#include "base/text_file.hpp"
+#include "base/logical_lines.hpp"
 
 namespace postrider::config {
 

@@ -6,8 +6,8 @@
 
 #include "base/ascii.hpp"
 #include "base/check.hpp"
+#include "base/logical_lines.hpp"
 #include "base/result.hpp"
-#include "base/text_file.hpp"
 #include "base/words.hpp"
 #include "config/main_cf.hpp"
 #include "config/units.hpp"

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/ascii.hpp"
-#include "base/text_file.hpp"
+#include "base/logical_lines.hpp"
 
 namespace postrider::maps {
 

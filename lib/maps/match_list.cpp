@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/ascii.hpp"
+#include "base/logical_lines.hpp"
 #include "base/text_file.hpp"
 #include "base/words.hpp"
 #include "maps/keys.hpp"

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/ascii.hpp"
-#include "base/text_file.hpp"
+#include "base/logical_lines.hpp"
 
 namespace postrider::maps {
 

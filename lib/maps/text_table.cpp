@@ -2,7 +2,7 @@
 #include "maps/text_table.hpp"
 
 #include "base/ascii.hpp"
-#include "base/text_file.hpp"
+#include "base/logical_lines.hpp"
 
 namespace postrider::maps {
 

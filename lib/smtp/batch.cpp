@@ -67,10 +67,9 @@ void append_orcpt(std::string& out, const std::string& orcpt, bool utf8) {
   if (semicolon == std::string::npos) return;
   const std::string type = orcpt.substr(0, semicolon);
   const std::string_view address = std::string_view(orcpt).substr(semicolon + 1);
-  // RFC 6533 section 3: an address of type utf-8 has an encoding of its own, without '+'.
   if (type == "utf-8") {
     if (!is_ascii(address) && !utf8) return;
-    out.append(" ORCPT=utf-8;").append(address);
+    out.append(" ORCPT=utf-8;").append(to_unitext(address));
   } else {
     out.append(" ORCPT=").append(type).append(";").append(to_xtext(address));
   }

@@ -50,4 +50,18 @@ std::optional<std::string> from_xtext(std::string_view text) {
   return out;
 }
 
+std::string to_unitext(std::string_view address) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (std::size_t i = 0; i < address.size(); ++i) {
+    const char c = address[i];
+    const bool is_form = address.substr(i).starts_with("\\x{");
+    if (c != ' ' && c != '+' && c != '=' && (c != '\\' || is_form))
+      out.push_back(c);
+    else
+      out.append("\\x{").append({kHex[c >> 4], kHex[c & 15], '}'});
+  }
+  return out;
+}
+
 } // namespace postrider::smtp

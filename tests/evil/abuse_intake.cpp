@@ -170,7 +170,7 @@ std::vector<Abuse> abuses_of_intake() {
   }));
   out.push_back(abuse("one_record_twice", [](const Target&, Loan& loan) {
     const queue::SegmentInfo info = loan.info;
-    const std::string first = commit(loan, envelope());
+    std::string first = commit(loan, envelope());
     if (first != "goes-on") return first;
     return announce(loan, {{queue::Id::make(info.loan, 1).number(), queue::kSegmentHeader, 500}});
   }));
@@ -208,7 +208,7 @@ std::vector<Abuse> abuses_of_intake() {
     proto::SegmentDone done;
     done.loan = loan.info.loan;
     loan.wire->say(done);
-    const std::string seen = ending(*loan.wire);
+    std::string seen = ending(*loan.wire);
     scribble(loan.segment.get(), 1U << 20);
     return seen;
   }));

@@ -110,7 +110,7 @@ class Evil {
   template <typename Deed>
   Abuse abuse_of_listener(const char* name, bool stays, Deed deed) const {
     return {"listener", name, [this, stays, deed](const Target&) -> std::string {
-              if (stays) ::signal(SIGTERM, SIG_IGN);
+              if (stays) (void)::signal(SIGTERM, SIG_IGN);
               for (int i = 0; i < listeners_; ++i)
                 deed(proto::kFirstListenerFd + i);
               for (int i = 0; i < kPatience; ++i) {
@@ -157,9 +157,10 @@ class Evil {
   void give(const Answer& answer) {
     const std::string what = "abuse " + role_ + " " + answer.channel + " " + answer.name;
     while (true) {
-      std::vector<pollfd> waits;
+      std::vector<pollfd> waits(static_cast<std::size_t>(listeners_));
       for (int i = 0; i < listeners_; ++i)
-        waits.push_back({.fd = proto::kFirstListenerFd + i, .events = POLLIN, .revents = 0});
+        waits[static_cast<std::size_t>(i)] = {
+            .fd = proto::kFirstListenerFd + i, .events = POLLIN, .revents = 0};
       if (::poll(waits.data(), waits.size(), 1000) <= 0) {
         say(proto::ChildState::alive);
         continue;
@@ -168,12 +169,12 @@ class Evil {
         if (wait.revents == 0) continue;
         Fd fd(::accept4(wait.fd, nullptr, nullptr, SOCK_CLOEXEC));
         if (!fd) continue;
-        write_line(report_, what + " begin");
+        write_line(report_, std::string(what).append(" begin"));
         Wire wire(std::move(fd));
         const std::string seen = answer.give(target_, wire);
         if (seen != "no-work" && seen != "nobody-asked")
-          return write_line(report_, what + " end " + seen);
-        write_line(report_, what + " again");
+          return write_line(report_, std::string(what).append(" end ").append(seen));
+        write_line(report_, std::string(what).append(" again"));
       }
     }
   }

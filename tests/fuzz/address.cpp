@@ -2,12 +2,17 @@
 // Addresses and domains: of envelopes, of sockets, of tables. What was parsed can be written and
 // parsed again, and is the same.
 #include "mail/address.hpp"
+
+#include <cstring>
+#include <sys/socket.h>
+
 #include "base/ascii.hpp"
 #include "fuzz/target.hpp"
 #include "mail/domain.hpp"
 #include "maps/cidr.hpp"
 #include "maps/keys.hpp"
 #include "net/address.hpp"
+#include "net/tcp_stream.hpp"
 
 namespace {
 using namespace postrider;
@@ -59,7 +64,8 @@ FUZZ(input) {
   if (mail::is_address_literal(text)) POSTRIDER_CHECK(!mail::literal_address(text).empty(), text);
   if (const auto ip = net::Address::parse_ip(text, 25)) {
     POSTRIDER_CHECK(ip->is_ip() && ip->port() == 25);
-    POSTRIDER_CHECK(!(ip->is_loopback() && ip->is_link_local_or_group()));
+    const bool near = ip->is_link_local_or_group();
+    POSTRIDER_CHECK(!near || !ip->is_loopback());
     net::Address other = net::Address::from_sockaddr(ip->raw(), ip->raw_length());
     POSTRIDER_CHECK(other == *ip && other.is_unspecified() == ip->is_unspecified());
     other.set_port(26);
@@ -70,7 +76,18 @@ FUZZ(input) {
     POSTRIDER_CHECK(known || text.find('%') != text.npos, ip->text());
   }
   if (const auto path = net::Address::unix_path(text))
-    POSTRIDER_CHECK(!path->is_ip() && path->text() == text.substr(0, text.find('\0')));
+    POSTRIDER_CHECK(!path->is_ip() && path->text() == text.substr(0, text.find('\0')) &&
+                    path->port() == 0 && !path->is_loopback() && !path->is_unspecified() &&
+                    !path->is_link_local_or_group());
+  static const auto ends = net::socket_pair();
+  POSTRIDER_CHECK(net::Address::peer_of(ends->first.get()) ==
+                  net::Address::local_of(ends->second.get()));
+  sockaddr_storage raw{};
+  const std::size_t size = std::min(input.size(), sizeof raw);
+  std::memcpy(&raw, input.data(), size);
+  (void)net::Address::from_sockaddr(reinterpret_cast<const sockaddr*>(&raw),
+                                    static_cast<socklen_t>(input.size()))
+      .text();
   if (const auto network = maps::parse_network(text))
     POSTRIDER_CHECK(network->bits <= network->base.size * 8U && network->contains(network->base));
 }

@@ -1,62 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Servers of the administrator's that are asked over a socket: what a policy service and a
-// socketmap server answer, in any pieces (kCut). The first byte says which of the two.
-#include <sys/socket.h>
-
-#include "fuzz/target.hpp"
+// socketmap server answer, in any pieces (kCut), and how main.cf names them. The first byte says
+// which of the two, and whether it is the name.
+#include "fuzz/input_server.hpp"
 #include "maps/socketmap.hpp"
 #include "policy_service.hpp"
 #include "support/run_task.hpp"
-#include "support/scratch_dir.hpp"
 
 namespace {
 using namespace postrider;
 
-// Gives each connection the input, once it has said something, and closes.
-class Server {
- public:
-  explicit Server(ev::Loop& loop) : loop_(loop), group_(loop) {
-    listener_ = std::move(*net::listen(*net::Address::unix_path(path()), {}));
-    watch_ = std::make_unique<ev::FdWatch>(
-        loop_, listener_.get(),
-        [](void* self, bool, bool) { static_cast<Server*>(self)->accept_all(); }, this);
-  }
-  std::string path() const { return directory_.path() + "/socket"; }
-  std::vector<std::string> pieces;
-  void settle() {
-    while (!group_.empty())
-      loop_.turn(true);
-  }
-
- private:
-  void accept_all() {
-    while (true) {
-      Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (!fd) return;
-      group_.spawn(serve(std::make_unique<net::TcpStream>(loop_, std::move(fd)), pieces), "server");
-    }
-  }
-  static ev::RootTask serve(std::unique_ptr<net::TcpStream> stream,
-                            std::vector<std::string> pieces) {
-    Result<void> asked = co_await stream->fill(ev::Deadline::never());
-    if (!asked) co_return;
-    for (const std::string& piece : pieces) {
-      Result<void> sent = co_await stream->write(piece, ev::Deadline::never());
-      if (!sent) co_return;
-    }
-  }
-
-  test::ScratchDir directory_;
-  ev::Loop& loop_;
-  ev::Group group_;
-  Fd listener_;
-  std::unique_ptr<ev::FdWatch> watch_;
-};
-
-void ask_policy(ev::Loop& loop, Server& server) {
+void ask_policy(ev::Loop& loop, fuzz::InputServer& server) {
   smtpd::PolicyOptions options;
   options.server = "unix:" + server.path();
-  options.try_limit = 1;
+  options.try_limit = 2;
+  options.retry_delay = Duration::zero();
   options.default_action = "451 4.3.5 away";
   const auto service = *smtpd::PolicyService::open(options);
   const std::string request = "request=smtpd_access_policy\n";
@@ -65,7 +23,7 @@ void ask_policy(ev::Loop& loop, Server& server) {
   POSTRIDER_CHECK(!action.empty() && action.find('\n') == action.npos, action);
 }
 
-void ask_socketmap(ev::Loop& loop, Server& server) {
+void ask_socketmap(ev::Loop& loop, fuzz::InputServer& server) {
   const auto map = *maps::SocketMap::open("unix:" + server.path() + ":name");
   const std::string key = "key";
   const auto answer = test::run_task<maps::Answer>(
@@ -78,12 +36,26 @@ void ask_socketmap(ev::Loop& loop, Server& server) {
     POSTRIDER_CHECK((*answer)->find_first_of(std::string_view("\r\n\0", 3)) == std::string::npos);
 }
 
+// Hosts would be looked for.
+void name_it(ByteView input) {
+  if (const auto map = maps::SocketMap::open("unix:" + std::string(input)))
+    POSTRIDER_CHECK(input.rfind(':') != input.npos);
+  const auto options = smtpd::PolicyOptions::parse(input, smtpd::PolicyOptions());
+  if (!options) {
+    POSTRIDER_CHECK(!options.error().text().empty());
+    return;
+  }
+  POSTRIDER_CHECK(!options->server.empty() && options->try_limit > 0);
+  if (options->server.starts_with("unix:")) (void)smtpd::PolicyService::open(*options).ok();
+}
+
 } // namespace
 
 FUZZ(input) {
   static ev::Loop loop;
-  static Server server(loop);
+  static fuzz::InputServer server(loop);
   const unsigned which = fuzz::take_byte(input);
+  if ((which & 2) != 0) return name_it(input);
   server.pieces = fuzz::cut(input.substr(0, 50'000));
   if ((which & 1) != 0)
     ask_policy(loop, server);

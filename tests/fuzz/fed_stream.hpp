@@ -14,24 +14,32 @@ class FedStream final : public net::Stream {
     bool bytewise = false;
     // The next piece is an answer: it is not there before something was said, or waited for.
     bool answers = false;
+    // Behind the last piece nothing can be written.
+    bool hangs_up = false;
+    // It does not end: nothing more comes, and time passes.
+    bool stalls = false;
   };
   // `said` gets what is written; it outlives the stream.
   FedStream(std::vector<std::string> pieces, std::string& said, Mode mode)
       : pieces_(std::move(pieces)), said_(said), mode_(mode) {}
 
   Result<bool> fill_now() override {
+    if (piece_ == pieces_.size() && mode_.stalls) return false;
     if (piece_ == pieces_.size()) return Error(ErrorKind::closed, "connection closed by peer");
     if (mode_.answers && at_ == 0 && !released_) return false;
     return advance();
   }
   ev::Task<Result<void>> fill(ev::Deadline) override {
     if (room() == 0) co_return Error(ErrorKind::limit, "input buffer full");
+    if (piece_ == pieces_.size() && mode_.stalls)
+      co_return Error(ErrorKind::timeout, "time limit exceeded");
     if (piece_ == pieces_.size()) co_return Error(ErrorKind::closed, "connection closed by peer");
     (void)advance();
     co_return Result<void>();
   }
   ev::Task<Result<void>> write(ByteView bytes, ev::Deadline) override {
-    if (shut_) co_return Error(ErrorKind::closed, "write: Broken pipe");
+    if (shut_ || (mode_.hangs_up && piece_ == pieces_.size()))
+      co_return Error(ErrorKind::closed, "write: Broken pipe");
     said_.append(bytes);
     released_ = true;
     co_return Result<void>();

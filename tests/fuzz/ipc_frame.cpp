@@ -3,6 +3,7 @@
 // first byte chooses the type, the rest is the body.
 #include "fuzz/ipc_types.hpp"
 #include "ipc/channel.hpp"
+#include "net/tcp_stream.hpp"
 #include "proto/anvil.hpp"
 #include "proto/child_status.hpp"
 #include "proto/deliver.hpp"
@@ -53,6 +54,8 @@ FUZZ(input) {
     if (const auto facts = smtpclient::parse_facts(input, now)) {
       const auto again = smtpclient::parse_facts(smtpclient::encode_facts(*facts), now);
       POSTRIDER_CHECK(again && *again == *facts);
+      static const auto ends = net::socket_pair();
+      POSTRIDER_CHECK(!smtpclient::check_leads_to(ends->first.get(), facts->peer));
     }
     return;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// main.cf: its lines, $name expansion, and every parameter's type.
+// main.cf: its lines, $name expansion, and every parameter's type. What follows the first kCut are
+// options of a command line, name=value.
 #include "config/main_cf.hpp"
 #include "base/words.hpp"
 #include "config/expand.hpp"
@@ -31,21 +32,39 @@ FUZZ(input) {
     if (const auto number = config::parse_number(text)) POSTRIDER_CHECK(*number >= 0);
     return;
   }
-  const config::MainCf file = config::parse_main_cf(input);
+  std::vector<std::string> pieces = fuzz::cut(input);
+  const std::string text = pieces.empty() ? std::string() : pieces.front();
+  const config::MainCf file = config::parse_main_cf(text);
   for (const config::Entry& entry : file.entries) {
     POSTRIDER_CHECK(config::is_parameter_name(entry.name), entry.name);
     POSTRIDER_CHECK(entry.line > 0 && entry.value.find('\n') == std::string::npos);
   }
   config::Machine machine;
-  machine.hostname = "mx.example.com";
-  machine.addresses = {"192.0.2.1"};
+  machine.hostname = (options & 2) != 0 ? "mx" : "mx.example.com";
+  if ((options & 4) == 0) machine.addresses = {"192.0.2.1", "2001:db8::1"};
   config::Source source;
   source.config_directory = "/etc/postrider";
+  for (std::size_t i = 1; i < pieces.size(); ++i) {
+    const std::size_t equals = std::min(pieces[i].find('='), pieces[i].size());
+    source.overrides.emplace_back(pieces[i].substr(0, equals),
+                                  pieces[i].substr(std::min(pieces[i].size(), equals + 1)));
+  }
   config::Findings findings;
-  const auto settings =
-      config::Settings::parse(input, source, {"smtp", "relay"}, machine, findings);
+  const auto settings = config::Settings::parse(text, source, {"smtp", "relay"}, machine, findings);
   POSTRIDER_CHECK(settings.ok() == findings.errors.empty());
   if (!settings) return;
-  (void)settings->all();
-  (void)settings->per_transport("relay", "destination_concurrency_limit");
+  for (const config::Settings::Row& row : settings->all())
+    POSTRIDER_CHECK(settings->find(row.name) == row.value);
+  POSTRIDER_CHECK(settings->per_transport("relay", "destination_concurrency_limit") >= 0);
+  (void)settings->per_transport_text("relay", "destination_concurrency_positive_feedback");
+  for (const std::string_view name : {"smtp", "lmtp"}) {
+    const config::Settings::Client client = settings->client(name);
+    POSTRIDER_CHECK(client.time("helo_timeout").count() >= 0);
+    (void)client.text("bind_address");
+    (void)client.words("host_lookup");
+    (void)client.list("host_lookup");
+    (void)client.flag("skip_5xx_greeting");
+    (void)client.number("mx_address_limit");
+    (void)client.size("min_data_rate");
+  }
 }

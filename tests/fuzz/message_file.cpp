@@ -24,6 +24,9 @@ void check_state(const queue::FileContents& read) {
                   again.strikes == state.strikes);
   (void)queue::due_at(state);
   POSTRIDER_CHECK(!queue::may_remove(state) || queue::all_settled(state));
+  for (std::size_t i = 0; i < state.recipients.size(); ++i)
+    POSTRIDER_CHECK(!queue::wants_report(state, i) ||
+                    (queue::is_settled(state.recipients[i]) && !queue::may_remove(state)));
 }
 
 } // namespace
@@ -34,7 +37,8 @@ FUZZ(input) {
   std::string& bytes = fs.files["file"];
   if ((options & 1) != 0) { // a good record with any tail
     mail::Envelope envelope;
-    envelope.sender = "a@b.example";
+    envelope.sender = (options & 4) != 0 ? "" : "a@b.example";
+    if ((options & 8) != 0) envelope.hold = "why";
     for (int i = 0; i < 3; ++i)
       envelope.recipients.push_back({"r" + std::to_string(i) + "@c.example", "", 0});
     mail::ContentFacts facts;

@@ -2,7 +2,7 @@
 // What a mail filter says: negotiation, verdicts and edits over a whole session and message. Pieces
 // (kCut) are packets, without their length where the first byte says so; a second connection begins
 // where the first has ended.
-#include "fuzz/fed_stream.hpp"
+#include "fuzz/fed_dialer.hpp"
 #include "milter/answer.hpp"
 #include "milter/chain.hpp"
 #include "support/run_task.hpp"
@@ -17,27 +17,6 @@ class FuzzMacros final : public Macros {
     if (name == "i") return "4Qabc";
     return std::nullopt;
   }
-};
-
-class FedDialer final : public Dialer {
- public:
-  FedDialer(std::vector<std::string> pieces, bool by_byte)
-      : pieces_(std::move(pieces)), by_byte_(by_byte) {}
-  ev::Task<Result<std::unique_ptr<net::Stream>>> dial(ev::Loop&, ev::Lent<const FilterOptions>,
-                                                      ev::Deadline) override {
-    if (pieces_.empty()) co_return Error(ErrorKind::refused, "Connection refused");
-    fuzz::FedStream::Mode mode;
-    mode.bytewise = by_byte_;
-    mode.answers = true;
-    auto stream = std::make_unique<fuzz::FedStream>(std::move(pieces_), said, mode);
-    pieces_.clear();
-    co_return std::unique_ptr<net::Stream>(std::move(stream));
-  }
-  std::string said;
-
- private:
-  std::vector<std::string> pieces_;
-  bool by_byte_;
 };
 
 struct Outcome {
@@ -112,16 +91,6 @@ Outcome run(ev::Loop& loop, const std::vector<std::string>& pieces, unsigned opt
   POSTRIDER_CHECK(head.find('\0') == head.npos);
   chain.quit();
   return out;
-}
-
-// A packet for each piece.
-std::vector<std::string> packets(std::vector<std::string> pieces) {
-  for (std::string& piece : pieces) {
-    std::string length;
-    put_u32(length, static_cast<std::uint32_t>(piece.size()));
-    piece.insert(0, length);
-  }
-  return pieces;
 }
 
 } // namespace

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-// type:name, and lists of them, as main.cf has them: tables without a file. The first line is a
-// key.
+// type:name, and lists of them, as main.cf has them: tables without a file, and a list in one. The
+// first line is a key.
+#include <fstream>
+
 #include "base/ascii.hpp"
 #include "fuzz/target.hpp"
 #include "maps/map.hpp"
 #include "maps/match_list.hpp"
+#include "support/scratch_dir.hpp"
 
 FUZZ(input) {
   using namespace postrider;
@@ -25,6 +28,7 @@ FUZZ(input) {
   map_options.substitution = (options & 1) != 0;
   if (auto list = maps::open_maps(spec, map_options)) {
     if ((options & 2) != 0) list->take_empty_answers();
+    POSTRIDER_CHECK(!list->may_wait(), "nobody is asked");
     for (const maps::Key kind : {maps::Key::whole, maps::Key::part}) {
       const auto answer = list->lookup(key, kind);
       if (!answer) POSTRIDER_CHECK(!answer.error().text().empty());
@@ -34,7 +38,15 @@ FUZZ(input) {
   if (auto one = maps::open_map(spec, map_options))
     (void)(*one)->list([](std::string_view, std::string_view) {}).ok();
   if (spec.find('/') != spec.npos) return; // of a list it may be a file's name
-  if (auto list = maps::MatchList::open(spec, {.parents_match = (options & 4) != 0}, map_options)) {
+  std::string list_spec = spec;
+  if ((options & 8) != 0) {
+    static const test::ScratchDir directory;
+    list_spec = directory.path() + "/list";
+    std::ofstream(list_spec) << spec;
+  }
+  if (auto list =
+          maps::MatchList::open(list_spec, {.parents_match = (options & 4) != 0}, map_options)) {
+    POSTRIDER_CHECK(!list->may_wait(), "nobody is asked");
     (void)list->matches_domain(key).ok();
     (void)list->matches_address(key).ok();
     (void)list->matches_host(key, "192.0.2.1").ok();

@@ -58,6 +58,10 @@ FUZZ(input) {
                                static_cast<unsigned>(input.size())};
     const std::string name = tls::ticket_key_name(hello);
     POSTRIDER_CHECK(name.empty() || name.size() == tls::kTicketKeyName);
+    const std::string key = tls::bind_ticket_key("key", input, "credentials");
+    POSTRIDER_CHECK(key.size() == tls::kTicketKey);
+    POSTRIDER_CHECK(!tls::has_name(key, name, 1'700'000'000, 3600), "a name that nobody gave");
+    POSTRIDER_CHECK(!tls::has_name(key, name, 1'700'000'000, 0));
     return;
   }
   case 4: {

@@ -42,6 +42,7 @@ class FakeDns final : public dns::Resolver {
     answers_[{name, type}].reason = "SERVFAIL";
   }
   const std::vector<std::string>& asked() const { return asked_; } // "MX a.example"
+  void forget_asked() { asked_.clear(); }
 
  private:
   ev::Condition released_;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "base/logical_lines.hpp"
 #include "base/text_file.hpp"
 
 #include <cstdlib>

@@ -57,6 +57,21 @@ TEST(Planning, UsesWhatIsOffered) {
   EXPECT_TRUE(batch.commands.back().last_of_group);
 }
 
+// RFC 6533 section 3: neither xtext nor everything that may stand in an address.
+TEST(Planning, EncodesAnAddressOfTypeUtf8) {
+  Planned p;
+  p.features = {.dsn = true, .smtputf8 = true};
+  p.envelope.smtputf8 = true;
+  p.envelope.recipients = {{"a=b+c@\u00fc.example", "", 0},
+                           {"d e@\u00fc.example", "", 0},
+                           {"f@g", "utf-8;x\\x{3D}\\y@\u00fc.example", 0}};
+  EXPECT_EQ(p.plan().wire,
+            "MAIL FROM:<> SMTPUTF8\r\n"
+            "RCPT TO:<a=b+c@\u00fc.example> ORCPT=utf-8;a\\x{3D}b\\x{2B}c@\u00fc.example\r\n"
+            "RCPT TO:<\"d e\"@\u00fc.example> ORCPT=utf-8;\"d\\x{20}e\"@\u00fc.example\r\n"
+            "RCPT TO:<f@g> ORCPT=utf-8;x\\x{3D}\\x{5C}y@\u00fc.example\r\nDATA\r\n");
+}
+
 struct Utf8Case {
   std::string name, sender, recipient;
   bool requested, in_headers, in_body, offered;

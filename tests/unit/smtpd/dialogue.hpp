@@ -8,29 +8,13 @@
 #include "base/ascii.hpp"
 #include "session.hpp"
 #include "support/fake_dns.hpp"
+#include "unit/smtpd/test_lists.hpp"
 #include "unit/submit/fake_qmgr.hpp"
 
 namespace postrider::smtpd {
 
 inline const std::string kMail = "MAIL FROM:<a@b.example>";
 inline const std::string kRcpt = "RCPT TO:<u@ours.example>";
-
-// Lists from words; "?" in `domains` makes look-ups fail.
-class TestLists final : public Lists {
- public:
-  Result<bool> is_trusted(const Peer&) override { return false; }
-  Result<bool> is_ours(const std::string& domain) override {
-    if (domain == "trouble.example") return Error(ErrorKind::io, "table trouble");
-    return domain == "ours.example";
-  }
-  Result<bool> is_final(const std::string& domain) override { return is_ours(domain); }
-  Result<bool> is_free_of_limits(const Peer&) override { return false; }
-  Result<bool> may_send_bare_newlines(const Peer&) override { return false; }
-  Result<bool> may_submit(const std::string&) override { return true; }
-  Result<bool> may_xclient(const Peer& peer) override { return peer.address == "192.0.2.99"; }
-  Result<bool> may_xforward(const Peer& peer) override { return peer.address == "192.0.2.99"; }
-  Result<bool> is_proxy(const std::string&) override { return true; }
-};
 
 inline std::shared_ptr<Config> test_config() {
   auto config = std::make_shared<Config>();
