@@ -19,6 +19,7 @@ struct Written {
   bool esmtp = false, pipelining = false, eight_bit_mime = false, size = false;
   std::uint64_t size_limit = 0;
   bool dsn = false, smtputf8 = false, enhanced_status = false, chunking = false, starttls = false;
+  bool offers_auth = false; // which may name no mechanism
   std::string auth, xforward;
   bool delay_dot = false;
   std::uint64_t uses = 0;
@@ -39,6 +40,7 @@ struct Written {
     v("enhanced_status", s.enhanced_status);
     v("chunking", s.chunking);
     v("starttls", s.starttls);
+    v("offers_auth", s.offers_auth);
     v("auth", s.auth);
     v("xforward", s.xforward);
     v("delay_dot", s.delay_dot);
@@ -74,6 +76,7 @@ std::string encode_facts(const SessionFacts& facts) {
   w.enhanced_status = f.enhanced_status;
   w.chunking = f.chunking;
   w.starttls = f.starttls;
+  w.offers_auth = f.auth.has_value();
   w.auth = f.auth.value_or(std::string());
   w.xforward = f.xforward;
   w.delay_dot = facts.delay_dot;
@@ -105,7 +108,7 @@ Result<SessionFacts> parse_facts(ByteView text, SteadyTime now) {
   f.enhanced_status = w.enhanced_status;
   f.chunking = w.chunking;
   f.starttls = w.starttls;
-  if (!w.auth.empty()) f.auth = std::move(w.auth);
+  if (w.offers_auth) f.auth = std::move(w.auth);
   f.xforward = std::move(w.xforward);
   facts.delay_dot = w.delay_dot;
   facts.uses = w.uses;

@@ -61,6 +61,7 @@ with tempfile.TemporaryDirectory(prefix="postrider-dovecot-") as directory:
             for count in (2, 3, 4):
                 suite.send("from@example.org", "two@tcp.example", TEXT)
                 expect_text(in_mailbox("two@tcp.example", count)[-1])
+                suite.wait_log("kept for the next message", count=count - 1)
             suite.wait_log(r"to=<two@tcp\.example>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, "
                            r"conn_use=3, .*status=sent")
             expect(not any("BDAT" in line or "discarding" in line for line in suite.lines()), "DATA")

@@ -610,6 +610,19 @@ TEST(Facts, ArriveAsTheyLeft) {
   EXPECT_EQ(*read, facts);
 }
 
+// "250 AUTH" with nothing behind it is an offer, too.
+TEST(Facts, AnOfferOfNoMechanismIsOne) {
+  for (const std::optional<std::string>& offer :
+       {std::optional<std::string>(), std::optional<std::string>(""),
+        std::optional<std::string>("PLAIN")}) {
+    SessionFacts facts = some_facts();
+    facts.features.auth = offer;
+    const Result<SessionFacts> read = parse_facts(encode_facts(facts), SteadyTime(12345s));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->features.auth, offer);
+  }
+}
+
 TEST(Facts, EveryFeatureArrives) {
   using smtp::Features;
   for (bool Features::*flag :
