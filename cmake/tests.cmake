@@ -98,6 +98,21 @@ if(queue_crash)
                        DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
 endif()
 
+# The Nth allocation of a program fails (tests/fault/allocation): smtpd and the agents have few enough to
+# try each; of qmgr's some, and each in a test with the label long.
+foreach(part smtpd smtpclient bounce qmgr)
+  set(source ${CMAKE_SOURCE_DIR}/tests/fault/allocation)
+  add_executable(allocation_${part} ${source}/${part}_test.cpp ${source}/trial.cpp)
+  target_include_directories(allocation_${part} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(allocation_${part} PRIVATE
+                        $<IF:$<TARGET_EXISTS:${part}_parts>,${part}_parts,${part}_lib> test_support
+                        GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(allocation_${part} TEST_PREFIX "fault." TEST_FILTER "-Every*"
+                       PROPERTIES LABELS fault DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
+endforeach()
+gtest_discover_tests(allocation_qmgr TEST_PREFIX "fault." TEST_FILTER "Every*"
+                     PROPERTIES LABELS long DISCOVERY_TIMEOUT 60 DISCOVERY_MODE PRE_TEST)
+
 # Mistakes made on purpose (tests/support/seeds.py): a changed copy of one source, linked with the
 # unit test that has to notice it. Nothing that is installed knows of them.
 set(seeds ${CMAKE_SOURCE_DIR}/tests/support/seeds.py)

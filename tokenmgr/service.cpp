@@ -107,7 +107,7 @@ Result<void> Service::take(service::Peer& peer, ipc::Frame& frame) {
   case proto::AskRefusal::kType: {
     POSTRIDER_TRY(const auto request, ipc::as<proto::AskRefusal>(frame));
     POSTRIDER_TRY_VOID(check_digest(request.key));
-    proto::Refusal answer;
+    proto::KnownRefusal answer;
     answer.number = request.number;
     Refusals* known = refusals(request.cache);
     if (known != nullptr) {

@@ -2,7 +2,9 @@
 #include "ev/loop.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <event2/event.h>
+#include <new>
 
 #include "base/log.hpp"
 
@@ -104,7 +106,21 @@ struct Loop::Signal {
   ~Signal() { ::event_free(event); }
 };
 
+namespace {
+
+// libevent says only that something failed. There is no memory for it: what operator new does then.
+void* or_else(void* made) {
+  if (made == nullptr)
+    if (const std::new_handler handler = std::get_new_handler()) handler();
+  return made;
+}
+
+} // namespace
+
 Loop::Loop(Clock& clock) : clock_(clock) {
+  ::event_set_mem_functions(
+      [](std::size_t size) { return or_else(std::malloc(size)); },
+      [](void* old, std::size_t size) { return or_else(std::realloc(old, size)); }, std::free);
   ::event_config* config = ::event_config_new();
   ::event_config_require_features(config, EV_FEATURE_ET);
   ::event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);

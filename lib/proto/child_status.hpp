@@ -8,9 +8,9 @@
 //   6 ...    the service's listening sockets, non-blocking, kGenerationVariable's companion
 //            kListenersVariable says how many; in the order in which master.cf names addresses
 //
-// Signals to the child: SIGTERM stop (drain with a short limit), SIGUSR1 retire (a new
-// configuration is there: apply it in place and report `reloaded`, or drain with a long limit
-// and exit), SIGKILL when neither helps.
+// Signals to the child: SIGTERM stop (drain with a short limit), SIGUSR1 a new configuration is
+// there (apply it in place and report `reloaded`, or retire: drain with a long limit and exit),
+// SIGUSR2 retire (another master's child takes its place), SIGKILL when none of these helps.
 //
 // Status is a pipe of its own per child, so that no child can speak for another; even so a record
 // is a rumour: master checks pid and generation against its own table and ignores what cannot be.

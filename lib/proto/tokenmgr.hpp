@@ -9,7 +9,7 @@
 //                      <--------------------  GetToken{2, "office", refused=digest}   after a 535
 //   Token{2, problem="..."}  -------------->
 //                      <--------------------  AskRefusal{3, smtp, key}
-//   Refusal{3, known=false}  -------------->
+//   KnownRefusal{3, known=false}  --------->
 //                      <--------------------  TellRefusal{smtp, key, 535, "...", ttl}   no answer
 //
 // A token is a secret: it is in no log, and whoever may ask this socket may have every token.
@@ -73,7 +73,7 @@ struct AskRefusal {
   }
 };
 
-struct Refusal {
+struct KnownRefusal {
   static constexpr std::uint16_t kType = 123;
   std::uint64_t number = 0;
   bool known = false;

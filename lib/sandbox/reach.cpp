@@ -143,6 +143,12 @@ void reach_system(Reach& reach) {
     reach.file(path, Access::read);
 #if defined(__SANITIZE_ADDRESS__)
   reach.directory("/proc", Access::read); // the sanitizer looks for its own mappings and threads
+  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS"}) { // and writes reports
+    const char* options = std::getenv(name);
+    for (const std::string_view option : split(options != nullptr ? options : "", ":"))
+      if (option.starts_with("log_path=/"))
+        reach.directory(parent_of(std::string(option.substr(option.find('=') + 1))), Access::own);
+  }
 #endif
 }
 

@@ -44,7 +44,7 @@ ev::Task<std::optional<std::string>> TokenManager::refusal(const std::string& di
   request.key = digest;
   Result<Reply> reply = co_await caller_.call(request);
   if (!reply) co_return std::nullopt;
-  Result<proto::Refusal> answer = reply->as<proto::Refusal>();
+  Result<proto::KnownRefusal> answer = reply->as<proto::KnownRefusal>();
   if (!answer || !answer->known) co_return std::nullopt;
   co_return std::move(answer->text);
 }

@@ -32,7 +32,7 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
                                  maximal_backoff_time="1s", transport_retry_time="1s",
                                  large_message_threshold="4096", smtpd_peername_lookup="no",
                                  smtpd_client_connection_count_limit="0") as suite:
-    page, keeper, sender = (shim.install(suite, name) for name in ("smtpd", "qmgr", "smtp"))
+    page, keeper, sender = (shim.install(suite, name, descriptors=True) for name in ("smtpd", "qmgr", "smtp"))
     master_cf = suite.dir / "master.cf"
     text, changed = re.subn(rf"(?m)^(\S*{suite.port}\s+inet\s+\S+\s+\S+\s+\S+\s+\S+\s+)\S+", r"\g<1>1",
                             master_cf.read_text())

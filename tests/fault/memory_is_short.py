@@ -13,6 +13,7 @@ import procs
 import sinks
 from suite import Suite, expect, expect_equal, skip
 
+os.environ["ASAN_OPTIONS"] += ":quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 LIMIT = 160 << 20
 LINE = b"y" * 70 + b"\r\n"
 LINES = (50 << 20) // len(LINE)

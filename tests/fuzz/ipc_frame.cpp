@@ -32,7 +32,7 @@ using All = fuzz::Types<
     proto::PutSession, proto::RecallHost, proto::HostMemory, proto::RememberHost, proto::AskPolicy,
     proto::Policy, proto::AskTicketKeys, proto::TicketKeys, proto::TlsEvent, proto::AskAccounts,
     proto::Accounts, proto::SendReport, proto::ReportSent, proto::GetToken, proto::Token,
-    proto::AskRefusal, proto::Refusal, proto::TellRefusal, saslmgr::DoList, saslmgr::Names,
+    proto::AskRefusal, proto::KnownRefusal, proto::TellRefusal, saslmgr::DoList, saslmgr::Names,
     saslmgr::DoBegin, saslmgr::DoStep, saslmgr::Forget, saslmgr::AskAccount, saslmgr::MayTry,
     saslmgr::Answer, queue::IndexEntry, mail::Envelope, mail::ContentFacts>;
 

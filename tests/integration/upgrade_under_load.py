@@ -74,17 +74,18 @@ with sinks.Sink() as sink, Suite(start=False, relayhost=sink.place, minimal_back
     good = suite.settings["daemon_directory"]
     broken = programs(suite, "broken")
     (broken / "master").write_text("#!/bin/sh\nexit 1\n")
-    main_cf = suite.main_cf.read_text()
-    for what, settings in (("no such program", {"daemon_directory": suite.top / "nowhere"}),
-                           ("a program that fails", {"daemon_directory": broken}),
-                           ("a bad value", {"smtpd_timeout": "often"})):
-        suite.configure(**settings)
+    main_cf, master_cf = suite.main_cf.read_text(), (suite.dir / "master.cf").read_text()
+    for what, directory, service in (("no such program", suite.top / "nowhere", ""),
+                                     ("a program that fails", broken, ""),
+                                     ("a bad line", good, "nonsense\n")):
+        suite.configure(daemon_directory=directory)
+        (suite.dir / "master.cf").write_text(master_cf + service)  # which only master reads
         refusal = suite.cli("upgrade", check=False)
         expect(refusal.returncode != 0 and "stay as they are" in refusal.stderr, f"{what}: {refusal}")
         expect_equal(mark_of(master), str(UPGRADES), what)
-        suite.settings.pop("smtpd_timeout", None)
         suite.settings["daemon_directory"] = good
         suite.main_cf.write_text(main_cf)
+        (suite.dir / "master.cf").write_text(master_cf)
     clients.wait_for(20)
     done.set()
     knocking.join()

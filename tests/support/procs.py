@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a tree of processes costs: CPU time including that of children that are gone, memory, open
 descriptors. Reads /proc only."""
+import contextlib
 import os
 import signal
 import time
@@ -100,19 +101,18 @@ def alive(pid):
 
 
 def kill_tree(root, sig=signal.SIGKILL):
-    """Ends root and all below it, and only these. The root is stopped first so that it starts
-    nothing new meanwhile."""
+    """Ends root and all below it, and only these. Before SIGKILL all of them are stopped, the root first:
+    it starts nothing new meanwhile, and none of them sees another one die."""
+    def send(pids, what):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, what)
+
     if sig == signal.SIGKILL:
-        try:
-            os.kill(root, signal.SIGSTOP)
-        except ProcessLookupError:
-            return []
+        send([root], signal.SIGSTOP)
+        send(tree(root), signal.SIGSTOP)
     pids = tree(root)
-    for pid in pids:
-        try:
-            os.kill(pid, sig)
-        except ProcessLookupError:
-            pass
+    send(pids, sig)
     return pids
 
 

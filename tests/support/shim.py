@@ -44,9 +44,10 @@ class Page:
         ports.wait_until(obeyed, 20, "processes that obey")
 
 
-def install(suite, *programs, memory=False):
+def install(suite, *programs, memory=False, descriptors=False):
     """Gives the suite a daemon_directory with these programs under the shim; all where none is named. A
-    second call adds others, which have a page of their own."""
+    second call adds others, which have a page of their own. `descriptors`: Page.give() will leave them
+    none."""
     if memory and postrider.ASAN:
         postrider.skip("a sanitizer brings an allocator of its own")
     directory = suite.top / "programs"
@@ -54,8 +55,8 @@ def install(suite, *programs, memory=False):
     name = "-".join(programs) or "all"
     page = Page(suite.top / f"{name}.page")
     library = suite.top / f"{name}.so"
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", *(["-DSHIM_MALLOC"] if memory else []), "-o", library,
-                    SOURCE, "-ldl"], check=True)
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", *(["-DSHIM_MALLOC"] if memory else []),
+                    *(["-DSHIM_DESCRIPTORS"] if descriptors else []), "-o", library, SOURCE, "-ldl"], check=True)
     for program in (postrider.BUILD / "libexec/postrider").iterdir():
         wrapper = directory / program.name
         if programs and program.name not in programs:

@@ -168,6 +168,29 @@ inline const mail::Outcome kDown =
     outcome(mail::Verdict::deferred, "4.4.1", "connect to h[192.0.2.1]:25: Connection refused",
             mail::Scope::site);
 
+// A core on a small queue.
+inline Result<std::unique_ptr<Core>> open_core(ev::Loop& loop, ev::Offload& offload,
+                                               const std::string& directory, const Params& params,
+                                               Surroundings around) {
+  queue::Options options;
+  options.directory = directory;
+  options.pool.segment_size = 1U << 20;
+  options.pool.min_free_bytes = 0;
+  options.ledger.room = 1U << 20;
+  options.index_map_size = 1U << 26;
+  return Core::open(loop, offload, real_file_system(), std::move(options), params,
+                    std::move(around));
+}
+
+inline Result<Route> route_by_domain(const std::string& recipient) {
+  const std::string domain = recipient.substr(recipient.find('@') + 1);
+  if (domain == "error.example") return Route{"error", "5.7.1 not to there", recipient};
+  if (domain == "discard.example") return Route{"discard", "thrown away", recipient};
+  if (domain == "nowhere.example") return Route{"missing", "x", recipient};
+  if (domain == "mailbox.example") return Route{"lmtp", domain, recipient};
+  return Route{"smtp", domain, recipient};
+}
+
 class CoreTest : public testing::Test {
  protected:
   CoreTest() : loop(clock), offload(loop) { params.owner = ::geteuid(); }
@@ -180,21 +203,14 @@ class CoreTest : public testing::Test {
   }
 
   void open() {
-    queue::Options options;
-    options.directory = scratch.path() + "/queue";
-    options.pool.segment_size = 1U << 20;
-    options.pool.min_free_bytes = 0;
-    options.ledger.room = 1U << 20;
-    options.index_map_size = 1U << 26;
     Surroundings around;
     around.route = [this](const std::string& recipient, const mail::Envelope&) {
-      return route(recipient);
+      return route_by_domain(recipient);
     };
     around.connect = [this](const std::string& service) { return connect(service); };
     around.limits = [this](const std::string&) { return limits; };
     around.misbehaves = [this](pid_t pid) { accused.push_back(pid); };
-    auto opened = Core::open(loop, offload, real_file_system(), std::move(options), params,
-                             std::move(around));
+    auto opened = open_core(loop, offload, scratch.path() + "/queue", params, std::move(around));
     ASSERT_TRUE(opened.ok()) << opened.error().text();
     core = std::move(*opened);
   }
@@ -208,21 +224,16 @@ class CoreTest : public testing::Test {
     open();
   }
 
-  Result<Route> route(const std::string& recipient) {
-    const std::string domain = recipient.substr(recipient.find('@') + 1);
-    if (domain == "error.example") return Route{"error", "5.7.1 not to there", recipient};
-    if (domain == "discard.example") return Route{"discard", "thrown away", recipient};
-    if (domain == "nowhere.example") return Route{"missing", "x", recipient};
-    if (domain == "mailbox.example") return Route{"lmtp", domain, recipient};
-    return Route{"smtp", domain, recipient};
-  }
   Result<Fd> connect(const std::string& service) {
     if (service == "missing") return Error(ErrorKind::not_found, "no service missing");
     auto pair = net::socket_pair();
     EXPECT_TRUE(ipc::ask_for_senders(pair->second.get()));
-    agents.push_back(std::make_unique<FakeAgent>(loop, std::move(pair->first), service, capacity));
-    by_service[service].push_back(agents.back().get());
+    add_agent(service, std::move(pair->first));
     return std::move(pair->second);
+  }
+  void add_agent(const std::string& service, Fd fd) {
+    agents.push_back(std::make_unique<FakeAgent>(loop, std::move(fd), service, capacity));
+    by_service[service].push_back(agents.back().get());
   }
   FakeAgent& agent(const std::string& service = "smtp") { return *by_service[service].back(); }
 
@@ -252,13 +263,19 @@ class CoreTest : public testing::Test {
   void start_writer() {
     auto pair = net::socket_pair();
     core->converse(std::move(pair->second));
-    writer = std::make_unique<Peer>(loop, std::move(pair->first));
+    greet_as_writer(std::move(pair->first));
+    ASSERT_TRUE(turn_until([&] { return take(proto::SegmentLent::kType, last); }));
+    use_segment();
+  }
+  void greet_as_writer(Fd fd) {
+    writer = std::make_unique<Peer>(loop, std::move(fd));
     proto::Open open;
     open.role = proto::Role::intake;
     open.program = "test";
     writer->channel().send(open);
     writer->channel().send(proto::WantSegment{});
-    ASSERT_TRUE(turn_until([&] { return take(proto::SegmentLent::kType, last); }));
+  }
+  void use_segment() { // that came last
     const auto lent = decode<proto::SegmentLent>(last.body);
     ASSERT_TRUE(lent.ok());
     segment = std::make_unique<queue::SegmentWriter>(real_file_system(), lent->info,
@@ -314,11 +331,14 @@ class CoreTest : public testing::Test {
     if (!writer) start_writer();
     const queue::Announced announced = write(made);
     commit();
+    announce(announced);
+    return queue::Id(announced.id);
+  }
+  void announce(const queue::Announced& record) {
     proto::Committed message;
     message.loan = segment->info().loan;
-    message.records = {announced};
+    message.records = {record};
     writer->channel().send(message);
-    return queue::Id(announced.id);
   }
   Message* find(queue::Id id) { return core->parts().intake->find(id); }
   bool parked(queue::Id id) {

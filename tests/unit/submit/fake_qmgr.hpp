@@ -3,6 +3,7 @@
 // with the queue's own reader, and remembers it. Misbehaves when told to.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fcntl.h>
@@ -32,7 +33,7 @@ struct TemporaryDirectory {
 };
 
 // Forwards what a writer of mail may ask of the system; fails or counts on request.
-class WriterFs final : public FileSystem {
+class WriterFs : public FileSystem {
  public:
   Result<void> pwrite(int fd, ByteView bytes, std::uint64_t offset) override {
     if (fail_writes) return Error::from_errno("pwrite", fail_writes);
@@ -101,6 +102,22 @@ class FakeQmgr {
   int dropped() const { return dropped_; }
   int files_open() const { return static_cast<int>(files_.size()); }
   const std::vector<std::string>& problems() const { return problems_; }
+  // What a writer that has died wrote into its segments and did not announce.
+  void find_unannounced() {
+    for (auto& [loan, reader] : readers_)
+      for (std::uint64_t place = queue::kSegmentHeader;;) {
+        auto record = queue::read_record(real_file_system(), reader.fd.get(),
+                                         reader.info.origin(place), queue::Check::everything);
+        if (!record) break;
+        const bool is_known = std::any_of(mails_.begin(), mails_.end(), [&](const Mail& mail) {
+          return mail.id == record->header.id;
+        });
+        if (!is_known)
+          read_back(reader.fd.get(), reader.info.origin(place), false, record->header.id.number());
+        place += (record->header.length + queue::kRecordAlign - 1) / queue::kRecordAlign *
+                 queue::kRecordAlign;
+      }
+  }
   // Those that were read back, and the files of all segments but the two lent last.
   void forget_mails() {
     for (const Mail& mail : mails_)
