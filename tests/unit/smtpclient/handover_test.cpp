@@ -303,6 +303,24 @@ TEST_F(PassingInTime, WhatCannotLeaveIsKeptToTheEnd) {
   EXPECT_EQ(cache.kept.size(), 0U);
 }
 
+// Another process would not believe that a server says so much.
+TEST_F(PassingInTime, WhatNobodyWouldTakeIsKeptToTheEnd) {
+  options.cache_time_limit = 4s;
+  const std::string words = "AUTH " + std::string(700, 'A') + " " + std::string(700, 'B');
+  const Script hello = {send("220 mx ESMTP\r\n"), expect("EHLO"),
+                        send("250-mx\r\n250-" + words + "\r\n250 PIPELINING\r\n")};
+  first->then(hello + kOne + kQuit);
+  one = process(options);
+  ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
+  clock.advance(3999ms);
+  turns();
+  EXPECT_EQ(one->pool.idle(), 1U);
+  clock.advance(1ms);
+  turns();
+  EXPECT_EQ(one->pool.idle(), 0U);
+  EXPECT_EQ(cache.kept.size(), 0U);
+}
+
 // A connection of another kind is not even asked for: its key differs.
 struct Difference {
   std::string_view what;
