@@ -84,11 +84,13 @@ def main():
         print(f"{section}: {good} of {total} rows" + (f", {skipped} skipped" if skipped else ""))
         failed += total - good - skipped
     kind = figures.kind_of(build)
-    figures.record(build, "rows" if kind == "release" else "rows-sanitized",
+    name = "rows" if kind == "release" else "rows-sanitized"
+    found = [(f"{section} ({kind})", f"{good} of {total} rows" + (f", {skipped} skipped" if skipped else ""))
+             for section, (good, skipped, total) in counts.items()]
+    found.append(("tests that the rows of the last run name", len(outcomes)))
+    figures.record(build, name,
                    " ".join(["tools/run_fault_rows.py", pathlib.Path(build).name, *(f'"{w}"' for w in wanted)]),
-                   [(f"{section} ({kind})", f"{good} of {total} rows" + (f", {skipped} skipped" if skipped else ""))
-                    for section, (good, skipped, total) in counts.items()]
-                   + [("tests that they name", len(outcomes))])
+                   found + figures.others(build, name, found))
     sys.exit(1 if failed else 0)
 
 

@@ -27,6 +27,17 @@ def record(build, name, command, figures):
     (directory / f"{name}.json").write_text(json.dumps(text, indent=1) + "\n")
 
 
+def others(build, name, figures):
+    """What earlier runs of that name counted besides these figures, each with its date and commit."""
+    file = pathlib.Path(build, "figures", f"{name}.json")
+    if not file.exists():
+        return []
+    run, new = json.loads(file.read_text()), {what for what, _ in figures}
+    dated = f", {run['date']} at {run['commit']}"
+    return [(what if " at " in what else what + dated, value) for what, value in run["figures"]
+            if what not in new and what.split(", 20")[0] not in new]
+
+
 def kind_of(build):
     """"release", or the sanitizers of that build."""
     for line in pathlib.Path(build, "CMakeCache.txt").read_text().splitlines():
