@@ -11,6 +11,7 @@
 #include "outbox.hpp"
 #include "support/run_task.hpp"
 #include "trial.hpp"
+#include "unit/bounce/sample_request.hpp"
 
 namespace postrider::bounce {
 namespace {
@@ -45,27 +46,6 @@ void run_bounce(test::TrialPage& page, const std::string& socket, Fd connection,
   }
 }
 
-proto::Report request() {
-  proto::Report out;
-  out.slot = 3;
-  out.id = queue::Id::make(1790000000000, 1).number();
-  out.send_to = "ann@example.com";
-  out.handle = 5;
-  out.envelope.sender = "ann@example.com";
-  out.envelope.arrival = 1790000000000000;
-  mail::Recipient bob;
-  bob.address = "bob@example.org";
-  out.envelope.recipients = {bob};
-  out.recipient_indices = {2};
-  mail::Outcome outcome;
-  outcome.dsn = "5.1.1";
-  outcome.text = "no such user";
-  out.outcomes = {outcome};
-  out.facts.size = kOriginal.size();
-  out.facts.header_size = 18;
-  return out;
-}
-
 // qmgr's end of the conversation.
 class Asker {
  public:
@@ -80,7 +60,7 @@ class Asker {
     proto::OpenContent open;
     open.handle = 5;
     channel_.send(open, Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)));
-    channel_.send(request());
+    channel_.send(sample_request(3, kOriginal));
   }
   // Nothing when bounce has gone.
   std::optional<proto::Reported> answer() {

@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint32_t kSlots = 2;
-constexpr std::uint32_t kSlot = 1;
+constexpr std::uint32_t kSlot = 1; // of deliver()
 
 void run_agent(Fd connection) {
   ev::Loop loop;
@@ -44,19 +44,7 @@ class Qmgr {
     proto::OpenContent open;
     open.handle = 5;
     channel_.send(open, message.file.duplicate().value());
-    proto::Deliver deliver;
-    deliver.slot = kSlot;
-    deliver.id = kId.number();
-    deliver.transport = "smtp";
-    deliver.nexthop = nexthop;
-    deliver.handle = 5;
-    deliver.content_offset = message.content.offset;
-    deliver.tag = kTag;
-    deliver.envelope = message.envelope;
-    for (std::uint32_t i = 0; i < deliver.envelope.recipients.size(); ++i)
-      deliver.recipient_indices.push_back(i);
-    deliver.facts = message.facts;
-    channel_.send(deliver);
+    channel_.send(deliver(message, nexthop));
   }
   // Nothing when the agent has gone.
   std::optional<proto::Delivered> answer() {

@@ -10,6 +10,7 @@
 #include "ev/condition.hpp"
 #include "ipc/channel.hpp"
 #include "net/tcp_stream.hpp"
+#include "sample_request.hpp"
 #include "support/run_task.hpp"
 
 namespace postrider::bounce {
@@ -98,24 +99,8 @@ class BounceService : public testing::Test {
   }
 
   static proto::Report report(std::uint32_t slot) {
-    proto::Report out;
-    out.slot = slot;
-    out.id = queue::Id::make(1790000000000, 1).number();
-    out.send_to = "ann@example.com";
-    out.handle = 5;
+    proto::Report out = sample_request(slot, kOriginal);
     out.content_offset = kOffset;
-    out.envelope.sender = "ann@example.com";
-    out.envelope.arrival = 1790000000000000;
-    mail::Recipient bob;
-    bob.address = "bob@example.org";
-    out.envelope.recipients = {bob};
-    out.recipient_indices = {2};
-    mail::Outcome outcome;
-    outcome.dsn = "5.1.1";
-    outcome.text = "no such user";
-    out.outcomes = {outcome};
-    out.facts.size = kOriginal.size();
-    out.facts.header_size = 18;
     return out;
   }
 

@@ -67,21 +67,6 @@ class Serving : public testing::Test {
     open.handle = handle;
     qmgr->send(open, message.file.duplicate().value());
   }
-  proto::Deliver deliver(const Message& message, const std::string& nexthop) {
-    proto::Deliver d;
-    d.slot = 1;
-    d.id = kId.number();
-    d.transport = "smtp";
-    d.nexthop = nexthop;
-    d.handle = 5;
-    d.content_offset = message.content.offset;
-    d.tag = kTag;
-    d.envelope = message.envelope;
-    for (std::uint32_t i = 0; i < d.envelope.recipients.size(); ++i)
-      d.recipient_indices.push_back(i);
-    d.facts = message.facts;
-    return d;
-  }
   // The agent ends the connection and is ready for the next.
   void expect_gone() {
     while (gone == 0)

@@ -254,6 +254,15 @@ class PassingInTime : public HasClock, public Passing {
     for (int i = 0; i < 30; ++i)
       loop.turn(false);
   }
+  // From now on the idle session is there for so long, and no longer.
+  void expect_idle_for(Duration time) {
+    clock.advance(time - 1ms);
+    turns();
+    EXPECT_EQ(one->pool.idle(), 1U);
+    clock.advance(1ms);
+    turns();
+    EXPECT_EQ(one->pool.idle(), 0U);
+  }
 };
 
 TEST_F(PassingInTime, HalfOfItsTimeInTheProcess) {
@@ -261,12 +270,7 @@ TEST_F(PassingInTime, HalfOfItsTimeInTheProcess) {
   first->then(kHello + kOne + kHeld);
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
-  clock.advance(1999ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 1U);
-  clock.advance(1ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 0U);
+  expect_idle_for(2s);
   ASSERT_EQ(cache.kept.size(), 1U);
   EXPECT_EQ(cache.kept[0].how.ttl, 2000U);
 }
@@ -277,11 +281,7 @@ TEST_F(PassingInTime, NotEarlierThanScacheKeepsIt) {
   first->then(kHello + kOne + kHeld);
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
-  clock.advance(7999ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 1U);
-  clock.advance(1ms);
-  turns();
+  expect_idle_for(8s);
   ASSERT_EQ(cache.kept.size(), 1U);
   EXPECT_EQ(cache.kept[0].how.ttl, 2000U);
 }
@@ -294,12 +294,7 @@ TEST_F(PassingInTime, WhatCannotLeaveIsKeptToTheEnd) {
   std::unique_ptr<Session> session = one->pool.take_for("d.example" + port, clear_key());
   session->login_key = "user";
   one->pool.give_back(std::move(session), "d.example" + port, Pool::Keep::always);
-  clock.advance(3999ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 1U);
-  clock.advance(1ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 0U);
+  expect_idle_for(4s);
   EXPECT_EQ(cache.kept.size(), 0U);
 }
 
@@ -312,12 +307,7 @@ TEST_F(PassingInTime, WhatNobodyWouldTakeIsKeptToTheEnd) {
   first->then(hello + kOne + kQuit);
   one = process(options);
   ASSERT_EQ(deliver(*one, "d.example"), Verdict::delivered);
-  clock.advance(3999ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 1U);
-  clock.advance(1ms);
-  turns();
-  EXPECT_EQ(one->pool.idle(), 0U);
+  expect_idle_for(4s);
   EXPECT_EQ(cache.kept.size(), 0U);
 }
 

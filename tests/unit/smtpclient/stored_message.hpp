@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "mail/header.hpp"
+#include "proto/deliver.hpp"
 #include "smtpclient/transact.hpp"
 
 namespace postrider::smtpclient {
@@ -53,5 +54,22 @@ struct Message {
     content = {file.get(), read->content_offset, facts.size, kId, 0, kTag};
   }
 };
+
+// As qmgr asks for its delivery, to all of its recipients, after OpenContent with handle 5.
+inline proto::Deliver deliver(const Message& message, const std::string& nexthop) {
+  proto::Deliver d;
+  d.slot = 1;
+  d.id = kId.number();
+  d.transport = "smtp";
+  d.nexthop = nexthop;
+  d.handle = 5;
+  d.content_offset = message.content.offset;
+  d.tag = kTag;
+  d.envelope = message.envelope;
+  for (std::uint32_t i = 0; i < d.envelope.recipients.size(); ++i)
+    d.recipient_indices.push_back(i);
+  d.facts = message.facts;
+  return d;
+}
 
 } // namespace postrider::smtpclient
